@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * base.h: the few macros every file uses. Nothing here allocates, locks or calls the system. */
+#ifndef SENNIT_BASE_BASE_H
+#define SENNIT_BASE_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define likely(x)                  __builtin_expect(!!(x), 1)
+#define unlikely(x)                __builtin_expect(!!(x), 0)
+#define countof(a)                 (sizeof(a) / sizeof((a)[0]))
+#define container_of(p, T, member) ((T *)((char *)(p)-offsetof(T, member)))
+
+/* Our own mistake, never the peer's bytes: stays in release builds. */
+void base_assert_failed(const char *expr, const char *file, int line)
+    __attribute__((noreturn, cold));
+#define sn_assert(e) (likely(e) ? (void)0 : base_assert_failed(#e, __FILE__, __LINE__))
+
+static inline size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Big-endian words of frames and message prefixes. */
+static inline uint32_t load_be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static inline uint32_t load_be24(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+}
+static inline uint16_t load_be16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
+static inline void store_be32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8),
+    p[3] = (uint8_t)v;
+}
+static inline void store_be24(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 16), p[1] = (uint8_t)(v >> 8), p[2] = (uint8_t)v;
+}
+static inline void store_be16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)(v >> 8), p[1] = (uint8_t)v;
+}
+
+#endif

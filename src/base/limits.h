@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * limits.h: every limit of the library by name, each with its reason. */
+#ifndef SENNIT_BASE_LIMITS_H
+#define SENNIT_BASE_LIMITS_H
+
+/* -- HTTP/2, receiving -- */
+#define LIMIT_STREAMS             256u     /* kept per connection; RFC 9113 wants 100 */
+#define LIMIT_HEADER_LIST         16384u   /* per block (RFC 7541 4.1): twice what proxies pass */
+#define LIMIT_HEADER_FIELDS       256u     /* per block: bounds the field array */
+#define LIMIT_HEADER_BLOCK        32768u   /* encoded octets: the list limit, badly packed */
+#define LIMIT_CONTINUATIONS       8u       /* frames per block, empty too: CVE-2024-28182 */
+#define LIMIT_SETTINGS_ENTRIES    32u      /* per frame: CVE-2020-11080 */
+#define LIMIT_HPACK_TABLE         4096u    /* decoder's: the default; larger buys nothing */
+#define LIMIT_HPACK_ENCODER_TABLE 1024u    /* of what the peer allows: constants only */
+#define LIMIT_FRAME               16384u   /* SETTINGS_MAX_FRAME_SIZE: the least; fair turns */
+#define LIMIT_STREAM_WINDOW       65535u   /* initial; unary ones are granted their length */
+#define LIMIT_CONN_WINDOW         1048576u /* given back on arrival: bounds one flight */
+#define LIMIT_CLOSED_STREAMS      128u     /* ids remembered after our RST, for late frames */
+#define LIMIT_GLITCHES            1000u    /* free abuse budget per connection, see h2_in.c */
+#define LIMIT_GLITCH_REFILL       100u  /* given back for each completed stream, up to the budget */
+#define LIMIT_GOAWAY_TEXT         1024u /* octets of debug text kept */
+
+/* -- HTTP/2, sending -- */
+#define LIMIT_OUT_HIGH_WATER 262144u /* octets appended and unsent: above it DATA waits */
+#define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
+
+/* -- messages -- */
+#define LIMIT_RECV_MESSAGE 4194304u  /* gRPC's default */
+#define LIMIT_UNFINISHED   16777216u /* octets granted to unfinished unary messages, a connection */
+#define LIMIT_PB_DEPTH     100u      /* protobuf's default recursion limit */
+#define LIMIT_PB_SIZE      2147483647u /* protobuf's limit on a message */
+
+/* -- goroutines -- */
+#define LIMIT_SPARE_WORKERS    64      /* threads beside stuck workers; counts CPU hogs only */
+#define LIMIT_BLOCKING_THREADS 64      /* of rt_blocking_call */
+#define LIMIT_WORKERS          1024    /* all threads that run goroutines, blocked ones included */
+#define LIMIT_READ_TURN        262144u /* octets one connection reads before others get a turn */
+#define LIMIT_READ_SLAB        65536u  /* octets of one recv */
+#define LIMIT_ERRORS_KEPT      64u     /* per goroutine or thread: law 1 */
+#define LIMIT_ERROR_TEXT       4096u   /* octets of one error's message */
+#define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
+
+/* -- RPC -- */
+#define LIMIT_METADATA_VALUE   65536u
+#define LIMIT_HANDSHAKE_NS     10000000000ll /* preface, SETTINGS, then the first HEADERS */
+#define LIMIT_CONNECT_NS       20000000000ll /* for one attempt: gRPC connection backoff */
+#define LIMIT_BACKOFF_FIRST_NS 1000000000ll
+#define LIMIT_BACKOFF_MAX_NS   120000000000ll
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * lock.c: the slow half of lock.h, and the rank check of debug builds.
+ * Protocol: 0 -> 1 takes a free lock. A thread that must sleep sets 2 and waits on the word;
+ * whoever takes the lock after sleeping leaves 2, so that the release wakes the next sleeper. */
+#include "base/lock.h"
+#include "base/sys.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LOCK_SPINS                                                                                 \
+    200 /* about the length of the longest section; beyond it sleeping is cheaper                  \
+         */
+
+static inline void lock_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("yield");
+#endif
+}
+
+void lock_slow(struct lock *l)
+{
+    for (int i = 0; i < LOCK_SPINS; i++) {
+        uint32_t zero = 0;
+        if (atomic_load_explicit(&l->state, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_strong_explicit(&l->state, &zero, 1, memory_order_acquire,
+                                                    memory_order_relaxed))
+            return;
+        lock_relax();
+    }
+    while (atomic_exchange_explicit(&l->state, 2, memory_order_acquire) != 0)
+        sys.futex_wait(&l->state, 2, NULL);
+}
+
+void lock_wake(struct lock *l) { sys.futex_wake(&l->state, 1); }
+
+#ifdef SENNIT_CHECKS
+#define LOCK_HELD_MOST 16
+static _Thread_local struct lock_held {
+    int rank[LOCK_HELD_MOST], n;
+} lock_held;
+
+/* Own function, never inlined: a goroutine that migrated must not meet a cached address. No lock is
+ * held over a park, so what is counted here belongs to this thread. */
+static __attribute__((noinline)) struct lock_held *lock_mine(void)
+{
+    struct lock_held *h = &lock_held;
+    __asm__ volatile("" : "+r"(h));
+    return h;
+}
+
+void lock_note_taken(struct lock *l, int rank)
+{
+    struct lock_held *h = lock_mine();
+    (void)l;
+    for (int i = 0; i < h->n; i++) {
+        if (rank != LOCK_UNRANKED && h->rank[i] >= rank) {
+            fprintf(stderr, "sennit: lock of rank %d taken while one of rank %d is held\n", rank,
+                    h->rank[i]);
+            abort();
+        }
+    }
+    sn_assert(h->n < LOCK_HELD_MOST);
+    h->rank[h->n++] = rank;
+}
+
+void lock_note_released(struct lock *l, int rank)
+{
+    struct lock_held *h = lock_mine();
+    (void)l;
+    for (int i = h->n; i-- > 0;) {
+        if (h->rank[i] == rank) {
+            h->rank[i] = h->rank[--h->n];
+            return;
+        }
+    }
+    sn_assert(!"a lock is released that this thread does not hold");
+}
+#endif
