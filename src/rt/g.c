@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * g.c: the goroutine records: chunks of 64 that are never given back before rt_shutdown (so that a
+ * dump may walk them), a cache of each worker, a pool for all. Also ids, names and counts.
+ * Anyone may make one; only the worker on which it ended frees it. */
+#include "rt/rt_private.h"
+#include <stdio.h>
+
+enum { G_CHUNK = 64, G_IDS = 1024 };
+
+struct g_chunk {
+    struct g_chunk *next;
+    struct rt_g g[G_CHUNK];
+};
+
+static struct lock g_lock; /* guards g_chunks, g_pool */
+static struct g_chunk *g_chunks;
+static struct rt_g *g_pool;
+
+static struct rt_g *g_next(const struct rt_g *g) { return (struct rt_g *)g->next; }
+
+/* A batch from the pool, or a new chunk. NULL: no memory. */
+static struct rt_g *g_batch(void)
+{
+    lock_take(&g_lock, LOCK_SCHED);
+    struct rt_g *first = g_pool, *last = first;
+    for (int i = 1; last && i < G_CHUNK && g_next(last); i++)
+        last = g_next(last);
+    if (last) {
+        g_pool = g_next(last);
+        last->next = 0;
+    }
+    lock_drop(&g_lock, LOCK_SCHED);
+    if (first)
+        return first;
+    struct g_chunk *c = sys.calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    for (int i = 0; i + 1 < G_CHUNK; i++)
+        c->g[i].next = (uintptr_t)&c->g[i + 1];
+    lock_take(&g_lock, LOCK_SCHED);
+    c->next = g_chunks;
+    g_chunks = c;
+    lock_drop(&g_lock, LOCK_SCHED);
+    return &c->g[0];
+}
+
+static void g_give(struct rt_g *first)
+{
+    struct rt_g *last = first;
+    if (!first)
+        return;
+    while (g_next(last))
+        last = g_next(last);
+    lock_take(&g_lock, LOCK_SCHED);
+    last->next = (uintptr_t)g_pool;
+    g_pool = first;
+    lock_drop(&g_lock, LOCK_SCHED);
+}
+
+struct rt_g *rt_g_new(struct rt_worker *w)
+{
+    struct rt_g *g = w ? w->g_cache : NULL;
+    uint64_t id;
+    if (!g) {
+        g = g_batch();
+        if (!g)
+            return NULL;
+        if (!w)
+            g_give(g_next(g));
+        else
+            for (struct rt_g *i = g; i; i = g_next(i))
+                w->g_cached++;
+    }
+    if (w) {
+        w->g_cache = g_next(g);
+        w->g_cached--;
+        if (w->id_next == w->id_end) {
+            w->id_next = atomic_fetch_add(&rt_state.ids, G_IDS);
+            w->id_end = w->id_next + G_IDS;
+        }
+        id = w->id_next++;
+    } else {
+        id = atomic_fetch_add(&rt_state.ids, 1);
+    }
+    memset(g, 0, sizeof *g);
+    g->id = id + 1;
+    return g;
+}
+
+void rt_g_free(struct rt_worker *w, struct rt_g *g)
+{
+    atomic_store_explicit(&g->state, RT_G_FREE, memory_order_relaxed);
+    g->next = (uintptr_t)w->g_cache;
+    w->g_cache = g;
+    if (++w->g_cached < RT_G_CACHE)
+        return;
+    struct rt_g *keep = w->g_cache;
+    for (int i = 1; i < RT_G_CACHE / 2; i++)
+        keep = g_next(keep);
+    struct rt_g *rest = g_next(keep);
+    keep->next = 0;
+    w->g_cached = RT_G_CACHE / 2;
+    g_give(rest);
+}
+
+void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg)
+{
+    lock_take(&g_lock, LOCK_SCHED);
+    for (struct g_chunk *c = g_chunks; c; c = c->next)
+        for (int i = 0; i < G_CHUNK; i++)
+            if (atomic_load_explicit(&c->g[i].state, memory_order_relaxed) != RT_G_FREE)
+                fn(&c->g[i], arg);
+    lock_drop(&g_lock, LOCK_SCHED);
+}
+
+/* At the end of rt_shutdown: nobody else runs. */
+void rt_g_stop(void)
+{
+    while (g_chunks) {
+        struct g_chunk *c = g_chunks;
+        g_chunks = c->next;
+        sys.free(c);
+    }
+    g_pool = NULL;
+}
+
+static int64_t g_spawned(void)
+{
+    int64_t n = atomic_load(&rt_state.spawned);
+    for (uint32_t i = 0; i < atomic_load(&rt_state.n_workers); i++)
+        n += atomic_load(&atomic_load(&rt_state.workers[i])->spawned);
+    return n;
+}
+
+/* Ends are counted first: one that ends meanwhile is then seen as alive, never the reverse. */
+int64_t rt_g_live(void)
+{
+    int64_t n = -atomic_load(&rt_state.ended);
+    for (uint32_t i = 0; i < atomic_load(&rt_state.n_workers); i++)
+        n -= atomic_load(&atomic_load(&rt_state.workers[i])->ended);
+    return n + g_spawned();
+}
+
+static void g_count_parked(const struct rt_g *g, void *arg)
+{
+    int64_t *n = arg;
+    *n += atomic_load_explicit(&g->state, memory_order_relaxed) == RT_G_PARKED;
+}
+
+struct rt_counts rt_counts(void)
+{
+    struct rt_counts c = { .goroutines = rt_g_live(),
+                           .fds = rt_netpoll_fds(),
+                           .timers = rt_timers_armed(),
+                           .spawned = g_spawned() };
+    rt_g_each(g_count_parked, &c.parked);
+    int64_t n = atomic_load(&rt_state.enlisted), target = rt_state.target;
+    c.workers = n < target ? n : target;
+    c.spare_workers = n - c.workers;
+    return c;
+}
+
+uint64_t rt_id(const struct rt_g *g) { return g->id; }
+const char *rt_name(const struct rt_g *g) { return g->name ? g->name : ""; }
+
+const char *rt_describe(const struct rt_g *g, char *buf, size_t size)
+{
+    const char *kind = g->flags & RT_G_THREAD ? "thread" : "goroutine", *name = rt_name(g);
+    if (*name)
+        snprintf(buf, size, "%s %llu (%s)", kind, (unsigned long long)g->id, name);
+    else
+        snprintf(buf, size, "%s %llu", kind, (unsigned long long)g->id);
+    return buf;
+}
+
+void rt_set_name(const char *name)
+{
+    struct rt_g *g = rt_self();
+    if (g)
+        g->name = name;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * mutex.c: sennit_mutex and sennit_cond, for goroutines and plain threads alike.
+ *
+ * The state word has three bits; while LOCKED is set the others change under the guard only. Nobody
+ * owns a mutex by queueing: who comes by may take a free one, which keeps the cache and the core
+ * warm, and unlock wakes at most one waiter at a time (WOKEN: it is on its way). A waiter that was
+ * woken in vain MUTEX_PATIENCE times is given the mutex by hand, LOCKED staying set, so none
+ * starves.
+ *
+ * Memory: who gets the mutex may free it once unlocked. So unlock clears LOCKED after it has
+ * dropped the guard, and a waiter that was granted the mutex passes through the guard before it
+ * returns. */
+#include "rt/prim.h"
+#include "rt/rt_private.h"
+
+enum { MUTEX_LOCKED = 1, MUTEX_WAITERS = 2, MUTEX_WOKEN = 4 };
+enum { MUTEX_SPINS = 30, MUTEX_PATIENCE = 3 };
+
+struct mutex_rep {
+    _Atomic uint32_t state;
+    struct lock guard;
+    struct prim_waiter *waiters; /* guarded */
+} __attribute__((may_alias));
+_Static_assert(sizeof(struct mutex_rep) <= sizeof(sennit_mutex),
+               "the public struct is large enough");
+
+struct cond_rep {
+    struct lock guard;
+    struct prim_waiter *waiters; /* guarded */
+} __attribute__((may_alias));
+_Static_assert(sizeof(struct cond_rep) <= sizeof(sennit_cond), "the public struct is large enough");
+
+/* -- mutex --- */
+
+static bool mutex_try(struct mutex_rep *m, uint32_t clear)
+{
+    uint32_t s = atomic_load_explicit(&m->state, memory_order_relaxed);
+    while (!(s & MUTEX_LOCKED))
+        if (atomic_compare_exchange_weak_explicit(&m->state, &s, (s | MUTEX_LOCKED) & ~clear,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static bool mutex_spin(struct mutex_rep *m, uint32_t clear)
+{
+    for (int i = 0; i < MUTEX_SPINS; i++) {
+        if (mutex_try(m, clear))
+            return true;
+        rt_relax();
+    }
+    return false;
+}
+
+/* Takes the mutex (true) or queues w; clear: MUTEX_WOKEN if w was woken before. */
+static bool mutex_queue(struct mutex_rep *m, struct prim_waiter *w, uint32_t clear)
+{
+    lock_take(&m->guard, LOCK_PRIM);
+    bool got = false, queued = false;
+    uint32_t s = atomic_load_explicit(&m->state, memory_order_relaxed);
+    while (!got && !queued) {
+        uint32_t to = (s & MUTEX_LOCKED) ? s | MUTEX_WAITERS : s | MUTEX_LOCKED;
+        if (atomic_compare_exchange_weak_explicit(&m->state, &s, to & ~clear, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+            got = !(s & MUTEX_LOCKED);
+            queued = !got;
+        }
+    }
+    if (queued && w->lost)
+        prim_push_front(&m->waiters, w);
+    else if (queued)
+        prim_push_back(&m->waiters, w);
+    lock_drop(&m->guard, LOCK_PRIM);
+    return got;
+}
+
+/* Guarded, LOCKED is set: wakes the first waiter, or gives it the mutex (true). */
+static bool mutex_pass(struct mutex_rep *m)
+{
+    struct prim_waiter *w = prim_pop(&m->waiters);
+    if (!w)
+        return false;
+    w->granted = w->lost >= MUTEX_PATIENCE;
+    uint32_t s = MUTEX_LOCKED | (m->waiters ? MUTEX_WAITERS : 0) | (w->granted ? 0 : MUTEX_WOKEN);
+    atomic_store_explicit(&m->state, s, memory_order_relaxed);
+    bool granted = w->granted;
+    rt_note_set(&w->note);
+    return granted;
+}
+
+static void mutex_unlock_slow(struct mutex_rep *m)
+{
+    uint32_t s = atomic_load_explicit(&m->state, memory_order_relaxed);
+    sn_assert(s & MUTEX_LOCKED);
+    while (s & MUTEX_WOKEN ||
+           s == MUTEX_LOCKED) /* nobody, or one that is coming: no need to wake */
+        if (atomic_compare_exchange_weak_explicit(&m->state, &s, s & ~(uint32_t)MUTEX_LOCKED,
+                                                  memory_order_release, memory_order_relaxed))
+            return;
+    lock_take(&m->guard, LOCK_PRIM);
+    bool woken = atomic_load_explicit(&m->state, memory_order_relaxed) & MUTEX_WOKEN;
+    bool granted = !woken && mutex_pass(m);
+    lock_drop(&m->guard, LOCK_PRIM);
+    if (!granted)
+        atomic_fetch_and_explicit(&m->state, ~(uint32_t)MUTEX_LOCKED, memory_order_release);
+}
+
+static void mutex_unlock(struct mutex_rep *m)
+{
+    uint32_t locked = MUTEX_LOCKED;
+    if (unlikely(!atomic_compare_exchange_strong_explicit(
+            &m->state, &locked, 0, memory_order_release, memory_order_relaxed)))
+        mutex_unlock_slow(m);
+}
+
+/* Guarded: gives a wake-up back. True: nobody has the mutex and others wait, so it was taken for
+ * them, to be unlocked. */
+static bool mutex_unwake(struct mutex_rep *m)
+{
+    uint32_t s = atomic_load_explicit(&m->state, memory_order_relaxed), to;
+    do {
+        to = s & ~(uint32_t)MUTEX_WOKEN;
+        if (!(s & MUTEX_LOCKED) && (s & MUTEX_WAITERS))
+            to |= MUTEX_LOCKED;
+    } while (!atomic_compare_exchange_weak_explicit(&m->state, &s, to, memory_order_acquire,
+                                                    memory_order_relaxed));
+    return !(s & MUTEX_LOCKED) && (to & MUTEX_LOCKED);
+}
+
+/* The context of w ended while it waited. True: it had been given the mutex before. */
+static bool mutex_abandon(struct mutex_rep *m, struct prim_waiter *w)
+{
+    bool taken = false;
+    lock_take(&m->guard, LOCK_PRIM);
+    bool granted = w->granted;
+    if (w->next) {
+        prim_remove(&m->waiters, w);
+        if (!m->waiters)
+            atomic_fetch_and_explicit(&m->state, ~(uint32_t)MUTEX_WAITERS, memory_order_relaxed);
+    } else if (!granted) {
+        taken = mutex_unwake(m);
+    }
+    lock_drop(&m->guard, LOCK_PRIM);
+    if (taken)
+        mutex_unlock(m);
+    return granted;
+}
+
+static sennit_err mutex_lock_slow(struct mutex_rep *m, sennit_ctx *ctx)
+{
+    struct prim_waiter w = { .lost = 0 };
+    uint32_t clear = 0;
+    while (!mutex_spin(m, clear) && !mutex_queue(m, &w, clear)) {
+        sennit_err ended = ctx_note_wait(ctx, &w.note, "waiting for a mutex");
+        if (ended)
+            return mutex_abandon(m, &w) ? NULL : ended;
+        lock_take(&m->guard, LOCK_PRIM);
+        bool granted = w.granted, waits = w.next != NULL;
+        lock_drop(&m->guard, LOCK_PRIM);
+        if (granted)
+            return NULL;
+        sn_assert(!waits);
+        w.lost++;
+        clear = MUTEX_WOKEN;
+    }
+    return NULL;
+}
+
+sennit_err sennit_mutex_lock(sennit_mutex *mutex, sennit_ctx *ctx)
+{
+    struct mutex_rep *m = (struct mutex_rep *)mutex;
+    uint32_t zero = 0;
+    if (likely(atomic_compare_exchange_strong_explicit(&m->state, &zero, MUTEX_LOCKED,
+                                                       memory_order_acquire, memory_order_relaxed)))
+        return NULL;
+    return mutex_lock_slow(m, ctx);
+}
+
+void sennit_mutex_unlock(sennit_mutex *mutex) { mutex_unlock((struct mutex_rep *)mutex); }
+
+/* -- cond --- */
+
+sennit_err sennit_cond_wait(sennit_cond *cond, sennit_mutex *mutex, sennit_ctx *ctx)
+{
+    struct cond_rep *c = (struct cond_rep *)cond;
+    struct prim_waiter w = { .lost = 0 };
+    lock_take(&c->guard, LOCK_PRIM);
+    prim_push_back(&c->waiters, &w);
+    lock_drop(&c->guard, LOCK_PRIM);
+    sennit_mutex_unlock(mutex);
+    sennit_err ended = ctx_note_wait(ctx, &w.note, "waiting for a condition");
+    lock_take(&c->guard, LOCK_PRIM);
+    if (w.next)
+        prim_remove(&c->waiters, &w);
+    else
+        ended = NULL; /* it was signalled: that must not be lost */
+    lock_drop(&c->guard, LOCK_PRIM);
+    (void)sennit_mutex_lock(mutex, NULL);
+    return ended;
+}
+
+void sennit_cond_signal(sennit_cond *cond)
+{
+    struct cond_rep *c = (struct cond_rep *)cond;
+    lock_take(&c->guard, LOCK_PRIM);
+    struct prim_waiter *w = prim_pop(&c->waiters);
+    if (w)
+        rt_note_set(&w->note);
+    lock_drop(&c->guard, LOCK_PRIM);
+}
+
+void sennit_cond_broadcast(sennit_cond *cond)
+{
+    struct cond_rep *c = (struct cond_rep *)cond;
+    struct prim_waiter *w;
+    lock_take(&c->guard, LOCK_PRIM);
+    while ((w = prim_pop(&c->waiters)))
+        rt_note_set(&w->note);
+    lock_drop(&c->guard, LOCK_PRIM);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * netpoll.c: one edge-triggered epoll for all fds. struct rt_fd lives in slabs that stay until
+ * rt_shutdown; the epoll data word holds its address and 16 bits of its generation, so an event
+ * that was fetched before a close finds another generation and is dropped.
+ *
+ * Each side (reading, writing) of an fd has, under the fd's lock: ready (an edge came and nobody
+ * has used it), a waiter (record on its stack) or a task. An edge goes to the task, else to the
+ * waiter, else sets ready. A wait that finds ready clears it and returns at once: the caller tries
+ * the system call again. A waiter publishes itself in its park's commit, under the lock, where it
+ * looks at ready and at its own cancel mark once more. Tasks are woken under the lock, so that
+ * after rt_fd_close none is.
+ *
+ * The poller's sleep. netpoll_until is the time until which somebody sleeps in epoll, 0: nobody.
+ * The poller stores it, then reads the wheels' next; who sets an earlier timer stores that, then
+ * reads netpoll_until (all seq_cst): one of them sees the other. */
+#include "rt/ctx.h"
+#include "rt/rt_private.h"
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+enum { NETPOLL_SLAB = 64, NETPOLL_EVENTS = 128 };
+
+struct fd_waiter {
+    struct ctx_watch watch;
+    struct rt_fd *fd;
+    struct rt_g *g;
+    int side;
+    bool ended; /* ctx has ended; guarded by fd->lock */
+    int result;
+};
+struct fd_side {
+    struct fd_waiter *waiter;
+    struct rt_task *task;
+    bool ready;
+};
+struct rt_fd {
+    struct lock lock; /* guards all but number */
+    int number;
+    uint16_t generation;
+    bool open;
+    _Atomic bool hung_up;   /* set before the edge is passed on, read without the lock */
+    struct fd_side side[2]; /* reading, writing */
+    struct rt_fd *next_free;
+};
+struct fd_slab {
+    struct fd_slab *next;
+    struct rt_fd fds[NETPOLL_SLAB];
+};
+
+static struct lock netpoll_lock; /* guards the two below */
+static struct fd_slab *netpoll_slabs;
+static struct rt_fd *netpoll_free;
+static int netpoll_ep = -1, netpoll_event = -1;
+static _Atomic int64_t netpoll_last, netpoll_until, netpoll_open_fds;
+
+int64_t rt_netpoll_last(void) { return atomic_load_explicit(&netpoll_last, memory_order_relaxed); }
+int64_t rt_netpoll_fds(void) { return atomic_load(&netpoll_open_fds); }
+
+int rt_netpoll_open(void)
+{
+    int rc = sys.epoll_create1(EPOLL_CLOEXEC);
+    if (rc < 0)
+        return rc;
+    netpoll_ep = rc;
+    rc = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (rc >= 0) {
+        netpoll_event = rc;
+        struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = 0 };
+        rc = sys.epoll_ctl(netpoll_ep, EPOLL_CTL_ADD, netpoll_event, &ev);
+    }
+    atomic_store(&netpoll_last, 0);
+    if (rc < 0)
+        rt_netpoll_close();
+    return rc < 0 ? rc : 0;
+}
+
+/* At the end of rt_shutdown, or when the start failed: nobody else runs. */
+void rt_netpoll_close(void)
+{
+    if (netpoll_event >= 0)
+        sys.close(netpoll_event);
+    if (netpoll_ep >= 0)
+        sys.close(netpoll_ep);
+    netpoll_ep = netpoll_event = -1;
+    while (netpoll_slabs) {
+        struct fd_slab *s = netpoll_slabs;
+        netpoll_slabs = s->next;
+        sys.free(s);
+    }
+    netpoll_free = NULL;
+    atomic_store(&netpoll_open_fds, 0);
+    atomic_store(&netpoll_until, 0);
+}
+
+static void netpoll_edge(struct rt_fd *f, int side)
+{
+    struct fd_side *s = &f->side[side];
+    if (s->task) {
+        rt_task_wake(s->task);
+    } else if (s->waiter) {
+        struct fd_waiter *r = s->waiter;
+        s->waiter = NULL;
+        rt_unpark(r->g);
+    } else {
+        s->ready = true;
+    }
+}
+
+static void netpoll_dispatch(const struct epoll_event *ev)
+{
+    struct rt_fd *f = (struct rt_fd *)(uintptr_t)(ev->data.u64 & (((uint64_t)1 << 48) - 1));
+    if (!f)
+        return; /* the eventfd, whose edge has done its work */
+    lock_take(&f->lock, LOCK_PRIM);
+    if (f->open && f->generation == ev->data.u64 >> 48) {
+        if (ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            atomic_store(&f->hung_up, true);
+        if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            netpoll_edge(f, 0);
+        if (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+            netpoll_edge(f, 1);
+    }
+    lock_drop(&f->lock, LOCK_PRIM);
+}
+
+static void netpoll_fetch(const struct timespec *timeout)
+{
+    struct epoll_event ev[NETPOLL_EVENTS];
+    int n = sys.epoll_pwait2(netpoll_ep, ev, NETPOLL_EVENTS, timeout);
+    atomic_store(&netpoll_until, 0);
+    for (int i = 0; i < n; i++)
+        netpoll_dispatch(&ev[i]);
+}
+
+void rt_netpoll_check(void)
+{
+    static const struct timespec zero;
+    struct epoll_event ev[NETPOLL_EVENTS];
+    if (atomic_load_explicit(&netpoll_open_fds, memory_order_relaxed) == 0)
+        return;
+    atomic_store_explicit(&netpoll_last, sys_now(), memory_order_relaxed);
+    int n = sys.epoll_pwait2(netpoll_ep, ev, NETPOLL_EVENTS, &zero);
+    for (int i = 0; i < n; i++) {
+        /* An edge that was meant for the sleeper must reach it: an edge is given to one only. */
+        if (ev[i].data.u64 == 0 && atomic_load(&rt_state.in_epoll))
+            rt_netpoll_wake();
+        netpoll_dispatch(&ev[i]);
+    }
+}
+
+/* One thread at a time: the poller. */
+void rt_netpoll_block(int64_t limit)
+{
+    int64_t until = rt_timers_next();
+    for (;;) {
+        until = until < limit ? until : limit;
+        atomic_store(&netpoll_until, until);
+        int64_t again = rt_timers_next();
+        if (again >= until)
+            break;
+        until = again;
+    }
+    int64_t now = sys_now(), left = until - now;
+    left = left < 0 ? 0 : left;
+    struct timespec ts = { left / 1000000000, left % 1000000000 };
+    netpoll_fetch(until == INT64_MAX ? NULL : &ts);
+    now = sys_now();
+    atomic_store_explicit(&netpoll_last, now, memory_order_relaxed);
+    rt_timers_run(now);
+}
+
+void rt_netpoll_wake(void)
+{
+    uint64_t one = 1;
+    sys.write(netpoll_event, &one, sizeof one);
+}
+
+void rt_netpoll_timer(int64_t at)
+{
+    if (at < atomic_load(&netpoll_until))
+        rt_netpoll_wake();
+}
+
+/* -- fds -- */
+
+static struct rt_fd *netpoll_new(void)
+{
+    lock_take(&netpoll_lock, LOCK_SCHED);
+    struct rt_fd *f = netpoll_free;
+    if (f)
+        netpoll_free = f->next_free;
+    lock_drop(&netpoll_lock, LOCK_SCHED);
+    if (f)
+        return f;
+    struct fd_slab *s = sys.calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    for (int i = 1; i + 1 < NETPOLL_SLAB; i++)
+        s->fds[i].next_free = &s->fds[i + 1];
+    lock_take(&netpoll_lock, LOCK_SCHED);
+    s->next = netpoll_slabs;
+    netpoll_slabs = s;
+    s->fds[NETPOLL_SLAB - 1].next_free = netpoll_free;
+    netpoll_free = &s->fds[1];
+    lock_drop(&netpoll_lock, LOCK_SCHED);
+    return &s->fds[0];
+}
+
+static void netpoll_give(struct rt_fd *f)
+{
+    lock_take(&netpoll_lock, LOCK_SCHED);
+    f->next_free = netpoll_free;
+    netpoll_free = f;
+    lock_drop(&netpoll_lock, LOCK_SCHED);
+}
+
+int rt_fd_open(int fd, struct rt_fd **out)
+{
+    if (!rt_start())
+        return -ENOMEM;
+    struct rt_fd *f = netpoll_new();
+    if (!f)
+        return -ENOMEM;
+    lock_take(&f->lock, LOCK_PRIM);
+    f->number = fd;
+    f->open = true;
+    atomic_store(&f->hung_up, false);
+    f->side[0] = f->side[1] = (struct fd_side){ 0 };
+    uint64_t word = (uintptr_t)f | (uint64_t)f->generation << 48;
+    lock_drop(&f->lock, LOCK_PRIM);
+    struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                              .data.u64 = word };
+    int rc = sys.epoll_ctl(netpoll_ep, EPOLL_CTL_ADD, fd, &ev);
+    if (rc < 0) {
+        lock_take(&f->lock, LOCK_PRIM);
+        f->open = false;
+        lock_drop(&f->lock, LOCK_PRIM);
+        netpoll_give(f);
+        return rc;
+    }
+    atomic_fetch_add(&netpoll_open_fds, 1);
+    *out = f;
+    return 0;
+}
+
+int rt_fd_number(const struct rt_fd *f) { return f->number; }
+bool rt_fd_hung_up(const struct rt_fd *f) { return atomic_load(&f->hung_up); }
+
+static bool netpoll_commit(struct rt_g *g, void *arg)
+{
+    struct fd_waiter *r = arg;
+    struct rt_fd *f = r->fd;
+    struct fd_side *s = &f->side[r->side];
+    lock_take(&f->lock, LOCK_PRIM);
+    bool park = false;
+    if (!f->open) {
+        r->result = -EBADF;
+    } else if (r->ended) {
+        r->result = -ECANCELED;
+    } else if (s->waiter) {
+        r->result = -EBUSY;
+    } else if (s->ready) {
+        s->ready = false;
+    } else {
+        r->g = g;
+        s->waiter = r;
+        park = true;
+    }
+    lock_drop(&f->lock, LOCK_PRIM);
+    return park;
+}
+
+static void netpoll_ctx_ended(struct ctx_watch *watch)
+{
+    struct fd_waiter *r = container_of(watch, struct fd_waiter, watch);
+    struct rt_fd *f = r->fd;
+    struct rt_g *g = NULL;
+    lock_take(&f->lock, LOCK_PRIM);
+    r->ended = true;
+    if (f->side[r->side].waiter == r) {
+        f->side[r->side].waiter = NULL;
+        r->result = -ECANCELED;
+        g = r->g;
+    }
+    lock_drop(&f->lock, LOCK_PRIM);
+    if (g)
+        rt_unpark(g);
+}
+
+static int netpoll_wait(struct rt_fd *f, sennit_ctx *ctx, int side)
+{
+    struct fd_waiter r = { .fd = f, .side = side };
+    if (ctx && !ctx_watch_add(ctx, &r.watch, netpoll_ctx_ended))
+        return -ECANCELED;
+    rt_park(netpoll_commit, &r, side ? "write" : "read");
+    if (ctx)
+        ctx_watch_del(&r.watch);
+    return r.result;
+}
+
+int rt_fd_wait_read(struct rt_fd *f, sennit_ctx *ctx) { return netpoll_wait(f, ctx, 0); }
+int rt_fd_wait_write(struct rt_fd *f, sennit_ctx *ctx) { return netpoll_wait(f, ctx, 1); }
+
+void rt_fd_tasks(struct rt_fd *f, struct rt_task *r, struct rt_task *w)
+{
+    lock_take(&f->lock, LOCK_PRIM);
+    f->side[0].task = r;
+    f->side[1].task = w;
+    for (int i = 0; i < 2; i++)
+        if (f->side[i].task)
+            rt_task_wake(f->side[i].task);
+    lock_drop(&f->lock, LOCK_PRIM);
+}
+
+void rt_fd_close(struct rt_fd *f)
+{
+    struct rt_g *g[2] = { NULL, NULL };
+    lock_take(&f->lock, LOCK_PRIM);
+    sn_assert(f->open);
+    int fd = f->number;
+    f->open = false;
+    f->generation++;
+    for (int i = 0; i < 2; i++) {
+        struct fd_waiter *r = f->side[i].waiter;
+        if (r) {
+            r->result = -EBADF;
+            g[i] = r->g;
+        }
+        f->side[i] = (struct fd_side){ 0 };
+    }
+    lock_drop(&f->lock, LOCK_PRIM);
+    struct epoll_event none = { 0 };
+    sys.epoll_ctl(netpoll_ep, EPOLL_CTL_DEL, fd, &none);
+    sys.close(fd);
+    atomic_fetch_sub(&netpoll_open_fds, 1);
+    netpoll_give(f);
+    for (int i = 0; i < 2; i++)
+        if (g[i])
+            rt_unpark(g[i]);
+}

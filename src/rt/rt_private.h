@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * rt_private.h: what the files of the runtime share among themselves. Above this layer only rt.h is
+ * used.
+ *
+ * Who owns what: a worker's plain fields belong to the thread that it is (a goroutine that runs on
+ * it counts as that thread until it parks); fields marked shared are atomics or have a lock. A
+ * goroutine's fields belong to the worker that runs it; while it is parked, to who unparks it.
+ *
+ * An "item" is what a run queue holds: a goroutine, or a task with bit 0 set. */
+#ifndef SENNIT_RT_PRIVATE_H
+#define SENNIT_RT_PRIVATE_H
+
+#include "base/limits.h"
+#include "base/sys.h"
+#include "rt/rt.h"
+#include "rt/sanitize.h"
+#include <pthread.h>
+
+enum { RT_RING = 256, RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
+enum rt_internal_flags { RT_G_THREAD = 128 }; /* beside enum rt_go_flags: a thread's stand-in */
+enum rt_g_state { RT_G_FREE, RT_G_QUEUED, RT_G_RUNNING, RT_G_PARKED };
+
+struct rt_stack {
+    struct rt_stack *next;
+    char *base; /* lowest usable octet; the guard lies below */
+    uint32_t size;
+    uint8_t cls;
+    bool guarded;
+};
+
+struct rt_g {
+    uintptr_t next;         /* item; guarded by the queue that holds it */
+    void *sp;               /* while parked or queued after a first run */
+    struct rt_stack *stack; /* NULL: has not run yet */
+    void (*fn)(void *arg);
+    void *arg;
+    const char *name, *reason;
+    void *errors;
+    uint64_t id;            /* of a stand-in: the kernel's thread id */
+    struct rt_worker *pin;  /* set when a pinned one starts */
+    _Atomic uint32_t state; /* enum rt_g_state */
+    _Atomic uint32_t wake;  /* futex of a stand-in */
+    int saved_errno;
+    uint8_t flags;
+    void *fiber, *fake; /* of TSan, of ASan */
+};
+
+/* What the context that was left behind wants done once its registers are saved. */
+struct rt_after {
+    struct rt_g *g; /* to commit, or to queue again when commit is NULL */
+    rt_commit_fn *commit;
+    void *arg;
+    struct rt_g *dead;      /* has ended */
+    struct rt_stack *stack; /* is free now */
+};
+
+enum rt_status { RT_RUN, RT_STUCK, RT_IDLE, RT_RETIRED };
+
+struct rt_worker {
+    struct rt_g *cur;    /* NULL: native stack */
+    struct rt_g *coming; /* whom the switch under way leads to; NULL: native */
+    void *native_sp, *native_fake, *native_fiber, *commit_fiber, *seed_fiber;
+    char *native_lo;
+    size_t native_size;
+    struct rt_after after;
+    uintptr_t held;       /* item that must start from the native stack */
+    struct rt_task *task; /* running; NULL after rt_task_exit */
+    void *errors;         /* of tasks */
+    uint32_t rounds, lifo_run, rng, index;
+    bool searching; /* has the one searcher's role */
+    struct rt_g *g_cache;
+    uint32_t g_cached;
+    uint32_t n_stacks[RT_STACK_CLASSES];
+    struct rt_stack *stacks[RT_STACK_CLASSES];
+    uint64_t id_next, id_end;
+    void *altstack;
+    pthread_t thread;
+    /* shared */
+    _Alignas(64) _Atomic uint32_t head; /* thieves and the owner */
+    _Alignas(64) _Atomic uint32_t tail; /* the owner writes */
+    _Atomic uintptr_t lifo;
+    _Atomic uint64_t tick;          /* the owner writes: one more each time it starts something */
+    _Atomic int64_t spawned, ended; /* the owner writes */
+    _Atomic uint32_t status;        /* enum rt_status */
+    _Atomic uint32_t parked;        /* futex: 1 while it sleeps */
+    _Atomic uint32_t pinned;        /* goroutines that stay here */
+    _Atomic uint32_t inbox_len;
+    struct lock inbox_lock;
+    uintptr_t inbox_head, inbox_tail; /* guarded by inbox_lock */
+    struct list idle;                 /* guarded by rt_state.idle_lock */
+    struct rt_worker *next_retired;   /* guarded by rt_state.mutex */
+    _Atomic bool resumed_only;        /* kept for goroutines that ran before */
+    /* sysmon's */
+    uint64_t seen_tick;
+    int64_t seen_at, seen_cpu;
+    bool hog;
+    _Atomic uintptr_t ring[RT_RING];
+};
+
+struct rt_state {
+    pthread_mutex_t mutex; /* start, stop, enlisting and retiring workers; held over system calls */
+    _Atomic uint32_t running, stopping;
+    uint32_t cpus; /* target number of workers that are not stuck */
+    struct rt_worker *_Atomic workers[LIMIT_WORKERS];
+    _Atomic uint32_t n_workers;
+    _Atomic int32_t enlisted, stuck;       /* written under mutex */
+    struct rt_worker *retired, *stillborn; /* guarded by mutex */
+    uint32_t target;
+
+    struct lock queue_lock; /* global queue */
+    uintptr_t queue_head, queue_tail;
+    _Atomic uint32_t queue_len;
+    _Atomic uint32_t starved; /* goroutines in `starving`, guarded by queue_lock */
+    uintptr_t starving;
+    uintptr_t fresh_head; /* fresh ones that a resumed_only worker met; guarded by queue_lock */
+    _Atomic uint32_t fresh_len;
+
+    struct lock idle_lock;
+    struct list idle;           /* asleep on their futex */
+    struct rt_worker *poller;   /* asleep in epoll */
+    _Atomic bool in_epoll;      /* written under idle_lock; stays set until a woken poller is out */
+    _Atomic uint32_t n_idle;    /* both kinds */
+    _Atomic uint32_t searching; /* 0 or 1 */
+
+    _Atomic int64_t spawned, ended; /* by no worker */
+    _Atomic uint64_t ids;
+    _Atomic uint32_t sysmon_asleep, sysmon_word;
+    pthread_t sysmon;
+    bool has_sysmon;
+};
+extern struct rt_state rt_state;
+
+/* -- items -- */
+static inline uintptr_t rt_item_g(struct rt_g *g) { return (uintptr_t)g; }
+static inline uintptr_t rt_item_task(struct rt_task *t) { return (uintptr_t)t | 1; }
+static inline bool rt_item_is_task(uintptr_t item) { return item & 1; }
+static inline struct rt_task *rt_task_of(uintptr_t item) { return (struct rt_task *)(item - 1); }
+static inline struct rt_g *rt_g_of(uintptr_t item) { return (struct rt_g *)item; }
+static inline uintptr_t rt_item_next(uintptr_t item)
+{
+    return rt_item_is_task(item) ? (uintptr_t)rt_task_of(item)->next : rt_g_of(item)->next;
+}
+static inline void rt_item_link(uintptr_t item, uintptr_t next)
+{
+    if (rt_item_is_task(item))
+        rt_task_of(item)->next = (struct rt_task *)next;
+    else
+        rt_g_of(item)->next = next;
+}
+static inline bool rt_item_fresh(uintptr_t item)
+{
+    return !rt_item_is_task(item) && !rt_g_of(item)->stack;
+}
+static inline uint8_t rt_g_class(const struct rt_g *g) { return g->flags & RT_GO_SMALL ? 1 : 0; }
+
+static inline void rt_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("yield");
+#endif
+}
+
+/* -- thread.c -- */
+struct rt_worker *rt_worker(void); /* asked anew at each call; NULL in other threads */
+bool rt_is_helper(void);           /* the runtime's own thread that is no worker */
+void rt_local_worker(struct rt_worker *w);
+void rt_local_helper(void);
+struct rt_g *rt_thread_self(void);
+void rt_thread_forget(void); /* frees the caller's stand-in */
+
+/* -- g.c -- */
+struct rt_g *rt_g_new(struct rt_worker *w); /* w may be NULL */
+void rt_g_free(struct rt_worker *w, struct rt_g *g);
+void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg);
+void rt_g_stop(void);
+int64_t rt_g_live(void);
+
+/* -- stack.c -- */
+struct rt_stack *rt_stack_get(struct rt_worker *w, unsigned cls); /* NULL: no memory */
+void rt_stack_put(struct rt_worker *w, struct rt_stack *s);
+void rt_stack_refill(struct rt_worker *w, unsigned cls); /* has one cached, if memory allows */
+void rt_stack_flush(struct rt_worker *w);                /* gives its cache back to the pool */
+void *rt_stack_frame(struct rt_stack *s);                /* sp of a context that starts on s */
+void rt_stack_stop(void);
+bool rt_stack_is_guard(const struct rt_stack *s, const void *addr);
+void rt_switch(void **save, void *to);
+void rt_context_entry(void);
+void rt_stack_main(struct rt_stack *s);
+void rt_overflow_install(void);
+void rt_overflow_thread(struct rt_worker *w); /* per-thread signal stack */
+void rt_overflow_thread_end(struct rt_worker *w);
+void rt_overflow_remove(void);
+
+/* -- runq.c -- */
+void rt_ring_push(struct rt_worker *w, uintptr_t item); /* the owner; overflow goes global */
+uintptr_t rt_local_pop(struct rt_worker *w);            /* the owner; 0: none */
+uint32_t rt_local_len(struct rt_worker *w);             /* with the LIFO slot */
+uint32_t rt_ring_len(struct rt_worker *w);              /* from anywhere, a guess */
+uintptr_t rt_ring_steal(struct rt_worker *w, struct rt_worker *from);
+uintptr_t rt_lifo_steal(struct rt_worker *from);
+void rt_global_push(uintptr_t first, uintptr_t last, uint32_t n);
+uintptr_t rt_global_pop(struct rt_worker *w);
+void rt_inbox_push(struct rt_worker *w, uintptr_t item);
+uintptr_t rt_inbox_pop(struct rt_worker *w);
+void rt_starve(struct rt_g *g);
+void rt_starved_wake(void);
+void rt_fresh_hold(struct rt_g *g);
+uintptr_t rt_fresh_pop(void);
+void rt_queue_reset(void);
+
+/* -- sched.c -- */
+void rt_ready(uintptr_t item, bool hand_off);
+void rt_run_g(struct rt_worker *w, struct rt_g *g); /* from the native stack; back when it left */
+
+/* -- worker.c -- */
+bool rt_start(void);
+void rt_wake_one(void);
+void rt_wake_worker(struct rt_worker *w);
+bool rt_work_visible(const struct rt_worker *w); /* that w (NULL: any) may take */
+bool rt_work_waiting(int64_t now);               /* as sysmon sees it: timers and hand-offs, too */
+void rt_mark_unstuck(struct rt_worker *w);
+bool rt_mark_stuck(struct rt_worker *w); /* false: it has moved on */
+bool rt_enlist(bool resumed_only);       /* one more worker; under rt_state.mutex */
+int rt_thread_create(pthread_t *t, void *(*fn)(void *), void *arg, size_t stack); /* 0: default */
+bool rt_workers_idle(void);
+void rt_poke(_Atomic uint32_t *word); /* stores 0 and wakes the sleeper */
+
+/* -- sysmon.c -- */
+void *rt_sysmon_main(void *arg);
+void rt_sysmon_wake(void); /* if asleep */
+
+/* -- task.c -- */
+void rt_task_run(struct rt_worker *w, struct rt_task *t);
+
+/* -- defer.c -- */
+bool rt_defer_due(struct rt_worker *w);  /* the oldest of w's has waited 50 us */
+void rt_defer_flush(unsigned index);     /* of the worker with that index */
+void rt_defer_flush_old(int64_t before); /* of all workers */
+bool rt_defer_pending(unsigned index);
+void rt_defer_stop(void);
+
+/* -- timer.c -- */
+int64_t rt_timers_next(void); /* a lower bound; INT64_MAX: none */
+void rt_timers_run(int64_t now);
+int64_t rt_timers_armed(void);
+void rt_timers_stop(void);
+
+/* -- netpoll.c -- */
+int rt_netpoll_open(void);
+void rt_netpoll_close(void);
+void rt_netpoll_check(void);          /* without waiting */
+void rt_netpoll_block(int64_t limit); /* until an event, a wake, the next timer, or limit */
+void rt_netpoll_wake(void);
+void rt_netpoll_timer(int64_t at); /* a timer is due then: wakes a poller that sleeps longer */
+int64_t rt_netpoll_last(void);     /* when it was last looked at */
+int64_t rt_netpoll_fds(void);
+
+/* -- blocking.c -- */
+void rt_blocking_stop(void);
+bool rt_blocking_busy(void);
+
+/* -- the error ring of err.c -- */
+extern void (*rt_errors_free)(void *errors); /* set by err.c; run when a goroutine or thread ends */
+void **rt_errors_slot(void);                 /* of the caller; NULL: no memory */
+
+#endif

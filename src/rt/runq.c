@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * runq.c: where runnable items wait: a ring and a hand-off slot (LIFO) of each worker, an inbox for
+ * what must run on one worker, and global queues.
+ *
+ * The ring's protocol. tail is written by the owner alone, head by CAS of the owner or of a thief.
+ *   push   1 h = head (acquire)  2 if tail - h < 256: ring[tail % 256] = item  3 tail + 1 (release)
+ *   pop    1 h = head (acquire)  2 item = ring[h % 256]  3 CAS head h -> h + 1, else again
+ *   steal  1 h = head (acquire)  2 t = tail (acquire)  3 copy half of h..t  4 CAS head h -> h + n
+ * Step 3 of push orders the item before the tail that a thief acquires. A thief that read a slot
+ * which the owner has since reused has also read an old h: its CAS fails, since head only grows
+ * (2^32 wraps between the two steps of one thief are not possible). head's CAS is acq_rel so that
+ * the owner's reuse of a slot comes after the thief's read of it.
+ * The LIFO slot is taken by exchange or CAS by whoever; a thief takes it only from a worker that
+ * has been in the same tick for 3 us (rt_lifo_steal). */
+#include "rt/rt_private.h"
+
+static void runq_list_push(uintptr_t *head, uintptr_t *tail, uintptr_t first, uintptr_t last)
+{
+    rt_item_link(last, 0);
+    if (*tail)
+        rt_item_link(*tail, first);
+    else
+        *head = first;
+    *tail = last;
+}
+
+static uintptr_t runq_list_pop(uintptr_t *head, uintptr_t *tail)
+{
+    uintptr_t item = *head;
+    *head = rt_item_next(item);
+    if (!*head)
+        *tail = 0;
+    return item;
+}
+
+void rt_global_push(uintptr_t first, uintptr_t last, uint32_t n)
+{
+    struct rt_state *s = &rt_state;
+    lock_take(&s->queue_lock, LOCK_SCHED);
+    runq_list_push(&s->queue_head, &s->queue_tail, first, last);
+    atomic_store(&s->queue_len, atomic_load_explicit(&s->queue_len, memory_order_relaxed) + n);
+    lock_drop(&s->queue_lock, LOCK_SCHED);
+}
+
+/* The ring is full: half of it goes to the global queue, with the new item. */
+static bool runq_overflow(struct rt_worker *w, uintptr_t item, uint32_t h)
+{
+    uintptr_t batch[RT_RING / 2 + 1];
+    uint32_t n = RT_RING / 2;
+    for (uint32_t i = 0; i < n; i++)
+        batch[i] = atomic_load_explicit(&w->ring[(h + i) % RT_RING], memory_order_relaxed);
+    if (!atomic_compare_exchange_strong_explicit(&w->head, &h, h + n, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return false;
+    batch[n++] = item;
+    for (uint32_t i = 0; i + 1 < n; i++)
+        rt_item_link(batch[i], batch[i + 1]);
+    rt_global_push(batch[0], batch[n - 1], n);
+    return true;
+}
+
+void rt_ring_push(struct rt_worker *w, uintptr_t item)
+{
+    for (;;) {
+        uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
+        uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
+        if (t - h < RT_RING) {
+            atomic_store_explicit(&w->ring[t % RT_RING], item, memory_order_relaxed);
+            atomic_store_explicit(&w->tail, t + 1, memory_order_release);
+            return;
+        }
+        if (runq_overflow(w, item, h))
+            return;
+    }
+}
+
+static uintptr_t runq_ring_pop(struct rt_worker *w)
+{
+    for (;;) {
+        uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
+        uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
+        if (h == t)
+            return 0;
+        uintptr_t item = atomic_load_explicit(&w->ring[h % RT_RING], memory_order_relaxed);
+        if (atomic_compare_exchange_weak_explicit(&w->head, &h, h + 1, memory_order_acq_rel,
+                                                  memory_order_relaxed))
+            return item;
+    }
+}
+
+/* The slot goes first, at most three times in a row while others wait: a pair that hands the worker
+ * to and fro must not starve the ring. */
+uintptr_t rt_local_pop(struct rt_worker *w)
+{
+    if (atomic_load_explicit(&w->lifo, memory_order_relaxed)) {
+        uintptr_t item = w->lifo_run >= 3 ? runq_ring_pop(w) : 0;
+        w->lifo_run = item ? 0 : w->lifo_run + 1;
+        if (!item)
+            item = atomic_exchange_explicit(&w->lifo, 0, memory_order_acquire);
+        if (item)
+            return item;
+    }
+    w->lifo_run = 0;
+    return runq_ring_pop(w);
+}
+
+uint32_t rt_ring_len(struct rt_worker *w)
+{
+    uint32_t h = atomic_load(&w->head);
+    uint32_t n = atomic_load(&w->tail) - h;
+    return n > RT_RING ? RT_RING : n; /* h was old */
+}
+
+uint32_t rt_local_len(struct rt_worker *w)
+{
+    return rt_ring_len(w) + (atomic_load_explicit(&w->lifo, memory_order_relaxed) != 0);
+}
+
+/* Moves half of from's ring into w's, which is empty, and returns one of them. */
+uintptr_t rt_ring_steal(struct rt_worker *w, struct rt_worker *from)
+{
+    uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    for (;;) {
+        uint32_t h = atomic_load_explicit(&from->head, memory_order_acquire);
+        uint32_t n = atomic_load_explicit(&from->tail, memory_order_acquire) - h;
+        n -= n / 2;
+        if (n == 0)
+            return 0;
+        if (n > RT_RING / 2)
+            continue; /* head and tail were not of one moment */
+        for (uint32_t i = 0; i < n; i++) {
+            uintptr_t item =
+                atomic_load_explicit(&from->ring[(h + i) % RT_RING], memory_order_relaxed);
+            atomic_store_explicit(&w->ring[(t + i) % RT_RING], item, memory_order_relaxed);
+        }
+        if (!atomic_compare_exchange_strong_explicit(&from->head, &h, h + n, memory_order_acq_rel,
+                                                     memory_order_relaxed))
+            continue;
+        uintptr_t item =
+            atomic_load_explicit(&w->ring[(t + n - 1) % RT_RING], memory_order_relaxed);
+        atomic_store_explicit(&w->tail, t + n - 1, memory_order_release);
+        return item;
+    }
+}
+
+uintptr_t rt_lifo_steal(struct rt_worker *from)
+{
+    uintptr_t item = atomic_load_explicit(&from->lifo, memory_order_relaxed);
+    uint64_t tick = atomic_load_explicit(&from->tick, memory_order_relaxed);
+    if (!item)
+        return 0;
+    for (int64_t end = sys_now() + 3000; sys_now() < end;)
+        rt_relax();
+    if (atomic_load_explicit(&from->tick, memory_order_relaxed) != tick ||
+        atomic_load_explicit(&from->lifo, memory_order_relaxed) != item)
+        return 0;
+    return atomic_exchange_explicit(&from->lifo, 0, memory_order_acquire);
+}
+
+/* One item, and a fair share of the others into w's ring. */
+uintptr_t rt_global_pop(struct rt_worker *w)
+{
+    struct rt_state *s = &rt_state;
+    if (atomic_load_explicit(&s->queue_len, memory_order_relaxed) == 0)
+        return 0;
+    uint32_t room = (RT_RING - rt_ring_len(w)) / 2;
+    lock_take(&s->queue_lock, LOCK_SCHED);
+    uint32_t len = atomic_load_explicit(&s->queue_len, memory_order_relaxed);
+    uintptr_t item = len ? runq_list_pop(&s->queue_head, &s->queue_tail) : 0;
+    uint32_t n = len / (s->target + 1);
+    n = n > room ? room : n;
+    n = n + 1 > len ? (len ? len - 1 : 0) : n;
+    for (uint32_t i = 0; i < n; i++)
+        rt_ring_push(w, runq_list_pop(&s->queue_head, &s->queue_tail)); /* there is room */
+    atomic_store(&s->queue_len, len - n - (item != 0));
+    lock_drop(&s->queue_lock, LOCK_SCHED);
+    return item;
+}
+
+void rt_inbox_push(struct rt_worker *w, uintptr_t item)
+{
+    lock_take(&w->inbox_lock, LOCK_SCHED);
+    runq_list_push(&w->inbox_head, &w->inbox_tail, item, item);
+    atomic_fetch_add(&w->inbox_len, 1);
+    lock_drop(&w->inbox_lock, LOCK_SCHED);
+}
+
+uintptr_t rt_inbox_pop(struct rt_worker *w)
+{
+    if (atomic_load_explicit(&w->inbox_len, memory_order_relaxed) == 0)
+        return 0;
+    uintptr_t item = 0;
+    lock_take(&w->inbox_lock, LOCK_SCHED);
+    if (w->inbox_head) {
+        item = runq_list_pop(&w->inbox_head, &w->inbox_tail);
+        atomic_fetch_sub(&w->inbox_len, 1);
+    }
+    lock_drop(&w->inbox_lock, LOCK_SCHED);
+    return item;
+}
+
+/* No stack could be had for g: it waits until one comes free, or until an idle worker tries again
+ * (see rt_netpoll_block's limit). */
+void rt_starve(struct rt_g *g)
+{
+    struct rt_state *s = &rt_state;
+    lock_take(&s->queue_lock, LOCK_SCHED);
+    g->next = s->starving;
+    s->starving = rt_item_g(g);
+    atomic_fetch_add(&s->starved, 1);
+    lock_drop(&s->queue_lock, LOCK_SCHED);
+}
+
+void rt_starved_wake(void)
+{
+    struct rt_state *s = &rt_state;
+    lock_take(&s->queue_lock, LOCK_SCHED);
+    uint32_t n = 0;
+    while (s->starving) {
+        uintptr_t item = s->starving;
+        s->starving = rt_item_next(item);
+        runq_list_push(&s->queue_head, &s->queue_tail, item, item);
+        n++;
+    }
+    atomic_store(&s->starved, 0);
+    atomic_store(&s->queue_len, atomic_load_explicit(&s->queue_len, memory_order_relaxed) + n);
+    lock_drop(&s->queue_lock, LOCK_SCHED);
+}
+
+/* Fresh goroutines that a worker kept for resumed ones came across. */
+void rt_fresh_hold(struct rt_g *g)
+{
+    struct rt_state *s = &rt_state;
+    lock_take(&s->queue_lock, LOCK_SCHED);
+    g->next = s->fresh_head;
+    s->fresh_head = rt_item_g(g);
+    atomic_fetch_add(&s->fresh_len, 1);
+    lock_drop(&s->queue_lock, LOCK_SCHED);
+}
+
+uintptr_t rt_fresh_pop(void)
+{
+    struct rt_state *s = &rt_state;
+    if (atomic_load_explicit(&s->fresh_len, memory_order_relaxed) == 0)
+        return 0;
+    lock_take(&s->queue_lock, LOCK_SCHED);
+    uintptr_t item = s->fresh_head;
+    if (item) {
+        s->fresh_head = rt_item_next(item);
+        atomic_fetch_sub(&s->fresh_len, 1);
+    }
+    lock_drop(&s->queue_lock, LOCK_SCHED);
+    return item;
+}
+
+/* At the end of rt_shutdown: nobody else runs. */
+void rt_queue_reset(void)
+{
+    struct rt_state *s = &rt_state;
+    s->queue_head = s->queue_tail = s->starving = s->fresh_head = 0;
+    atomic_store(&s->queue_len, 0);
+    atomic_store(&s->starved, 0);
+    atomic_store(&s->fresh_len, 0);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * sched.c: how goroutines start, park, resume and end.
+ *
+ * Run-to-block start. rt_stack_main is a loop on a pooled stack; it calls a fresh goroutine as a
+ * plain function on that very stack. If that never parks there was no switch and no stack to set
+ * up. If it parks, the stack stays with it and the worker goes on elsewhere; when it ends, perhaps
+ * on another worker, the loop goes on there. So the loop keeps nothing across the call but its
+ * stack.
+ *
+ * After-switch action. Who leaves a context says in w->after what is to be done with it, and the
+ * context that comes next does that first (sched_arrive): a goroutine is committed, queued again,
+ * or its stack freed only when its registers are saved. Nothing else may make a goroutine visible.
+ *
+ *   park   1 state = PARKED  2 next is chosen  3 rt_switch saves sp in g  4 on the other stack:
+ *          commit(g) publishes g; false: g is queued instead
+ *   unpark 1 state is PARKED (asserted)  2 state = QUEUED  3 queue
+ *
+ * A parking goroutine takes the next one from its worker's own queue; for all else (tasks, timers,
+ * polling, global queue, no stack at hand) it goes back to the worker's native stack: worker.c.
+ * Not instrumented by TSan: see sanitize.h. */
+#include "rt/rt_private.h"
+#include <sched.h>
+
+struct rt_state rt_state = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+
+enum { SCHED_ROUNDS = 61 }; /* starts between two looks at timers, poller and global queue */
+
+/* Puts an item where it will run; hand_off: soon and here, ahead of others. From anywhere. */
+void rt_ready(uintptr_t item, bool hand_off)
+{
+    struct rt_worker *w = rt_worker();
+    struct rt_worker *pin = rt_item_is_task(item) ? NULL : rt_g_of(item)->pin;
+    if (unlikely(pin != NULL)) {
+        rt_inbox_push(pin, item);
+        if (pin != w)
+            rt_wake_worker(pin);
+        return;
+    }
+    if (!w || atomic_load_explicit(&w->status, memory_order_relaxed) == RT_STUCK) {
+        rt_global_push(item, item, 1);
+        rt_wake_one();
+        return;
+    }
+    if (hand_off && w->cur)
+        item = atomic_exchange_explicit(&w->lifo, item, memory_order_acq_rel);
+    if (item)
+        rt_ring_push(w, item);
+    if (rt_local_len(w) + (w->held != 0) >= 2)
+        rt_wake_one();
+}
+
+static struct rt_stack *sched_give_stack(struct rt_worker *w, struct rt_g *g, struct rt_stack *s)
+{
+    g->stack = s;
+    if (unlikely(g->flags & RT_GO_PIN)) {
+        g->pin = w;
+        atomic_fetch_add(&w->pinned, 1);
+    }
+#ifdef RT_TSAN
+    san_fiber_switch(w->seed_fiber); /* a new fiber comes after whoever makes it: so nobody does */
+    g->fiber = san_fiber_new();
+#endif
+    return s;
+}
+
+static void sched_tick(struct rt_worker *w)
+{
+    atomic_store_explicit(&w->tick, atomic_load_explicit(&w->tick, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
+
+static void sched_run_after(struct rt_worker *w)
+{
+    struct rt_after a = w->after;
+    w->after = (struct rt_after){ 0 };
+    if (a.dead) {
+        san_fiber_free(a.dead->fiber);
+        rt_g_free(w, a.dead);
+    }
+    if (a.stack)
+        rt_stack_put(w, a.stack);
+    if (!a.g)
+        return;
+    if (a.commit) {
+        san_acquire(a.g);
+        if (a.commit(a.g, a.arg))
+            return;
+        atomic_store_explicit(&a.g->state, RT_G_QUEUED, memory_order_relaxed);
+    }
+    rt_ready(rt_item_g(a.g), false);
+}
+
+/* The first thing in a context that was switched to. */
+static void sched_arrive(void)
+{
+    struct rt_worker *w = rt_worker();
+    struct rt_g *g = w->coming;
+    san_finish_switch(g ? g->fake : w->native_fake);
+    w->cur = NULL;
+    sched_run_after(w);
+    w->cur = g;
+    sched_tick(w);
+    san_fiber_switch(g ? g->fiber : w->native_fiber);
+    if (!g)
+        return;
+    atomic_store_explicit(&g->state, RT_G_RUNNING, memory_order_relaxed);
+    san_acquire(g);
+    rt_stack_refill(w, 0);
+}
+
+/* Leaves the current context for next, or for the native stack. A fresh next needs a cached stack.
+ * fake NULL: the context does not come back. */
+static void sched_leave(struct rt_worker *w, void **save, void **fake, struct rt_g *next)
+{
+    void *to = w->native_sp;
+    const char *lo = w->native_lo;
+    size_t size = w->native_size;
+    if (next) {
+        bool fresh = !next->stack;
+        struct rt_stack *s = next->stack;
+        if (fresh)
+            s = sched_give_stack(w, next, rt_stack_get(w, rt_g_class(next)));
+        to = fresh ? rt_stack_frame(s) : next->sp;
+        lo = s->base;
+        size = s->size;
+    }
+    w->coming = next;
+    san_start_switch(fake, lo, size);
+    san_fiber_switch(w->commit_fiber);
+    rt_switch(save, to);
+    sched_arrive();
+}
+
+/* Something calls for the native stack. */
+static bool sched_native_due(struct rt_worker *w)
+{
+    return w->held || ++w->rounds >= SCHED_ROUNDS ||
+           atomic_load_explicit(&w->inbox_len, memory_order_relaxed) ||
+           atomic_load_explicit(&w->status, memory_order_relaxed) != RT_RUN ||
+           atomic_load_explicit(&rt_state.stopping, memory_order_relaxed) || rt_defer_due(w);
+}
+
+/* The next goroutine to switch to, or NULL for the native stack. here: a stack about to be free. */
+static struct rt_g *sched_next(struct rt_worker *w, const struct rt_stack *here)
+{
+    if (sched_native_due(w))
+        return NULL;
+    uintptr_t item = rt_local_pop(w);
+    if (!item)
+        return NULL;
+    if (rt_item_is_task(item)) {
+        w->held = item;
+        return NULL;
+    }
+    struct rt_g *g = rt_g_of(item);
+    unsigned cls = rt_g_class(g);
+    if (!g->stack && (w->resumed_only || (!w->stacks[cls] && !(here && here->cls == cls)))) {
+        w->held = item;
+        return NULL;
+    }
+    return g;
+}
+
+/* In the goroutine that ends: its last words. It may have come to another worker. */
+static void sched_end(struct rt_g *g)
+{
+    if (g->errors && rt_errors_free)
+        rt_errors_free(g->errors);
+    g->errors = NULL;
+    struct rt_worker *w = rt_worker();
+    if (g->pin)
+        atomic_fetch_sub(&g->pin->pinned, 1);
+    if (!(g->flags & RT_GO_SYSTEM))
+        atomic_store_explicit(&w->ended, atomic_load_explicit(&w->ended, memory_order_relaxed) + 1,
+                              memory_order_release);
+}
+
+/* Entered by rt_context_entry with a goroutine in w->coming; never returns. */
+void rt_stack_main(struct rt_stack *s)
+{
+    sched_arrive();
+    for (;;) {
+        struct rt_g *g = rt_worker()->cur;
+        g->fn(g->arg);
+        sched_end(g);
+        struct rt_worker *w = rt_worker();
+        struct rt_g *next = sched_next(w, s);
+        if (next && !next->stack && rt_g_class(next) == s->cls) {
+            sched_give_stack(w, next, s);
+            san_fiber_switch(next->fiber);
+            san_fiber_free(g->fiber);
+            rt_g_free(w, g);
+            w->cur = next;
+            sched_tick(w);
+            atomic_store_explicit(&next->state, RT_G_RUNNING, memory_order_relaxed);
+            san_acquire(next);
+            continue;
+        }
+        void *nobody;
+        w->after.dead = g;
+        w->after.stack = s;
+        sched_leave(w, &nobody, NULL, next);
+        __builtin_unreachable();
+    }
+}
+
+void rt_run_g(struct rt_worker *w, struct rt_g *g)
+{
+    if (!g->stack) {
+        rt_stack_refill(w, rt_g_class(g));
+        if (!w->stacks[rt_g_class(g)]) {
+            rt_starve(g);
+            return;
+        }
+    }
+    sched_leave(w, &w->native_sp, &w->native_fake, g);
+}
+
+static void sched_park_thread(rt_commit_fn *commit, void *arg, const char *reason)
+{
+    struct rt_g spare = { .flags = RT_G_THREAD }, *g = rt_thread_self();
+    if (!g)
+        g = &spare; /* without memory a thread still can wait */
+    int saved = errno;
+    g->reason = reason;
+    atomic_store(&g->wake, 0);
+    san_release(g);
+    if (commit(g, arg)) {
+        while (atomic_load(&g->wake) == 0) {
+            if (likely(atomic_load(&rt_state.running))) {
+                sys.futex_wait(&g->wake, 0, NULL);
+                continue;
+            }
+            struct timespec tick = { 0, 1000000 }; /* no worker could be made: see to timers */
+            sys.futex_wait(&g->wake, 0, &tick);
+            rt_timers_run(sys_now());
+        }
+    }
+    san_acquire(g);
+    g->reason = NULL;
+    errno = saved;
+}
+
+void rt_park(rt_commit_fn *commit, void *arg, const char *reason)
+{
+    struct rt_worker *w = rt_worker();
+    if (!w) {
+        sched_park_thread(commit, arg, reason);
+        return;
+    }
+    struct rt_g *g = w->cur;
+    sn_assert(g); /* a task must not park */
+    int saved = errno;
+    g->reason = reason;
+    atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_relaxed);
+    san_release(g);
+    w->after.g = g;
+    w->after.commit = commit;
+    w->after.arg = arg;
+    sched_leave(w, &g->sp, &g->fake, sched_next(w, NULL));
+    g->reason = NULL;
+    errno = saved; /* of the thread that it runs on now */
+}
+
+void rt_unpark(struct rt_g *g)
+{
+    san_release(g);
+    if (g->flags & RT_G_THREAD) {
+        _Atomic uint32_t *word = &g->wake; /* g may be gone after the store */
+        atomic_store(word, 1);
+        sys.futex_wake(word, 1);
+        return;
+    }
+    sn_assert(atomic_load_explicit(&g->state, memory_order_relaxed) == RT_G_PARKED);
+    atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
+    rt_ready(rt_item_g(g), true);
+}
+
+void sennit_yield(void)
+{
+    struct rt_worker *w = rt_worker();
+    if (!w || !w->cur) {
+        sched_yield();
+        return;
+    }
+    struct rt_g *g = w->cur;
+    struct rt_g *next = sched_next(w, NULL);
+    if (!next && !w->held && w->rounds < SCHED_ROUNDS && rt_local_len(w) == 0 &&
+        !atomic_load_explicit(&w->inbox_len, memory_order_relaxed) &&
+        atomic_load_explicit(&w->status, memory_order_relaxed) == RT_RUN && !rt_defer_due(w)) {
+        sched_tick(w);
+        return; /* nobody waits */
+    }
+    int saved = errno;
+    atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
+    w->after.g = g;
+    sched_leave(w, &g->sp, &g->fake, next);
+    errno = saved;
+}
+
+sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned flags)
+{
+    if (unlikely(!rt_start()))
+        return sennit_no_memory;
+    struct rt_worker *w = rt_worker();
+    struct rt_g *g = rt_g_new(w);
+    if (!g)
+        return sennit_no_memory;
+    g->fn = fn;
+    g->arg = arg;
+    g->name = name;
+    g->flags = (uint8_t)flags;
+    atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
+    if (flags & RT_GO_SYSTEM)
+        ;
+    else if (w)
+        atomic_store_explicit(&w->spawned,
+                              atomic_load_explicit(&w->spawned, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+    else
+        atomic_fetch_add(&rt_state.spawned, 1);
+    san_release(g);
+    rt_ready(rt_item_g(g), false);
+    return NULL;
+}
+
+sennit_err sennit_go_sized(const sennit_go_options *o, size_t size, void (*fn)(void *), void *arg)
+{
+    sennit_go_options own = { 0 };
+    if (o)
+        memcpy(&own, o, min_size(size, sizeof own));
+    unsigned flags = (own.small_stack ? RT_GO_SMALL : 0u) | (own.pin ? RT_GO_PIN : 0u);
+    return rt_go(fn, arg, own.name, flags);
+}
+
+int64_t sennit_now(void) { return sys_now(); }

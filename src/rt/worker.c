@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * worker.c: a worker thread's native loop (tasks, timers, polling, defers; goroutines by
+ * rt_run_g), how it falls asleep and is woken, how spare ones come and go.
+ *
+ * Sleep and wake (no lost wake-up). n_idle, searching and the queues are written and read so:
+ *   who adds work
+ *     1 queues it
+ *     2 fence
+ *     3 if n_idle > 0 and searching == 0: takes an idle worker off, makes it the searcher
+ *       (searching = 1), all under idle_lock, and wakes it
+ *   who falls asleep
+ *     1 (a searcher) searching = 0
+ *     2 n_idle + 1
+ *     3 fence
+ *     4 if searching == 0: looks at all queues again, and stays awake if there is work
+ *   a searcher that finds work
+ *     1 searching = 0
+ *     2 fence
+ *     3 if n_idle > 0 and work is visible: wakes one
+ * Either the adder sees the sleeper, or the sleeper sees the work; where one of them relied on a
+ * searcher, that searcher looks at all queues after it has given up the role. searching becomes 1
+ * only by a worker for itself (CAS) or under idle_lock for the one that is woken, so there is
+ * always somebody behind it. An item alone in its worker's own queue wakes nobody: its worker comes
+ * to it, or sysmon finds that it does not.
+ *
+ * The first to fall asleep sleeps in epoll, until the next timer; the others on their futex. Never
+ * two sleep in epoll: a wake-up would reach only one of them, perhaps not the one that was meant
+ * and bears the searcher's role. So in_epoll stays set until a poller that was woken is out; who
+ * falls asleep before that uses its futex, and the woken one, who runs, polls for it.
+ *
+ * Spare workers. Of `enlisted` workers `stuck` ones are in one goroutine for long, or in a blocking
+ * call; the others should be `target`. sysmon and sennit_blocking_begin enlist more, a worker that
+ * finds too many at its next scheduling point retires. Status: RUN -> STUCK by mark (under mutex),
+ * back by its own worker; RUN -> IDLE and back under idle_lock; RUN -> RETIRED under mutex. */
+#include "rt/rt_private.h"
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum {
+    WORKER_ROUNDS = 61,
+    WORKER_STACK = 512 << 10,
+    WORKER_POLL_NS = 100000,
+    WORKER_SPIN_NS = 10000
+};
+
+void rt_poke(_Atomic uint32_t *word)
+{
+    atomic_store(word, 0);
+    sys.futex_wake(word, 1);
+}
+
+bool rt_work_visible(const struct rt_worker *w)
+{
+    struct rt_state *s = &rt_state;
+    if (atomic_load(&s->queue_len) || (atomic_load(&s->fresh_len) && !(w && w->resumed_only)))
+        return true;
+    uint32_t n = atomic_load(&s->n_workers);
+    for (uint32_t i = 0; i < n; i++)
+        if (rt_ring_len(atomic_load_explicit(&s->workers[i], memory_order_relaxed)))
+            return true;
+    return false;
+}
+
+/* Also what its worker would come to by itself, but may be stuck before: as sysmon asks. */
+bool rt_work_waiting(int64_t now)
+{
+    struct rt_state *s = &rt_state;
+    if (rt_work_visible(NULL) || rt_timers_next() <= now)
+        return true;
+    uint32_t n = atomic_load(&s->n_workers);
+    for (uint32_t i = 0; i < n; i++) {
+        struct rt_worker *w = atomic_load(&s->workers[i]);
+        if (atomic_load(&w->lifo))
+            return true;
+    }
+    return false;
+}
+
+/* Under idle_lock. Returns whether it slept in epoll. */
+static bool worker_unidle(struct rt_worker *w)
+{
+    struct rt_state *s = &rt_state;
+    bool polls = s->poller == w;
+    if (polls)
+        s->poller = NULL;
+    else
+        list_remove(&w->idle);
+    atomic_fetch_sub(&s->n_idle, 1);
+    atomic_store(&w->status, RT_RUN);
+    return polls;
+}
+
+static void worker_rouse(struct rt_worker *w, bool polls)
+{
+    rt_poke(&w->parked);
+    if (polls)
+        rt_netpoll_wake();
+}
+
+void rt_wake_one(void)
+{
+    struct rt_state *s = &rt_state;
+    struct rt_worker *w = NULL;
+    bool polls = false;
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&s->n_idle, memory_order_relaxed) == 0 ||
+        atomic_load_explicit(&s->searching, memory_order_relaxed))
+        return;
+    lock_take(&s->idle_lock, LOCK_SCHED);
+    if (!list_empty(&s->idle))
+        w = container_of(s->idle.next, struct rt_worker, idle);
+    else
+        w = s->poller;
+    uint32_t none = 0;
+    if (w && atomic_compare_exchange_strong(&s->searching, &none, 1)) {
+        w->searching = true;
+        polls = worker_unidle(w);
+    } else {
+        w = NULL;
+    }
+    lock_drop(&s->idle_lock, LOCK_SCHED);
+    if (w)
+        worker_rouse(w, polls);
+}
+
+void rt_wake_worker(struct rt_worker *w)
+{
+    struct rt_state *s = &rt_state;
+    bool polls = false;
+    lock_take(&s->idle_lock, LOCK_SCHED);
+    bool idle = atomic_load(&w->status) == RT_IDLE;
+    if (idle)
+        polls = worker_unidle(w);
+    lock_drop(&s->idle_lock, LOCK_SCHED);
+    if (idle)
+        worker_rouse(w, polls);
+}
+
+/* Gives up the searcher's role, and passes it on if there is more to do. */
+static void worker_search_end(struct rt_worker *w)
+{
+    if (!w->searching)
+        return;
+    w->searching = false;
+    atomic_store(&rt_state.searching, 0);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&rt_state.n_idle) && rt_work_visible(NULL))
+        rt_wake_one();
+}
+
+static void worker_idle(struct rt_worker *w)
+{
+    struct rt_state *s = &rt_state;
+    lock_take(&s->idle_lock, LOCK_SCHED);
+    if (w->searching) {
+        w->searching = false;
+        atomic_store(&s->searching, 0);
+    }
+    uint32_t run = RT_RUN;
+    if (!atomic_compare_exchange_strong(&w->status, &run, RT_IDLE)) {
+        lock_drop(&s->idle_lock, LOCK_SCHED);
+        return; /* was just marked as stuck */
+    }
+    bool polls = !s->poller && !atomic_load(&s->in_epoll);
+    if (polls) {
+        s->poller = w;
+        atomic_store(&s->in_epoll, true);
+    } else {
+        list_push_front(&s->idle, &w->idle);
+    }
+    atomic_store(&w->parked, 1);
+    atomic_fetch_add(&s->n_idle, 1);
+    lock_drop(&s->idle_lock, LOCK_SCHED);
+    atomic_thread_fence(memory_order_seq_cst);
+    bool stay = atomic_load(&s->stopping) || atomic_load(&w->inbox_len) ||
+                (!atomic_load(&s->searching) && rt_work_visible(w));
+    if (!stay && polls)
+        rt_netpoll_block(atomic_load(&s->starved) ? sys_now() + 10000000 : INT64_MAX);
+    while (!stay && !polls && atomic_load(&w->parked) && !atomic_load(&s->stopping))
+        sys.futex_wait(&w->parked, 1, NULL);
+    lock_take(&s->idle_lock, LOCK_SCHED);
+    if (polls)
+        atomic_store(&s->in_epoll, false);
+    if (atomic_load(&w->status) == RT_IDLE)
+        worker_unidle(w);
+    lock_drop(&s->idle_lock, LOCK_SCHED);
+    rt_sysmon_wake();
+    if (unlikely(atomic_load_explicit(&s->starved, memory_order_relaxed)))
+        rt_starved_wake();
+}
+
+static uintptr_t worker_steal(struct rt_worker *w, bool lifo)
+{
+    struct rt_state *s = &rt_state;
+    uint32_t n = atomic_load(&s->n_workers);
+    w->rng = w->rng * 1664525u + 1013904223u;
+    uint32_t start = (w->rng >> 8) % (n ? n : 1);
+    for (uint32_t i = 0; i < n; i++) {
+        struct rt_worker *from = atomic_load(&s->workers[(start + i) % n]);
+        if (from == w)
+            continue;
+        uintptr_t item = lifo ? rt_lifo_steal(from) : rt_ring_steal(w, from);
+        if (item)
+            return item;
+    }
+    return 0;
+}
+
+static uintptr_t worker_search(struct rt_worker *w)
+{
+    struct rt_state *s = &rt_state;
+    uint32_t none = 0;
+    if (!w->searching && !atomic_compare_exchange_strong(&s->searching, &none, 1))
+        return 0;
+    w->searching = true;
+    for (int64_t end = 0;;) {
+        uintptr_t item = worker_steal(w, false);
+        if (!item)
+            item = rt_global_pop(w);
+        if (item)
+            return item;
+        int32_t running = atomic_load(&s->enlisted) - (int32_t)atomic_load(&s->n_idle);
+        if (running <= 1 || running > (int32_t)s->cpus || s->target == 1)
+            break; /* nobody here makes work, or the CPU is better given to others */
+        int64_t now = sys_now();
+        if (!end)
+            end = now + WORKER_SPIN_NS;
+        else if (now >= end)
+            break;
+        for (int i = 0; i < 32; i++)
+            rt_relax();
+    }
+    return worker_steal(w, true);
+}
+
+void rt_mark_unstuck(struct rt_worker *w)
+{
+    pthread_mutex_lock(&rt_state.mutex);
+    uint32_t was = RT_STUCK;
+    if (atomic_compare_exchange_strong(&w->status, &was, RT_RUN))
+        atomic_fetch_sub(&rt_state.stuck, 1);
+    pthread_mutex_unlock(&rt_state.mutex);
+    rt_sysmon_wake();
+}
+
+bool rt_mark_stuck(struct rt_worker *w)
+{
+    uint32_t was = RT_RUN;
+    if (!atomic_compare_exchange_strong(&w->status, &was, RT_STUCK))
+        return false;
+    atomic_fetch_add(&rt_state.stuck, 1);
+    return true;
+}
+
+static bool worker_surplus(void)
+{
+    struct rt_state *s = &rt_state;
+    return atomic_load_explicit(&s->enlisted, memory_order_relaxed) -
+               atomic_load_explicit(&s->stuck, memory_order_relaxed) >
+           (int32_t)s->target;
+}
+
+static void worker_retire(struct rt_worker *w)
+{
+    struct rt_state *s = &rt_state;
+    if (atomic_load(&w->pinned) || atomic_load(&w->inbox_len))
+        return;
+    pthread_mutex_lock(&s->mutex);
+    uint32_t run = RT_RUN;
+    if (!worker_surplus() || atomic_load(&s->stopping) ||
+        !atomic_compare_exchange_strong(&w->status, &run, RT_RETIRED)) {
+        pthread_mutex_unlock(&s->mutex);
+        return;
+    }
+    atomic_fetch_sub(&s->enlisted, 1);
+    uintptr_t item = w->held;
+    for (w->held = 0; item || (item = rt_local_pop(w)) != 0; item = 0)
+        rt_global_push(item, item, 1);
+    rt_defer_flush(w->index);
+    rt_stack_flush(w);
+    atomic_store(&w->resumed_only, false);
+    atomic_store(&w->parked, 1);
+    w->next_retired = s->retired;
+    s->retired = w;
+    if (w->searching) {
+        w->searching = false;
+        atomic_store(&s->searching, 0);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    if (rt_work_visible(NULL))
+        rt_wake_one();
+    while (atomic_load(&w->parked) && !atomic_load(&s->stopping))
+        sys.futex_wait(&w->parked, 1, NULL);
+    rt_sysmon_wake();
+}
+
+static uintptr_t worker_periodic(struct rt_worker *w)
+{
+    int64_t now = sys_now();
+    w->rounds = 0;
+    rt_timers_run(now);
+    if (!rt_state.poller && now - rt_netpoll_last() > WORKER_POLL_NS)
+        rt_netpoll_check();
+    return w->held ? 0 : rt_global_pop(w);
+}
+
+static uintptr_t worker_local(struct rt_worker *w)
+{
+    uintptr_t item = w->held;
+    w->held = 0;
+    if (!item)
+        item = rt_inbox_pop(w);
+    return item ? item : rt_local_pop(w);
+}
+
+/* The next item, or 0 after a sleep or while stopping. */
+static uintptr_t worker_find(struct rt_worker *w)
+{
+    if (unlikely(atomic_load_explicit(&w->status, memory_order_relaxed) == RT_STUCK))
+        rt_mark_unstuck(w);
+    if (unlikely(worker_surplus()))
+        worker_retire(w);
+    uintptr_t item = ++w->rounds >= WORKER_ROUNDS ? worker_periodic(w) : 0;
+    if (item || (item = worker_local(w)) != 0)
+        return item;
+    if (rt_defer_pending(w->index)) {
+        rt_defer_flush(w->index);
+        if ((item = worker_local(w)) != 0)
+            return item;
+    }
+    if (!w->resumed_only && (item = rt_fresh_pop()) != 0)
+        return item;
+    if ((item = rt_global_pop(w)) != 0)
+        return item;
+    int64_t next = rt_timers_next();
+    if (next != INT64_MAX) {
+        int64_t now = sys_now();
+        if (next <= now)
+            rt_timers_run(now);
+    }
+    if (rt_state.target > 1 && !rt_state.poller)
+        rt_netpoll_check();
+    if ((item = worker_local(w)) != 0 || (item = worker_search(w)) != 0)
+        return item;
+    worker_idle(w);
+    return 0;
+}
+
+static void worker_run(struct rt_worker *w, uintptr_t item)
+{
+    worker_search_end(w);
+    if (rt_item_is_task(item)) {
+        atomic_store_explicit(&w->tick, atomic_load_explicit(&w->tick, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
+        rt_task_run(w, rt_task_of(item));
+        return;
+    }
+    if (unlikely(w->resumed_only) && rt_item_fresh(item)) {
+        rt_fresh_hold(rt_g_of(item));
+        return;
+    }
+    if (unlikely(rt_defer_due(w)))
+        rt_defer_flush(w->index);
+    rt_run_g(w, rt_g_of(item));
+}
+
+static void worker_bounds(struct rt_worker *w)
+{
+#ifdef RT_ASAN
+    pthread_attr_t a;
+    void *lo = NULL;
+    if (pthread_getattr_np(pthread_self(), &a) == 0) {
+        pthread_attr_getstack(&a, &lo, &w->native_size);
+        pthread_attr_destroy(&a);
+    }
+    w->native_lo = lo;
+#endif
+    w->native_fiber = san_fiber_current();
+    w->commit_fiber = san_fiber_new();
+    w->seed_fiber = san_fiber_new();
+}
+
+static void *worker_main(void *arg)
+{
+    struct rt_worker *w = arg;
+    rt_local_worker(w);
+    worker_bounds(w);
+    rt_overflow_thread(w);
+    while (!atomic_load_explicit(&rt_state.stopping, memory_order_relaxed)) {
+        uintptr_t item = worker_find(w);
+        if (item)
+            worker_run(w, item);
+    }
+    if (w->errors && rt_errors_free)
+        rt_errors_free(w->errors);
+    rt_overflow_thread_end(w);
+    san_fiber_free(w->commit_fiber);
+    san_fiber_free(w->seed_fiber);
+    rt_local_worker(NULL);
+    return NULL;
+}
+
+/* With all signals blocked but those that the thread's own code causes. 0 or -errno. */
+int rt_thread_create(pthread_t *t, void *(*fn)(void *), void *arg, size_t stack)
+{
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+    pthread_attr_t a;
+    if (pthread_attr_init(&a))
+        return -ENOMEM;
+    if (stack)
+        pthread_attr_setstacksize(&a, stack);
+    sigset_t set, old;
+    sigfillset(&set);
+    for (size_t i = 0; i < countof(own); i++)
+        sigdelset(&set, own[i]);
+    pthread_sigmask(SIG_SETMASK, &set, &old);
+    int rc = sys.pthread_create(t, &a, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&a);
+    return rc > 0 ? -rc : rc;
+}
+
+static bool worker_new(bool resumed_only)
+{
+    struct rt_state *s = &rt_state;
+    uint32_t n = atomic_load(&s->n_workers);
+    if (n == LIMIT_WORKERS)
+        return false;
+    size_t size = (sizeof(struct rt_worker) + 63) & ~(size_t)63;
+    struct rt_worker *w = sys.aligned_alloc(64, size);
+    if (!w)
+        return false;
+    memset(w, 0, size);
+    list_init(&w->idle);
+    w->index = n;
+    w->native_size = WORKER_STACK;
+    w->rng = n * 2654435761u + 1;
+    w->resumed_only = resumed_only;
+    atomic_fetch_add(&s->enlisted, 1);
+    atomic_store(&s->workers[n], w);
+    atomic_store(&s->n_workers, n + 1); /* before it runs: its counts must be seen */
+    if (rt_thread_create(&w->thread, worker_main, w, WORKER_STACK) < 0) {
+        atomic_store(&s->n_workers, n);
+        atomic_fetch_sub(&s->enlisted, 1);
+        /* a thief may look at w just now, so it is freed at the end only */
+        w->next_retired = s->stillborn;
+        s->stillborn = w;
+        return false;
+    }
+    return true;
+}
+
+bool rt_enlist(bool resumed_only)
+{
+    struct rt_state *s = &rt_state;
+    struct rt_worker *w = s->retired;
+    if (!w)
+        return worker_new(resumed_only);
+    s->retired = w->next_retired;
+    w->resumed_only = resumed_only;
+    atomic_store(&w->status, RT_RUN);
+    atomic_fetch_add(&s->enlisted, 1);
+    rt_poke(&w->parked);
+    return true;
+}
+
+bool rt_workers_idle(void)
+{
+    struct rt_state *s = &rt_state;
+    return (int32_t)atomic_load(&s->n_idle) >= atomic_load(&s->enlisted) &&
+           atomic_load(&s->stuck) == 0 && !atomic_load(&s->starved) && !rt_work_visible(NULL);
+}
+
+/* "max 100000" or "200000 100000" of cgroup 2: whole CPUs, rounded up; 0: no quota. */
+static uint32_t worker_quota(void)
+{
+    char text[64];
+    int fd = sys.open("/sys/fs/cgroup/cpu.max", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t n = sys.read(fd, text, sizeof text - 1);
+    sys.close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    char *end;
+    long long quota = strtoll(text, &end, 10);
+    long long period = strtoll(end, NULL, 10);
+    return quota > 0 && period > 0 ? (uint32_t)((quota + period - 1) / period) : 0;
+}
+
+static void worker_count_cpus(void)
+{
+    struct rt_state *s = &rt_state;
+    cpu_set_t set;
+    const char *env = getenv("SENNIT_MAXPROCS");
+    long asked = env ? strtol(env, NULL, 10) : 0;
+    s->cpus = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        s->cpus = (uint32_t)CPU_COUNT(&set);
+    uint32_t quota = worker_quota();
+    s->target = quota && quota < s->cpus ? quota : s->cpus;
+    if (asked > 0)
+        s->target = (uint32_t)asked;
+    if (s->target > LIMIT_WORKERS / 2)
+        s->target = LIMIT_WORKERS / 2;
+}
+
+static bool worker_start_locked(void)
+{
+    struct rt_state *s = &rt_state;
+    worker_count_cpus();
+    list_init(&s->idle);
+    if (rt_netpoll_open() < 0)
+        return false;
+    rt_overflow_install();
+    uint32_t made = 0;
+    while (made < s->target && worker_new(false))
+        made++;
+    if (made == 0) {
+        rt_overflow_remove();
+        rt_netpoll_close();
+        for (struct rt_worker *w = s->stillborn; w; w = s->stillborn) {
+            s->stillborn = w->next_retired;
+            sys.free(w);
+        }
+        return false;
+    }
+    s->target = made;
+    s->has_sysmon = rt_thread_create(&s->sysmon, rt_sysmon_main, NULL, WORKER_STACK) >= 0;
+    atomic_store(&s->running, 1);
+    return true;
+}
+
+bool rt_start(void)
+{
+    if (likely(atomic_load_explicit(&rt_state.running, memory_order_acquire)))
+        return true;
+    pthread_mutex_lock(&rt_state.mutex);
+    bool ok = atomic_load(&rt_state.running) || worker_start_locked();
+    pthread_mutex_unlock(&rt_state.mutex);
+    return ok;
+}
