@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * h2.h: RFC 9113 without I/O: two single-threaded machines that know neither threads nor sockets.
+ *   h2_in   octets in, events out: frames, HPACK, receive windows, stream states, abuse budget.
+ *           Used by the connection's reader alone, without a lock.
+ *   h2_out  commands in, octets out: HPACK encoder, send windows, stream ids, pending list.
+ *           Used under the connection's write lock; never allocates there (see h2_out_reserve).
+ * What the reader saw is applied to h2_out by the transport (SETTINGS, WINDOW_UPDATE, acks); what
+ * the writers did is told to h2_in by it (h2_in_opened, h2_in_local_end, h2_in_forget). */
+#ifndef SENNIT_H2_H2_H
+#define SENNIT_H2_H2_H
+
+#include "base/list.h"
+#include "h2/hpack.h"
+
+enum h2_error {
+    H2_NO_ERROR,
+    H2_PROTOCOL_ERROR,
+    H2_INTERNAL_ERROR,
+    H2_FLOW_CONTROL_ERROR,
+    H2_SETTINGS_TIMEOUT,
+    H2_STREAM_CLOSED,
+    H2_FRAME_SIZE_ERROR,
+    H2_REFUSED_STREAM,
+    H2_CANCEL,
+    H2_COMPRESSION_ERROR,
+    H2_CONNECT_ERROR,
+    H2_ENHANCE_YOUR_CALM,
+    H2_INADEQUATE_SECURITY,
+    H2_HTTP_1_1_REQUIRED
+};
+const char *h2_error_name(uint32_t code); /* "PROTOCOL_ERROR"; "UNKNOWN" */
+
+struct h2_config {
+    bool server;
+    uint32_t max_concurrent_streams; /* server: announced and kept */
+    uint32_t initial_window;         /* of each stream, receiving */
+    uint32_t connection_window;      /* receiving; given back on arrival */
+    uint32_t max_header_list;
+    uint32_t max_frame; /* that we accept; 16384 */
+};
+
+/* -- receiving -------------------------------------------------------------------------------- */
+
+enum h2_event_kind {
+    H2_EV_NONE,         /* all octets used, nothing to tell */
+    H2_EV_HEADERS,      /* first header block of a stream: fields, end_stream */
+    H2_EV_TRAILERS,     /* the last header block (1xx blocks before the first are never told) */
+    H2_EV_DATA,         /* data, len, end_stream; credit = flow-controlled octets, with padding */
+    H2_EV_RST,          /* peer reset: code. The stream is gone from h2_in */
+    H2_EV_STREAM_ERROR, /* the peer erred on stream id: send RST with code. Gone from h2_in (user
+                           tells the owner; NULL: a stream that never came into being) */
+    H2_EV_REFUSED,      /* server: over the limit or draining: send RST REFUSED_STREAM */
+    H2_EV_SETTINGS,     /* peer's settings changed (in->peer): apply to h2_out, which also acks */
+    H2_EV_SETTINGS_ACK,
+    H2_EV_PING, /* answer with the same opaque */
+    H2_EV_PING_ACK,
+    H2_EV_WINDOW, /* increment of stream id (0: connection) */
+    H2_EV_GOAWAY, /* last_id, code, data/len = debug text */
+    H2_EV_HTTP1,  /* server, instead of a preface: an HTTP/1 request line; connection over */
+    H2_EV_ERROR   /* connection error: code, text (static). Nothing more will be parsed */
+};
+struct h2_event {
+    enum h2_event_kind kind;
+    uint32_t id, code, increment, last_id;
+    bool end_stream;
+    bool gone;                     /* with this event both ends have come: the stream left h2_in */
+    void *user;                    /* of the stream, as set by h2_in_opened or h2_in_set_user */
+    const struct h2_field *fields; /* until the next h2_in_next */
+    size_t n_fields;
+    bool fields_too_large; /* header list over the limit: answer 431 or RESOURCE_EXHAUSTED */
+    const uint8_t *data;   /* in the caller's buffer */
+    size_t len;
+    uint32_t credit; /* DATA: to be handed to h2_in_consumed, sooner or later */
+    uint8_t opaque[8];
+    const char *text; /* ERROR, STREAM_ERROR: why (static) */
+};
+struct h2_settings {
+    uint32_t header_table_size, enable_push, max_concurrent_streams, initial_window, max_frame,
+        max_header_list;
+    uint32_t least_table_size; /* ever said: the encoder must pass it on its way */
+};
+
+struct h2_in;
+struct h2_in *h2_in_new(const struct h2_config *c); /* NULL: no memory */
+void h2_in_free(struct h2_in *in);
+/* Parses from p: sets *used (octets consumed; incomplete frame headers and header blocks are kept
+ * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
+ * NONE. After ERROR it returns NONE and swallows all. */
+void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
+/* True while a frame or header block is half read (a slow peer: timers). */
+bool h2_in_partial(const struct h2_in *in);
+const struct h2_settings *h2_in_peer(const struct h2_in *in);
+/* Client: the transport opened id (ids rise). end: our side has ended. 0, or -1 no memory. */
+int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
+/* Server: sets the owner of a stream that HEADERS has just announced. */
+void h2_in_set_user(struct h2_in *in, uint32_t id, void *user);
+/* We sent END_STREAM on id: the stream goes when the peer's end has come too. True: gone now. */
+bool h2_in_local_end(struct h2_in *in, uint32_t id);
+/* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget). */
+void h2_in_forget(struct h2_in *in, uint32_t id);
+/* The stream's receive window: add what its reader consumed. Returns the increment to send now (0:
+ * not yet, or stream half closed by the peer or gone). */
+uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n);
+/* Raises the stream's receive window to at least n octets outstanding (unary message of known
+ * length): returns the increment to send. */
+uint32_t h2_in_grant(struct h2_in *in, uint32_t id, uint32_t n);
+/* The connection's window: increment to send now for what arrived since (0: not yet). */
+uint32_t h2_in_connection_credit(struct h2_in *in);
+/* Server: from now on new streams are refused, above the last id that was accepted. */
+void h2_in_drain(struct h2_in *in);
+uint32_t h2_in_last_id(const struct h2_in *in); /* highest stream of the peer that was processed */
+size_t h2_in_streams(const struct h2_in *in);
+/* After the connection's end: pops the owner of one remaining stream; false: none left. */
+bool h2_in_pop(struct h2_in *in, void **user);
+/* Client, after GOAWAY: pops the owner of one stream above last_id; false: none left. */
+bool h2_in_pop_above(struct h2_in *in, uint32_t last_id, void **user);
+/* Gives n back to the abuse budget. The transport calls it for what makes a peer answer with small
+ * frames: 4 for each DATA frame sent (out->data_frames counts them; WINDOW_UPDATE of stream and
+ * connection, bandwidth PING) and for time gone by (keepalive PINGs: 1 a second is plenty). */
+void h2_in_refill(struct h2_in *in, uint32_t n);
+/* hpack_memo of the connection's decoder. */
+void h2_in_memo(struct h2_in *in, const struct h2_field *f, uint16_t memo);
+
+/* -- sending ---------------------------------------------------------------------------------- */
+
+/* Sending half of a stream, embedded in its owner. */
+struct h2_out_stream {
+    uint32_t id; /* 0: not opened yet */
+    int64_t window;
+    struct list pending; /* in out->pending while body octets wait for all but the own window */
+    struct list all;     /* in out->all: SETTINGS changes touch every stream */
+    const uint8_t *body; /* unsent rest of what h2_out_data was given; must stay valid */
+    size_t body_len;
+    bool end_after_body; /* END_STREAM on the last DATA frame (client) */
+    bool trailers_after; /* on_drained is called, and the owner then sends trailers */
+    bool local_closed;   /* END_STREAM or RST was appended */
+    /* Called from inside a h2_out call, under the same lock, when body is wholly appended after
+     * having waited: the owner may append trailers or the next message. It must not allocate
+     * or park. */
+    void (*on_drained)(struct h2_out_stream *s);
+};
+
+struct h2_out {
+    struct hpack_encoder *hpack;
+    uint8_t *buf; /* octets to send: buf[sent..len) */
+    size_t len, cap;
+    uint8_t *spare; /* second buffer for h2_out_take */
+    size_t spare_cap;
+    int64_t window;   /* connection */
+    uint32_t next_id; /* client: 1, 3, ... */
+    struct h2_settings peer;
+    struct list pending, all;
+    size_t high_water; /* DATA is appended only while len is below this */
+    bool server, no_memory;
+    bool taken;           /* the other buffer is with the caller of h2_out_take */
+    uint64_t data_frames; /* DATA frames appended so far, see h2_in_refill */
+};
+/* Appends preface (client), SETTINGS and the connection's window. 0, or -1 no memory. */
+int h2_out_init(struct h2_out *o, const struct h2_config *c);
+void h2_out_fini(struct h2_out *o);
+/* Is there room for n more octets? If not, the caller makes it without holding the lock meanwhile:
+ *     while (!h2_out_room(o, n)) { size = h2_out_grow_size(o, n); unlock; b = sys.malloc(size);
+ *         lock; b = h2_out_grow(o, b, size); free b after the next unlock }
+ * h2_out_grow returns the old buffer, or block itself when it has become too small. */
+bool h2_out_room(const struct h2_out *o, size_t n);
+size_t h2_out_grow_size(const struct h2_out *o, size_t n);
+void *h2_out_grow(struct h2_out *o, void *block, size_t size);
+
+struct h2_header {
+    const char *name, *value;
+    uint32_t name_len, value_len;
+    uint8_t how; /* enum hpack_index */
+};
+/* Room that a header block of these fields needs at most, all frame headers included. */
+size_t h2_headers_bound(const struct h2_header *h, size_t n);
+/* Client: gives the stream its id, links it. False: ids are exhausted. */
+bool h2_out_open(struct h2_out *o, struct h2_out_stream *s);
+/* Server: links the stream under the peer's id. */
+void h2_out_accept(struct h2_out *o, struct h2_out_stream *s, uint32_t id);
+/* HEADERS (and CONTINUATION). Needs room. */
+void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h, size_t n,
+                    bool end_stream);
+/* Appends as much of body as windows, high water and room allow; the rest waits. True: all was
+ * appended. h2_data_bound does not look at windows or at what is queued, so that it stays right
+ * when the lock is dropped while room is made. */
+size_t h2_data_bound(const struct h2_out *o, const struct h2_out_stream *s, size_t len);
+bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
+                 bool end_stream);
+/* Appends waiting bodies, 16 KiB from each stream in turn, as far as room, windows and high water
+ * go. */
+void h2_out_pump(struct h2_out *o);
+/* RST_STREAM for s (drops its unsent body, unlinks) or for an id without owner. 13 octets. */
+void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t code);
+void h2_out_rst_id(struct h2_out *o, uint32_t id, uint32_t code);
+/* Unlinks s without a frame (it ended, or the connection did). Idempotent. */
+void h2_out_unlink(struct h2_out *o, struct h2_out_stream *s);
+/* Applies the peer's settings and appends the ack (9 octets). False: a window overflowed:
+ * FLOW_CONTROL_ERROR. */
+bool h2_out_settings(struct h2_out *o, const struct h2_settings *peer);
+/* WINDOW_UPDATE came. s NULL: the connection's. False: overflow (stream error or connection error
+ * FLOW_CONTROL_ERROR). Follow with h2_out_pump. */
+bool h2_out_window(struct h2_out *o, struct h2_out_stream *s, uint32_t increment);
+void h2_out_window_update(struct h2_out *o, uint32_t id, uint32_t increment); /* 13 octets */
+void h2_out_ping(struct h2_out *o, const uint8_t opaque[8], bool ack);        /* 17 octets */
+/* 17 octets; text is cut to what room there is beyond. */
+void h2_out_goaway(struct h2_out *o, uint32_t last_id, uint32_t code, const char *text);
+/* Hands over all octets that wait (the caller sends them outside the lock) and puts the spare
+ * buffer in their place; the caller gives its buffer back with h2_out_give_back after the send.
+ * False: none wait, or the other buffer is still out. */
+bool h2_out_take(struct h2_out *o, uint8_t **buf, size_t *len, size_t *cap);
+void h2_out_give_back(struct h2_out *o, uint8_t *buf, size_t cap);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * h2_in_check.c: are the fields of a header block a well-formed message (RFC 9113 8.1 to 8.3)?
+ * Works on the tokens the decoder gave, so that no name is compared here. What only gRPC asks for
+ * (POST, content-type, a known path) is the transport's business: it answers in HTTP. Pure
+ * functions. */
+#include "h2/h2_in_private.h"
+
+struct check {
+    uint32_t seen;  /* bits of pseudo-header tokens */
+    bool regular;   /* an ordinary field came: no pseudo-header may follow */
+    int64_t length; /* content-length, -1: none */
+    const struct h2_field *method, *path, *status;
+};
+#define CHECK_BIT(token) (1u << (token))
+#define CHECK_PSEUDO                                                                               \
+    (CHECK_BIT(H2_TOK_AUTHORITY) | CHECK_BIT(H2_TOK_METHOD) | CHECK_BIT(H2_TOK_PATH) |             \
+     CHECK_BIT(H2_TOK_SCHEME) | CHECK_BIT(H2_TOK_STATUS) | CHECK_BIT(H2_TOK_PROTOCOL) |            \
+     CHECK_BIT(H2_TOK_UNKNOWN_PSEUDO))
+#define CHECK_REQUEST                                                                              \
+    (CHECK_BIT(H2_TOK_AUTHORITY) | CHECK_BIT(H2_TOK_METHOD) | CHECK_BIT(H2_TOK_PATH) |             \
+     CHECK_BIT(H2_TOK_SCHEME))
+
+/* Content-Length = 1*DIGIT; the same value twice is tolerated, as RFC 9110 8.6 allows. */
+static const char *check_length(struct check *c, const struct h2_field *f)
+{
+    int64_t v = 0;
+    if (f->value_len == 0 || f->value_len > 18)
+        return "content-length is no number";
+    for (uint32_t i = 0; i < f->value_len; i++) {
+        if (f->value[i] < '0' || f->value[i] > '9')
+            return "content-length is no number";
+        v = v * 10 + (f->value[i] - '0');
+    }
+    if (c->length >= 0 && c->length != v)
+        return "two content-lengths";
+    c->length = v;
+    return NULL;
+}
+
+static const char *check_pseudo(struct check *c, const struct h2_field *f, uint32_t allowed)
+{
+    uint32_t bit = CHECK_BIT(f->token);
+    if (c->regular)
+        return "pseudo-header after an ordinary field";
+    if (!(allowed & bit))
+        return "pseudo-header that does not belong here";
+    if (c->seen & bit)
+        return "pseudo-header twice";
+    c->seen |= bit;
+    if (f->token == H2_TOK_METHOD)
+        c->method = f;
+    else if (f->token == H2_TOK_PATH)
+        c->path = f;
+    else if (f->token == H2_TOK_STATUS)
+        c->status = f;
+    return NULL;
+}
+
+static const char *check_regular(struct check *c, const struct h2_field *f)
+{
+    c->regular = true;
+    if (f->token == H2_TOK_CONNECTION)
+        return "connection-specific field";
+    if (f->token == H2_TOK_TE && (f->value_len != 8 || memcmp(f->value, "trailers", 8) != 0))
+        return "te other than trailers";
+    if (f->token == H2_TOK_CONTENT_LENGTH)
+        return check_length(c, f);
+    return NULL;
+}
+
+static const char *check_fields(struct check *c, const struct h2_event *ev, uint32_t allowed)
+{
+    _Static_assert(H2_TOK_COOKIE < 32, "tokens are bits here");
+    *c = (struct check){ .length = -1 };
+    for (size_t i = 0; i < ev->n_fields; i++) {
+        const struct h2_field *f = &ev->fields[i];
+        const char *bad = NULL;
+        if (unlikely(f->flags & H2_FIELD_BAD))
+            bad = "field with forbidden characters";
+        else if (CHECK_BIT(f->token) & CHECK_PSEUDO)
+            bad = check_pseudo(c, f, allowed);
+        else
+            bad = check_regular(c, f);
+        if (unlikely(bad))
+            return bad;
+    }
+    return NULL;
+}
+
+/* RFC 9113 8.5: CONNECT has an :authority, but neither :scheme nor :path. */
+static const char *check_connect(const struct check *c)
+{
+    const uint32_t want = CHECK_BIT(H2_TOK_METHOD) | CHECK_BIT(H2_TOK_AUTHORITY);
+    return c->seen == want ? NULL : "CONNECT with the wrong pseudo-headers";
+}
+
+static bool check_is_connect(const struct h2_field *method)
+{
+    return method->value_len == 7 && memcmp(method->value, "CONNECT", 7) == 0;
+}
+
+static const char *check_request_line(const struct check *c)
+{
+    const uint32_t want =
+        CHECK_BIT(H2_TOK_METHOD) | CHECK_BIT(H2_TOK_PATH) | CHECK_BIT(H2_TOK_SCHEME);
+    if (c->method && check_is_connect(c->method))
+        return check_connect(c);
+    if ((c->seen & want) != want)
+        return "request without :method, :scheme or :path";
+    if (c->path->value_len == 0)
+        return "empty :path";
+    return c->method->value_len == 0 ? "empty :method" : NULL;
+}
+
+const char *h2_in_check_request(const struct h2_event *ev, int64_t *length)
+{
+    struct check c;
+    const char *bad = check_fields(&c, ev, CHECK_REQUEST);
+    if (!bad && !ev->fields_too_large)
+        bad = check_request_line(&c);
+    *length = c.length;
+    return bad;
+}
+
+const char *h2_in_check_response(const struct h2_event *ev, int64_t *length, bool *interim)
+{
+    struct check c;
+    const char *bad = check_fields(&c, ev, CHECK_BIT(H2_TOK_STATUS));
+    *length = c.length;
+    *interim = false;
+    if (bad)
+        return bad;
+    if (!c.status)
+        return ev->fields_too_large ? NULL : "response without :status";
+    const char *v = c.status->value;
+    if (c.status->value_len != 3 || v[0] < '1' || v[0] > '9' || v[1] < '0' || v[1] > '9' ||
+        v[2] < '0' || v[2] > '9')
+        return ":status is no number of three digits";
+    if (memcmp(v, "101", 3) == 0)
+        return ":status 101";
+    *interim = v[0] == '1';
+    return NULL;
+}
+
+const char *h2_in_check_trailers(const struct h2_event *ev)
+{
+    struct check c;
+    return check_fields(&c, ev, 0);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * h2_in_private.h: what the h2_in*.c files share. One struct h2_in belongs to one connection's
+ * reader; nothing here is thread-safe.
+ *   h2_in.c          octets -> frames: preface, frame headers, collecting, skipping, budget
+ *   h2_in_frames.c   control frames
+ *   h2_in_headers.c  header blocks: HEADERS, CONTINUATION, what they do to a stream
+ *   h2_in_check.c    are the fields of a block a well-formed message
+ *   h2_in_data.c     DATA, receive windows
+ *   h2_in_streams.c  the stream table and the memory of closed ids */
+#ifndef SENNIT_H2_H2_IN_PRIVATE_H
+#define SENNIT_H2_H2_IN_PRIVATE_H
+
+#include "base/limits.h"
+#include "base/sys.h"
+#include "h2/h2_frame.h"
+
+struct h2_in_stream {
+    uint32_t id; /* 0: a free slot */
+    bool local_closed, remote_closed, has_headers;
+    uint32_t back;        /* consumed, not yet given back to the peer */
+    uint32_t excess;      /* granted above the initial window: not given back when consumed */
+    int64_t window;       /* octets the peer may still send; negative after a late SETTINGS ack */
+    int64_t content_left; /* of content-length; -1: not announced */
+    void *user;
+};
+_Static_assert(sizeof(struct h2_in_stream) <= 40, "lies in the hash table itself");
+
+/* Open addressing, linear probing, deletion by shifting back: pointers into it live until the next
+ * add or remove. */
+struct h2_in_table {
+    struct h2_in_stream *slots;
+    uint32_t cap, count; /* cap: 0 or a power of two */
+};
+
+/* Last ids that left the table; older ones are known to be closed, but not how. */
+struct h2_in_ring {
+    uint32_t ids[LIMIT_CLOSED_STREAMS], at;
+};
+enum h2_in_closed {
+    H2_IN_UNKNOWN,    /* closed long ago, or skipped by its opener */
+    H2_IN_WE_RESET,   /* late frames are to be expected */
+    H2_IN_PEER_RESET, /* by its RST_STREAM */
+    H2_IN_ENDED       /* both sides said END_STREAM */
+};
+
+struct h2_in_frame {
+    uint32_t len, id;
+    uint8_t type, flags;
+};
+
+struct h2_in {
+    struct h2_config c;
+    struct h2_settings peer;
+    struct hpack_decoder *hpack;
+
+    /* What to do with the next octets. A step uses octets between at and end, and either fills the
+     * event, or sets the next step and returns true, or returns false: no octets left. */
+    bool (*step)(struct h2_in *in, struct h2_event *ev);
+    const uint8_t *at, *end; /* the caller's buffer, during h2_in_next only */
+
+    struct h2_in_frame frame;
+    uint32_t need; /* octets of a control frame's payload that are looked at */
+    uint32_t rest; /* octets of the payload that are still to come */
+    uint32_t pad;  /* DATA: how many of rest are padding */
+    uint32_t pad_credit;
+    bool (*whole)(struct h2_in *in, struct h2_event *ev, const uint8_t *payload);
+
+    uint8_t small[H2_PREFACE_LEN]; /* a split frame header */
+    uint32_t small_len;
+    uint8_t http1; /* state of the HTTP/1 request line matcher */
+
+    /* A split control frame, or the header block under way (they never interleave). */
+    uint8_t *block;
+    uint32_t block_len, block_cap;
+    uint32_t block_id; /* stream that CONTINUATION must follow for; 0: none */
+    uint32_t continuations;
+    bool block_end_stream, block_self_dependent;
+
+    struct h2_in_table table;
+    struct h2_in_ring we_reset, peer_reset, ended;
+    uint32_t opened;           /* greatest id that was ever opened (server: seen) */
+    uint32_t processed;        /* server: greatest id that was not refused */
+    uint32_t pop_at, above_at; /* cursors of h2_in_pop and h2_in_pop_above */
+
+    int64_t window;       /* connection's: octets the peer may still send */
+    uint32_t window_back; /* arrived, not yet given back */
+    uint32_t window_full;
+    uint32_t slack; /* of each stream until our SETTINGS are acked */
+
+    uint32_t glitches;    /* left of the budget */
+    const char *too_many; /* of these: the budget is spent */
+    bool settled;         /* the peer's first SETTINGS came */
+    bool acked;           /* our SETTINGS are */
+    bool draining, dead;
+};
+
+/* h2_in.c */
+bool h2_in_fail(struct h2_in *in, struct h2_event *ev, enum h2_error code, const char *text);
+bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id, enum h2_error code,
+                        const char *text);
+void h2_in_spend(struct h2_in *in, const char *too_many);
+bool h2_in_skip(struct h2_in *in, uint32_t rest); /* the rest of the frame; true */
+bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n);
+/* 1: need octets of payload lie at *p; 0: wait for more; -1: failed, ev is filled. */
+int h2_in_collect(struct h2_in *in, struct h2_event *ev, const uint8_t **p);
+
+/* The frame types, called when the frame header is known. */
+bool h2_in_begin_control(struct h2_in *in, struct h2_event *ev);
+bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev);
+bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev);
+bool h2_in_begin_continuation(struct h2_in *in, struct h2_event *ev);
+
+/* h2_in_check.c: NULL: well-formed; else what is wrong. *length: content-length or -1. whole: no
+ * field was dropped. */
+const char *h2_in_check_request(const struct h2_event *ev, int64_t *length);
+const char *h2_in_check_response(const struct h2_event *ev, int64_t *length, bool *interim);
+const char *h2_in_check_trailers(const struct h2_event *ev);
+
+/* h2_in_streams.c */
+struct h2_in_stream *h2_in_find(const struct h2_in *in, uint32_t id);
+struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id); /* NULL: no memory */
+void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how);
+void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how);
+enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id);
+bool h2_in_idle(const struct h2_in *in, uint32_t id); /* never used, or the wrong side's */
+/* END_STREAM came. Invalidates s. */
+void h2_in_remote_end(struct h2_in *in, struct h2_in_stream *s, struct h2_event *ev);
+
+#endif

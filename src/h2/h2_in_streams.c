@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * h2_in_streams.c: the streams that live, and the memory of those that died. Entries lie in the
+ * hash table itself: opening and closing a stream allocates nothing once the table has its size.
+ * Ids that left are kept in three short rings, by how they ended, since RFC 9113 wants late frames
+ * treated differently; every id below the greatest one opened is closed in any case. Owned by the
+ * connection's reader, as the struct h2_in. */
+#include "h2/h2_in_private.h"
+
+#define IN_TABLE_FIRST 8u
+
+static uint32_t in_slot(const struct h2_in_table *t, uint32_t id)
+{
+    return (id * 0x9e3779b1u >> 7) & (t->cap - 1);
+}
+
+struct h2_in_stream *h2_in_find(const struct h2_in *in, uint32_t id)
+{
+    const struct h2_in_table *t = &in->table;
+    if (t->count == 0 || id == 0)
+        return NULL;
+    for (uint32_t i = in_slot(t, id); t->slots[i].id; i = (i + 1) & (t->cap - 1)) {
+        if (t->slots[i].id == id)
+            return &t->slots[i];
+    }
+    return NULL;
+}
+
+static struct h2_in_stream *in_free_slot(const struct h2_in_table *t, uint32_t id)
+{
+    uint32_t i = in_slot(t, id);
+    while (t->slots[i].id)
+        i = (i + 1) & (t->cap - 1);
+    return &t->slots[i];
+}
+
+static bool in_table_grow(struct h2_in_table *t)
+{
+    struct h2_in_table bigger = { .cap = t->cap ? 2 * t->cap : IN_TABLE_FIRST, .count = t->count };
+    bigger.slots = sys.calloc(bigger.cap, sizeof *bigger.slots);
+    if (!bigger.slots)
+        return false;
+    for (uint32_t i = 0; i < t->cap; i++) {
+        if (t->slots[i].id)
+            *in_free_slot(&bigger, t->slots[i].id) = t->slots[i];
+    }
+    sys.free(t->slots);
+    *t = bigger;
+    return true;
+}
+
+struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id)
+{
+    struct h2_in_table *t = &in->table;
+    if (t->count + 1 > t->cap / 2 && !in_table_grow(t))
+        return NULL;
+    struct h2_in_stream *s = in_free_slot(t, id);
+    *s = (struct h2_in_stream){ .id = id, .window = in->c.initial_window, .content_left = -1 };
+    t->count++;
+    return s;
+}
+
+/* Closes the gap, so that every entry stays reachable from its slot without tombstones. */
+static void in_table_remove(struct h2_in_table *t, struct h2_in_stream *s)
+{
+    uint32_t mask = t->cap - 1, gap = (uint32_t)(s - t->slots);
+    for (uint32_t i = (gap + 1) & mask; t->slots[i].id; i = (i + 1) & mask) {
+        uint32_t home = in_slot(t, t->slots[i].id);
+        if (((i - home) & mask) >= ((i - gap) & mask)) {
+            t->slots[gap] = t->slots[i];
+            gap = i;
+        }
+    }
+    t->slots[gap].id = 0;
+    t->count--;
+}
+
+/* -- closed ids
+ * ------------------------------------------------------------------------------------ */
+
+static void in_ring_add(struct h2_in_ring *r, uint32_t id)
+{
+    r->ids[r->at] = id;
+    r->at = (r->at + 1) % LIMIT_CLOSED_STREAMS;
+}
+
+static bool in_ring_has(const struct h2_in_ring *r, uint32_t id)
+{
+    for (size_t i = 0; i < LIMIT_CLOSED_STREAMS; i++) {
+        if (r->ids[i] == id)
+            return true;
+    }
+    return false;
+}
+
+void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how)
+{
+    if (how == H2_IN_WE_RESET)
+        in_ring_add(&in->we_reset, id);
+    else if (how == H2_IN_PEER_RESET)
+        in_ring_add(&in->peer_reset, id);
+    else
+        in_ring_add(&in->ended, id);
+}
+
+enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id)
+{
+    if (in_ring_has(&in->we_reset, id))
+        return H2_IN_WE_RESET;
+    if (in_ring_has(&in->peer_reset, id))
+        return H2_IN_PEER_RESET;
+    return in_ring_has(&in->ended, id) ? H2_IN_ENDED : H2_IN_UNKNOWN;
+}
+
+bool h2_in_idle(const struct h2_in *in, uint32_t id) { return id % 2 == 0 || id > in->opened; }
+
+void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how)
+{
+    h2_in_remember(in, s->id, how);
+    if (how == H2_IN_ENDED)
+        h2_in_refill(in, LIMIT_GLITCH_REFILL);
+    in_table_remove(&in->table, s);
+}
+
+void h2_in_remote_end(struct h2_in *in, struct h2_in_stream *s, struct h2_event *ev)
+{
+    s->remote_closed = true;
+    if (s->local_closed) {
+        ev->gone = true;
+        h2_in_remove(in, s, H2_IN_ENDED);
+    }
+}
+
+/* -- what the writers did
+ * -------------------------------------------------------------------------- */
+
+int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end)
+{
+    sn_assert(!in->c.server && id % 2 == 1 && id > in->opened);
+    struct h2_in_stream *s = h2_in_add(in, id);
+    in->opened = id;
+    if (!s)
+        return -1;
+    s->user = user;
+    s->local_closed = end;
+    return 0;
+}
+
+void h2_in_set_user(struct h2_in *in, uint32_t id, void *user)
+{
+    struct h2_in_stream *s = h2_in_find(in, id);
+    if (s)
+        s->user = user;
+}
+
+bool h2_in_local_end(struct h2_in *in, uint32_t id)
+{
+    struct h2_in_stream *s = h2_in_find(in, id);
+    if (!s)
+        return false;
+    s->local_closed = true;
+    if (!s->remote_closed)
+        return false;
+    h2_in_remove(in, s, H2_IN_ENDED);
+    return true;
+}
+
+void h2_in_forget(struct h2_in *in, uint32_t id)
+{
+    struct h2_in_stream *s = h2_in_find(in, id);
+    if (!s)
+        return;
+    h2_in_remove(in, s, H2_IN_WE_RESET);
+    if (in->c.server) /* a client's own cancellations are not the peer's fault */
+        h2_in_spend(in, "too many resets");
+}
+
+void h2_in_drain(struct h2_in *in) { in->draining = true; }
+
+uint32_t h2_in_last_id(const struct h2_in *in) { return in->processed; }
+
+size_t h2_in_streams(const struct h2_in *in) { return in->table.count; }
+
+/* The cursor stays on a slot that was emptied, since removing moves a later entry into it. */
+bool h2_in_pop_above(struct h2_in *in, uint32_t last_id, void **user)
+{
+    struct h2_in_table *t = &in->table;
+    for (; in->above_at < t->cap; in->above_at++) {
+        struct h2_in_stream *s = &t->slots[in->above_at];
+        if (s->id > last_id) {
+            *user = s->user;
+            h2_in_remove(in, s, H2_IN_WE_RESET);
+            return true;
+        }
+    }
+    in->above_at = 0;
+    return false;
+}
+
+/* The table is not mended: lookups may miss from here on, which is harmless at the end. */
+bool h2_in_pop(struct h2_in *in, void **user)
+{
+    struct h2_in_table *t = &in->table;
+    for (; in->pop_at < t->cap; in->pop_at++) {
+        struct h2_in_stream *s = &t->slots[in->pop_at];
+        if (s->id) {
+            *user = s->user;
+            s->id = 0;
+            t->count--;
+            return true;
+        }
+    }
+    return false;
+}

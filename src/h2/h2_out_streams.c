@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * h2_out_streams.c: the sending half of streams. Ids and header blocks are made in the order in
+ * which they go out, since both have to rise respectively match the peer's HPACK table. A body goes
+ * out as far as windows and high water allow; what is left waits where its owner keeps it, and
+ * waiting bodies take turns of one frame. Small bodies that fit do not queue behind large ones.
+ * Guarded like struct h2_out. */
+#include "h2/h2_out_private.h"
+
+#define OUT_LEAST_PIECE 1024u /* when room, not a window, is short: no crumbs */
+
+/* -- life
+ * ------------------------------------------------------------------------------------------ */
+
+static void out_link(struct h2_out *o, struct h2_out_stream *s, uint32_t id)
+{
+    sn_assert(s->id == 0);
+    s->id = id;
+    s->window = o->peer.initial_window;
+    s->body = NULL, s->body_len = 0;
+    s->local_closed = false;
+    list_init(&s->pending);
+    list_push_back(&o->all, &s->all);
+}
+
+bool h2_out_open(struct h2_out *o, struct h2_out_stream *s)
+{
+    sn_assert(!o->server);
+    if (o->next_id > H2_MAX_WINDOW)
+        return false;
+    out_link(o, s, o->next_id);
+    o->next_id += 2;
+    return true;
+}
+
+void h2_out_accept(struct h2_out *o, struct h2_out_stream *s, uint32_t id)
+{
+    sn_assert(o->server && id % 2 == 1);
+    out_link(o, s, id);
+}
+
+void h2_out_unlink(struct h2_out *o, struct h2_out_stream *s)
+{
+    (void)o;
+    if (s->id == 0)
+        return; /* never linked: its list nodes may be raw */
+    list_remove(&s->pending);
+    list_remove(&s->all);
+    s->body = NULL, s->body_len = 0;
+}
+
+static void out_local_end(struct h2_out *o, struct h2_out_stream *s)
+{
+    s->local_closed = true;
+    h2_out_unlink(o, s);
+}
+
+void h2_out_rst_id(struct h2_out *o, uint32_t id, uint32_t code)
+{
+    store_be32(h2_out_frame(o, 4, H2_RST_STREAM, 0, id), code);
+}
+
+void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t code)
+{
+    if (s->id == 0)
+        return;
+    h2_out_rst_id(o, s->id, code);
+    out_local_end(o, s);
+}
+
+/* -- header blocks
+ * --------------------------------------------------------------------------------- */
+
+size_t h2_headers_bound(const struct h2_header *h, size_t n)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < n; i++)
+        size += hpack_encode_bound(h[i].name_len, h[i].value_len);
+    return size + (size / H2_DEFAULT_FRAME + 1) * H2_FRAME_HEADER;
+}
+
+/* The block of n octets lies in one piece after room for the first frame header, at p. Cuts it into
+ * frames, from the end, so that every octet moves once. */
+static void out_cut_block(struct h2_out *o, uint8_t *p, size_t n, unsigned flags, uint32_t id)
+{
+    size_t more = n ? (n - 1) / H2_DEFAULT_FRAME : 0;
+    for (size_t i = more; i > 0; i--) {
+        size_t at = i * H2_DEFAULT_FRAME;
+        size_t len = i == more ? n - at : H2_DEFAULT_FRAME;
+        uint8_t *frame = p + at + i * H2_FRAME_HEADER;
+        memmove(frame + H2_FRAME_HEADER, p + H2_FRAME_HEADER + at, len);
+        h2_out_frame_header(frame, len, H2_CONTINUATION, i == more ? H2_END_HEADERS : 0, id);
+    }
+    h2_out_frame_header(p, more ? H2_DEFAULT_FRAME : n, H2_HEADERS,
+                        flags | (more ? 0 : H2_END_HEADERS), id);
+    o->len += n + (more + 1) * H2_FRAME_HEADER;
+}
+
+void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h, size_t n,
+                    bool end_stream)
+{
+    sn_assert(s->id && !s->local_closed && s->body_len == 0);
+    sn_assert(h2_out_room(o, h2_headers_bound(h, n)));
+    uint8_t *start = o->buf + o->len + H2_FRAME_HEADER, *p = start;
+    for (size_t i = 0; i < n; i++)
+        p = hpack_encode(o->hpack, p, i == 0, h[i].name, h[i].name_len, h[i].value, h[i].value_len,
+                         h[i].how);
+    out_cut_block(o, start - H2_FRAME_HEADER, (size_t)(p - start), end_stream ? H2_END_STREAM : 0,
+                  s->id);
+    if (end_stream)
+        out_local_end(o, s);
+}
+
+/* -- bodies
+ * ---------------------------------------------------------------------------------------- */
+
+size_t h2_data_bound(const struct h2_out *o, const struct h2_out_stream *s, size_t len)
+{
+    (void)s;
+    size_t n = min_size(len, o->high_water + H2_DEFAULT_FRAME);
+    return n + (n / H2_DEFAULT_FRAME + 1) * H2_FRAME_HEADER;
+}
+
+void h2_out_enqueue(struct h2_out *o, struct h2_out_stream *s)
+{
+    if (s->body_len == 0)
+        return;
+    if (s->window <= 0)
+        list_remove(&s->pending);
+    else if (list_empty(&s->pending))
+        list_push_back(&o->pending, &s->pending);
+}
+
+/* How long the next DATA frame of s may be now; 0: it has to wait. */
+static size_t out_piece_size(const struct h2_out *o, const struct h2_out_stream *s)
+{
+    if (o->len >= o->high_water || s->window <= 0 || o->window <= 0)
+        return 0;
+    size_t n = min_size(s->body_len, H2_DEFAULT_FRAME);
+    n = min_size(n, (size_t)s->window);
+    n = min_size(n, (size_t)o->window);
+    if (h2_out_room(o, n + H2_FRAME_HEADER))
+        return n;
+    if (!h2_out_room(o, OUT_LEAST_PIECE + H2_FRAME_HEADER))
+        return 0;
+    return o->cap - o->len - H2_FRAME_HEADER;
+}
+
+/* Appends one DATA frame; false: it has to wait. */
+static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
+{
+    size_t n = out_piece_size(o, s);
+    if (n == 0)
+        return false;
+    bool end = n == s->body_len && s->end_after_body;
+    memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
+    o->data_frames++;
+    s->window -= (int64_t)n;
+    o->window -= (int64_t)n;
+    s->body += n;
+    s->body_len -= n;
+    if (end)
+        out_local_end(o, s);
+    return true;
+}
+
+bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
+                 bool end_stream)
+{
+    sn_assert(s->id && !s->local_closed && s->body_len == 0);
+    if (len == 0) {
+        if (end_stream) {
+            h2_out_frame(o, 0, H2_DATA, H2_END_STREAM, s->id);
+            out_local_end(o, s);
+        }
+        return true;
+    }
+    s->body = body, s->body_len = len;
+    s->end_after_body = end_stream;
+    /* Others wait: a large body takes its turn with them after its first frame. */
+    bool queue = !list_empty(&o->pending) && len > H2_DEFAULT_FRAME;
+    while (s->body_len && out_piece(o, s) && !queue)
+        ;
+    h2_out_enqueue(o, s);
+    return s->body_len == 0;
+}
+
+void h2_out_pump(struct h2_out *o)
+{
+    while (!list_empty(&o->pending)) {
+        struct h2_out_stream *s = container_of(o->pending.next, struct h2_out_stream, pending);
+        if (!out_piece(o, s))
+            return;
+        list_remove(&s->pending);
+        h2_out_enqueue(o, s);
+        if (s->body_len == 0 && s->on_drained)
+            s->on_drained(s); /* may append, queue again, or end */
+    }
+}

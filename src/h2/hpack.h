@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * hpack.h: RFC 7541, both directions. Single-threaded, no sockets, no threads; allocates through
+ * sys. */
+#ifndef SENNIT_H2_HPACK_H
+#define SENNIT_H2_HPACK_H
+
+#include "base/base.h"
+
+/* Names that the layers above switch on, so that nobody compares strings twice. The decoder sets it
+ * once per table entry (static, dynamic) or literal. */
+enum h2_token {
+    H2_TOK_OTHER,
+    H2_TOK_AUTHORITY,
+    H2_TOK_METHOD,
+    H2_TOK_PATH,
+    H2_TOK_SCHEME,
+    H2_TOK_STATUS,
+    H2_TOK_PROTOCOL,
+    H2_TOK_UNKNOWN_PSEUDO, /* ":x" */
+    H2_TOK_CONTENT_TYPE,
+    H2_TOK_CONTENT_LENGTH,
+    H2_TOK_TE,
+    H2_TOK_USER_AGENT,
+    H2_TOK_HOST,
+    H2_TOK_CONNECTION, /* and proxy-connection, keep-alive, transfer-encoding, upgrade */
+    H2_TOK_GRPC_TIMEOUT,
+    H2_TOK_GRPC_STATUS,
+    H2_TOK_GRPC_MESSAGE,
+    H2_TOK_GRPC_STATUS_DETAILS,
+    H2_TOK_GRPC_ENCODING,
+    H2_TOK_GRPC_ACCEPT_ENCODING,
+    H2_TOK_GRPC_OTHER, /* reserved "grpc-*" */
+    H2_TOK_COOKIE
+};
+enum h2_field_flags {
+    H2_FIELD_BAD = 1,  /* name or value breaks RFC 9113 8.2.1 (upper case, control characters...) */
+    H2_FIELD_BIN = 2,  /* name ends in "-bin" */
+    H2_FIELD_NEVER = 4 /* came as never-indexed */
+};
+struct h2_field {
+    const char *name, *value; /* NUL-terminated as a courtesy, may hold NULs */
+    uint32_t name_len, value_len;
+    uint8_t token, flags;
+    uint16_t memo; /* of the layer above: set through *memo_of, kept with the dynamic-table entry */
+    uint32_t entry; /* dynamic-table insertion number for the memo, 0: none */
+};
+
+/* -- decoder -- */
+struct hpack_decoder;
+enum hpack_result {
+    HPACK_OK = 0,
+    HPACK_COMPRESSION_ERROR = -1, /* connection error COMPRESSION_ERROR */
+    HPACK_NO_MEMORY = -2,
+    HPACK_TOO_LARGE =
+        1 /* list over the limit: the table is right, fields after the limit are dropped */
+};
+struct hpack_decoder *hpack_decoder_new(uint32_t max_table_size); /* what our SETTINGS said */
+void hpack_decoder_free(struct hpack_decoder *d);
+/* One whole header block. Fields stay valid until the next call. max_list: sum of name + value + 32
+ * allowed; max_fields: named cap. *fields, *n: what was decoded. */
+int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
+                 const struct h2_field **fields, size_t *n);
+/* Remembers memo with the dynamic-table entry f came from (no-op for literals without indexing). */
+void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo);
+
+/* -- encoder -- */
+struct hpack_encoder;
+enum hpack_index {
+    HPACK_INDEX, /* constants: index on first use, then one octet */
+    HPACK_PLAIN, /* literal without indexing; static-table name where there is one */
+    HPACK_NEVER  /* literal never indexed: credentials */
+};
+struct hpack_encoder *hpack_encoder_new(void); /* table size 4096 until told otherwise */
+void hpack_encoder_free(struct hpack_encoder *e);
+/* Peer's SETTINGS_HEADER_TABLE_SIZE; used up to LIMIT_HPACK_ENCODER_TABLE; emits size updates at
+ * the start of the next block (least then last). */
+void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max);
+/* Octets that hpack_encode may write at most for this field, size updates included. */
+size_t hpack_encode_bound(size_t name_len, size_t value_len);
+/* Appends one field at p, returns the new end. first: this field starts a block. Never allocates:
+ * the table is a fixed ring. Huffman where it is shorter (constants only; literals PLAIN go raw
+ * when short). */
+uint8_t *hpack_encode(struct hpack_encoder *e, uint8_t *p, bool first, const char *name,
+                      size_t name_len, const char *value, size_t value_len, enum hpack_index how);
+
+/* -- Huffman, also for tests -- */
+size_t huffman_encoded_size(const uint8_t *s, size_t n);
+uint8_t *huffman_encode(uint8_t *to, const uint8_t *s, size_t n);
+/* Octets written, or -1: EOS inside, padding of more than 7 bits or not ones. cap: room in to. */
+ptrdiff_t huffman_decode(uint8_t *to, size_t cap, const uint8_t *s, size_t n);
+
+#endif

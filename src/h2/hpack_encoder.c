@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * hpack_encoder.c: fields to header blocks. Only constants enter the table (HPACK_INDEX), so it is
+ * small: a fixed ring of entries over a fixed ring of octets, all inside one allocation; encoding
+ * never allocates. The table may be smaller than the peer's: entries we have dropped early are
+ * simply never referred to again. */
+#include "base/limits.h"
+#include "base/sys.h"
+#include "h2/hpack_private.h"
+
+#define ENCODER_OCTETS  LIMIT_HPACK_ENCODER_TABLE
+#define ENCODER_ENTRIES 32u /* entries of at least 32 octets; a power of two */
+
+struct encoder_entry {
+    uint16_t at, name_len, value_len; /* in octets[], wrapping never splits an entry */
+    uint16_t hash;
+};
+struct hpack_encoder {
+    struct encoder_entry ring[ENCODER_ENTRIES]; /* newest at (head - 1) */
+    uint32_t head, count, size, limit;
+    uint32_t update_least, update_last; /* size updates owed to the decoder */
+    bool update_owed, update_two;
+    uint16_t octets_at;
+    char octets[ENCODER_OCTETS];
+};
+
+struct hpack_encoder *hpack_encoder_new(void)
+{
+    struct hpack_encoder *e = sys.malloc(sizeof *e);
+    if (e) {
+        memset(e, 0, offsetof(struct hpack_encoder, octets));
+        e->limit = min_size(ENCODER_OCTETS, 4096);
+    }
+    return e;
+}
+
+void hpack_encoder_free(struct hpack_encoder *e) { sys.free(e); }
+
+static struct encoder_entry *encoder_at(struct hpack_encoder *e, uint32_t age)
+{
+    return &e->ring[(e->head - 1 - age) % ENCODER_ENTRIES];
+}
+
+static void encoder_drop_oldest(struct hpack_encoder *e)
+{
+    const struct encoder_entry *old = encoder_at(e, --e->count);
+    e->size -= old->name_len + old->value_len + HPACK_ENTRY_COST;
+}
+
+void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max)
+{
+    uint32_t limit = (uint32_t)min_size(peer_max, ENCODER_OCTETS);
+    while (e->size > limit)
+        encoder_drop_oldest(e);
+    e->limit = limit;
+    /* The decoder's table may not exceed peer_max: it must hear of it, least first (RFC 7541 4.2).
+     */
+    if (!e->update_owed)
+        e->update_least = peer_max;
+    else if (peer_max < e->update_least)
+        e->update_least = peer_max;
+    e->update_last = limit;
+    e->update_owed = true;
+    e->update_two = e->update_least < limit;
+}
+
+size_t hpack_encode_bound(size_t name_len, size_t value_len)
+{
+    return name_len + value_len + 3 * 6 + 2 * 6; /* three integers, two size updates */
+}
+
+static uint8_t *encoder_int(uint8_t *p, uint8_t flags, unsigned bits, size_t value)
+{
+    size_t most = (1u << bits) - 1;
+    if (value < most) {
+        *p++ = (uint8_t)(flags | value);
+        return p;
+    }
+    *p++ = (uint8_t)(flags | most);
+    for (value -= most; value >= 0x80; value >>= 7)
+        *p++ = (uint8_t)(0x80 | (value & 0x7f));
+    *p++ = (uint8_t)value;
+    return p;
+}
+
+static uint8_t *encoder_string(uint8_t *p, const char *s, size_t n, bool huffman)
+{
+    size_t packed = huffman ? huffman_encoded_size((const uint8_t *)s, n) : n;
+    if (huffman && packed < n) {
+        p = encoder_int(p, 0x80, 7, packed);
+        return huffman_encode(p, (const uint8_t *)s, n);
+    }
+    p = encoder_int(p, 0, 7, n);
+    if (n)
+        memcpy(p, s, n);
+    return p + n;
+}
+
+/* -- lookup ----------------------------------------------------------------------------------- */
+
+/* Full match, or *name_index of one that has the name. */
+static uint32_t encoder_static(const char *name, size_t name_len, const char *value,
+                               size_t value_len, uint32_t *name_index)
+{
+    if (name_len + 1 >= countof(hpack_static_starts))
+        return 0;
+    for (unsigned i = hpack_static_starts[name_len]; i < hpack_static_starts[name_len + 1]; i++) {
+        uint32_t index = hpack_static_by_len[i];
+        const struct h2_field *f = &hpack_static[index];
+        if (memcmp(f->name, name, name_len) != 0)
+            continue;
+        if (f->value_len == value_len && memcmp(f->value, value, value_len) == 0)
+            return index;
+        if (!*name_index)
+            *name_index = index;
+    }
+    return 0;
+}
+
+static uint16_t encoder_hash(const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    unsigned h = (unsigned)(name_len * 31 + value_len * 7);
+    if (name_len)
+        h += (uint8_t)name[name_len - 1] * 17u;
+    if (value_len)
+        h += (uint8_t)value[value_len - 1] * 13u + (uint8_t)value[value_len / 2];
+    return (uint16_t)h;
+}
+
+static uint32_t encoder_dynamic(struct hpack_encoder *e, uint16_t hash, const char *name,
+                                size_t name_len, const char *value, size_t value_len)
+{
+    for (uint32_t age = 0; age < e->count; age++) {
+        const struct encoder_entry *x = encoder_at(e, age);
+        if (x->hash == hash && x->name_len == name_len && x->value_len == value_len &&
+            memcmp(e->octets + x->at, name, name_len) == 0 &&
+            memcmp(e->octets + x->at + name_len, value, value_len) == 0)
+            return HPACK_STATIC + 1 + age;
+    }
+    return 0;
+}
+
+/* Do the octets of some live entry lie in [at, at + n)? */
+static bool encoder_overlaps(struct hpack_encoder *e, uint32_t at, uint32_t n)
+{
+    if (!e->count)
+        return false;
+    const struct encoder_entry *x = encoder_at(e, e->count - 1); /* the oldest is met first */
+    return x->at < at + n && at < (uint32_t)x->at + x->name_len + x->value_len;
+}
+
+static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *name,
+                           size_t name_len, const char *value, size_t value_len)
+{
+    size_t n = name_len + value_len;
+    if (n + HPACK_ENTRY_COST > e->limit)
+        return false;
+    while (e->count && (e->size + n + HPACK_ENTRY_COST > e->limit || e->count == ENCODER_ENTRIES))
+        encoder_drop_oldest(e);
+    if (e->octets_at + n > ENCODER_OCTETS)
+        e->octets_at = 0;
+    while (encoder_overlaps(e, e->octets_at, (uint32_t)n))
+        encoder_drop_oldest(e);
+    struct encoder_entry *x = &e->ring[e->head++ % ENCODER_ENTRIES];
+    *x = (struct encoder_entry){ e->octets_at, (uint16_t)name_len, (uint16_t)value_len, hash };
+    memcpy(e->octets + x->at, name, name_len);
+    memcpy(e->octets + x->at + name_len, value, value_len);
+    e->octets_at = (uint16_t)(e->octets_at + n);
+    e->count++;
+    e->size += (uint32_t)(n + HPACK_ENTRY_COST);
+    return true;
+}
+
+/* -- encoding --------------------------------------------------------------------------------- */
+
+static uint8_t *encoder_updates(struct hpack_encoder *e, uint8_t *p)
+{
+    if (!e->update_owed)
+        return p;
+    if (e->update_two)
+        p = encoder_int(p, 0x20, 5, e->update_least);
+    e->update_owed = false;
+    return encoder_int(p, 0x20, 5, e->update_last);
+}
+
+uint8_t *hpack_encode(struct hpack_encoder *e, uint8_t *p, bool first, const char *name,
+                      size_t name_len, const char *value, size_t value_len, enum hpack_index how)
+{
+    uint32_t name_index = 0, index = 0;
+    uint16_t hash = 0;
+    if (first)
+        p = encoder_updates(e, p);
+    if (how == HPACK_INDEX) {
+        hash = encoder_hash(name, name_len, value, value_len);
+        index = encoder_dynamic(e, hash, name, name_len, value, value_len);
+    }
+    if (!index)
+        index = encoder_static(name, name_len, value, value_len, &name_index);
+    if (index && how != HPACK_NEVER)
+        return encoder_int(p, 0x80, 7, index);
+    if (index) /* a secret that equals a static value: still never by index */
+        name_index = index;
+    /* The table sees the entry as the decoder will: after the block's earlier fields. */
+    if (how == HPACK_INDEX && encoder_insert(e, hash, name, name_len, value, value_len))
+        p = encoder_int(p, 0x40, 6, name_index);
+    else
+        p = encoder_int(p, how == HPACK_NEVER ? 0x10 : 0, 4, name_index);
+    if (!name_index)
+        p = encoder_string(p, name, name_len, true);
+    return encoder_string(p, value, value_len, how == HPACK_INDEX || value_len > 16);
+}
