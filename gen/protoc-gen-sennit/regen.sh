@@ -1,0 +1,44 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+#
+# The list of generated files that are committed. Writes them anew, or with --check compares them
+# with what the plugin writes now, and fails when one differs. 77 (skipped) without protoc.
+#
+#     regen.sh [--check] path/to/protoc-gen-sennit
+set -eu
+check=
+if [ "$1" = --check ]; then
+    check=1
+    shift
+fi
+plugin=$(realpath "$1")
+cd "$(dirname "$0")/../.."
+command -v protoc >/dev/null || exit 77
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+failed=0
+
+# one SOURCE_DIR FILE OPTIONS TARGET_DIR
+one() {
+    rm -rf "${out:?}"/*
+    protoc --plugin=protoc-gen-sennit="$plugin" --sennit_out="$3:$out" -I "$1" "$1/$2.proto"
+    for ending in h c; do
+        file=$4/$2.sennit.$ending
+        if [ -z "$check" ]; then
+            cp "$out/$2.sennit.$ending" "$file"
+        elif ! cmp "$out/$2.sennit.$ending" "$file"; then
+            failed=1
+        fi
+    done
+}
+
+one gen/protoc-gen-sennit plugin "" gen/protoc-gen-sennit
+one proto helloworld "" examples/helloworld
+one proto echo prefix=echo examples/multiplex
+one proto bench "" bench
+one proto route_guide prefix=rg test/unit/gen
+one test/unit/gen imported "" test/unit/gen
+one test/unit/gen forwarding "" test/unit/gen
+one test/unit/gen all_kinds "" test/unit/gen
+one test/unit/gen old_kinds "" test/unit/gen
+exit $failed

@@ -1,0 +1,540 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * decode.c: octets to structs by tables, without native recursion: open messages are frames on an
+ * explicit stack, so depth costs 40 octets each and has one limit.
+ * Strings become views into the caller's buffer. Each needs a NUL behind it, where the next tag's
+ * first octet lies (or the spare octet): the NUL is owed (`nul`) and paid when that octet has been
+ * read. Whoever copies raw octets (unknown fields) puts the read octet back into the copy.
+ * Memory: arrays double, so they take at most twice their final size plus what doubling left
+ * behind; everything is bounded by the arena's cap. */
+#include "pb/pb_private.h"
+
+struct decode_frame {
+    const sennit_msg_desc *d; /* NULL: inside an unknown group */
+    char *msg;                /* of an unknown group: NULL */
+    char *end;                /* of a group: its parent's end */
+    uint32_t group;           /* number of the group, 0: a length-delimited message */
+    uint32_t expect;          /* index of the field that probably comes next */
+    char *start;              /* unknown group: where its tag began */
+    uint8_t first;            /* unknown group: the tag's first octet */
+    bool maps;                /* a map entry was added: look for duplicates at the end */
+};
+struct decode {
+    char *at;
+    char *nul, spare; /* owed NUL, or &spare */
+    struct sennit_arena *a;
+    struct decode_frame *top, *frames;
+    size_t room;
+    uint32_t depth, limit;
+};
+
+void pb_init(const sennit_msg_desc *d, void *msg) { memcpy(msg, d->empty, d->size); }
+
+/* -- numbers ---------------------------------------------------------------------------------- */
+
+static enum pb_result decode_varint_slow(struct decode *r, const char *end, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (int shift = 0; shift < 70; shift += 7) {
+        if (r->at == end)
+            return PB_TRUNCATED;
+        uint8_t c = (uint8_t)*r->at++;
+        value |= (uint64_t)(c & 0x7f) << (shift & 63);
+        if (c < 0x80) {
+            *out = value;
+            return PB_OK;
+        }
+    }
+    return PB_BAD_VARINT;
+}
+
+static inline enum pb_result decode_varint(struct decode *r, const char *end, uint64_t *out)
+{
+    if (likely(r->at < end && (uint8_t)*r->at < 0x80)) {
+        *out = (uint8_t)*r->at++;
+        return PB_OK;
+    }
+    return decode_varint_slow(r, end, out);
+}
+
+/* Tag; the first octet is read before the owed NUL overwrites it. */
+static inline enum pb_result decode_tag(struct decode *r, const char *end, uint32_t *tag,
+                                        uint8_t *first)
+{
+    uint32_t value = *first = (uint8_t)*r->at++;
+    *r->nul = 0;
+    r->nul = &r->spare;
+    if (likely(value < 0x80)) {
+        *tag = value;
+        return value >> 3 ? PB_OK : PB_BAD_TAG;
+    }
+    value &= 0x7f;
+    for (int shift = 7; shift < 35; shift += 7) {
+        if (r->at == end)
+            return PB_TRUNCATED;
+        uint8_t c = (uint8_t)*r->at++;
+        if (shift == 28 && c > 0x0f)
+            return PB_BAD_TAG;
+        value |= (uint32_t)(c & 0x7f) << shift;
+        if (c < 0x80) {
+            *tag = value;
+            return value >> 3 ? PB_OK : PB_BAD_TAG;
+        }
+    }
+    return PB_BAD_TAG;
+}
+
+static void decode_store_varint(const sennit_field *f, char *to, uint64_t v)
+{
+    switch (f->kind) {
+    case SENNIT_KIND_BOOL:
+        *(bool *)to = v != 0;
+        break;
+    case SENNIT_KIND_INT64:
+    case SENNIT_KIND_UINT64:
+        memcpy(to, &v, 8);
+        break;
+    case SENNIT_KIND_SINT64:
+        v = v >> 1 ^ (0 - (v & 1));
+        memcpy(to, &v, 8);
+        break;
+    case SENNIT_KIND_SINT32: {
+        uint32_t w = (uint32_t)v;
+        w = w >> 1 ^ (0 - (w & 1));
+        memcpy(to, &w, 4);
+        break;
+    }
+    default: {
+        uint32_t w = (uint32_t)v;
+        memcpy(to, &w, 4);
+    }
+    }
+}
+
+/* One scalar of f's own wire type into the struct or array. */
+static enum pb_result decode_scalar(struct decode *r, const char *end, const sennit_field *f,
+                                    char *to)
+{
+    uint64_t v;
+    size_t n = pb_kind_wire[f->kind] == PB_FIXED64 ? 8 : 4;
+    if (pb_kind_wire[f->kind] == PB_VARINT) {
+        enum pb_result result = decode_varint(r, end, &v);
+        if (result == PB_OK)
+            decode_store_varint(f, to, v);
+        return result;
+    }
+    if ((size_t)(end - r->at) < n)
+        return PB_TRUNCATED;
+    memcpy(to, r->at, n); /* both architectures are little-endian */
+    r->at += n;
+    return PB_OK;
+}
+
+/* -- arrays ----------------------------------------------------------------------------------- */
+
+static size_t decode_list_room(size_t len)
+{
+    size_t room = 4;
+    while (room < len)
+        room *= 2;
+    return len ? room : 0;
+}
+
+/* Room for more elements; their number is not yet added to len. */
+static char *decode_list_add(struct decode *r, struct pb_list *l, size_t size, size_t more)
+{
+    size_t have = decode_list_room(l->len), want = decode_list_room(l->len + more);
+    if (want > have) {
+        if (want > LIMIT_PB_SIZE || size > SIZE_MAX / want)
+            return NULL;
+        char *data = arena_alloc(r->a, want * size);
+        if (!data)
+            return NULL;
+        if (l->len)
+            memcpy(data, l->data, l->len * size);
+        l->data = data;
+    }
+    return l->data + l->len * size;
+}
+
+static size_t decode_count_varints(const char *p, const char *end)
+{
+    size_t n = 0;
+    for (; p < end; p++)
+        n += (uint8_t)*p < 0x80;
+    return n;
+}
+
+static enum pb_result decode_packed(struct decode *r, const char *end, const sennit_field *f,
+                                    struct pb_list *l)
+{
+    size_t size = pb_kind_size[f->kind], octets = (size_t)(end - r->at), n;
+    if (pb_kind_wire[f->kind] == PB_VARINT)
+        n = decode_count_varints(r->at, end);
+    else
+        n = octets / (pb_kind_wire[f->kind] == PB_FIXED64 ? 8 : 4);
+    if (octets == 0)
+        return PB_OK;
+    char *to = decode_list_add(r, l, size, n ? n : 1);
+    if (!to)
+        return PB_NO_MEMORY;
+    while (r->at < end) {
+        enum pb_result result = decode_scalar(r, end, f, to);
+        if (result != PB_OK)
+            return result;
+        to += size;
+        l->len++;
+    }
+    return PB_OK;
+}
+
+/* -- frames ----------------------------------------------------------------------------------- */
+
+static enum pb_result decode_push(struct decode *r, const sennit_msg_desc *d, char *msg, char *end,
+                                  uint32_t group)
+{
+    if (r->depth >= r->limit)
+        return PB_TOO_DEEP;
+    size_t n = (size_t)(r->top - r->frames) + 1;
+    if (n == r->room) {
+        struct decode_frame *bigger = pb_grow_frames(r->a, r->frames, sizeof *bigger, n, &r->room);
+        if (!bigger)
+            return PB_NO_MEMORY;
+        r->frames = bigger;
+        r->top = bigger + n - 1;
+    }
+    r->depth++;
+    *++r->top = (struct decode_frame){ .d = d, .msg = msg, .end = end, .group = group };
+    return PB_OK;
+}
+
+static uint32_t decode_key_hash(const sennit_field *key, const char *entry)
+{
+    uint64_t h = 0;
+    if (pb_kind_wire[key->kind] == PB_LENGTH) {
+        sennit_str s;
+        memcpy(&s, entry + key->offset, sizeof s);
+        h = 2166136261u;
+        for (size_t i = 0; i < s.len; i++)
+            h = (h ^ (uint8_t)s.data[i]) * 16777619u;
+    } else {
+        memcpy(&h, entry + key->offset, pb_kind_size[key->kind]);
+    }
+    return (uint32_t)((h * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+}
+
+static bool decode_key_equal(const sennit_field *key, const char *a, const char *b)
+{
+    if (pb_kind_wire[key->kind] != PB_LENGTH)
+        return memcmp(a + key->offset, b + key->offset, pb_kind_size[key->kind]) == 0;
+    sennit_str x, y;
+    memcpy(&x, a + key->offset, sizeof x);
+    memcpy(&y, b + key->offset, sizeof y);
+    return x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
+}
+
+/* Later keys win: keeps the place of the first, the value of the last. */
+static enum pb_result decode_dedupe(struct decode *r, const sennit_field *f, struct pb_list *l)
+{
+    const sennit_msg_desc *entry = f->type;
+    const sennit_field *key = &entry->fields[0];
+    size_t room = 8, kept = 0;
+    if (l->len < 2 || key->number != 1)
+        return PB_OK;
+    while (room < l->len * 2)
+        room *= 2;
+    uint32_t *slots = arena_zalloc(r->a, room * sizeof *slots); /* index + 1 */
+    if (!slots)
+        return PB_NO_MEMORY;
+    for (size_t i = 0; i < l->len; i++) {
+        char *e = l->data + i * entry->size;
+        size_t s = decode_key_hash(key, e) & (room - 1);
+        while (slots[s] &&
+               !decode_key_equal(key, l->data + (slots[s] - 1) * (size_t)entry->size, e))
+            s = (s + 1) & (room - 1);
+        size_t place = slots[s] ? slots[s] - 1 : kept++;
+        slots[s] = (uint32_t)place + 1;
+        if (place != i)
+            memcpy(l->data + place * entry->size, e, entry->size);
+    }
+    l->len = kept;
+    return PB_OK;
+}
+
+static enum pb_result decode_maps(struct decode *r, const struct decode_frame *f)
+{
+    for (uint32_t i = 0; i < f->d->n_fields; i++) {
+        const sennit_field *field = &f->d->fields[i];
+        if (field->flags & SENNIT_FIELD_MAP) {
+            enum pb_result result =
+                decode_dedupe(r, field, (struct pb_list *)(f->msg + field->offset));
+            if (result != PB_OK)
+                return result;
+        }
+    }
+    return PB_OK;
+}
+
+/* -- unknown fields --------------------------------------------------------------------------- */
+
+/* Appends [start, at) to the message's unknown fields; first is the octet a NUL may have replaced.
+ * Runs that lie behind one another cost one copy each: unknown fields are rare. */
+static enum pb_result decode_keep(struct decode *r, const struct decode_frame *f, const char *start,
+                                  uint8_t first)
+{
+    sennit_str *u = (sennit_str *)(f->msg + f->d->unknown);
+    size_t n = (size_t)(r->at - start);
+    struct pb_list l = { (char *)(uintptr_t)u->data, u->len };
+    char *to = decode_list_add(r, &l, 1, n + 1); /* and a NUL */
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, start, n);
+    to[0] = (char)first;
+    to[n] = 0;
+    *u = (sennit_str){ l.data, l.len + n };
+    return PB_OK;
+}
+
+/* Skips the value of a field nobody knows. Groups become frames without a table. */
+static enum pb_result decode_unknown(struct decode *r, uint32_t tag, char *start, uint8_t first)
+{
+    struct decode_frame *f = r->top;
+    uint64_t v;
+    enum pb_result result = PB_OK;
+    switch (tag & 7) {
+    case PB_VARINT:
+        result = decode_varint(r, f->end, &v);
+        break;
+    case PB_FIXED64:
+    case PB_FIXED32:
+        v = (tag & 7) == PB_FIXED64 ? 8 : 4;
+        if ((size_t)(f->end - r->at) < v)
+            return PB_TRUNCATED;
+        r->at += v;
+        break;
+    case PB_LENGTH:
+        result = decode_varint(r, f->end, &v);
+        if (result == PB_OK && v > (uint64_t)(f->end - r->at))
+            return PB_TRUNCATED;
+        if (result == PB_OK)
+            r->at += v;
+        break;
+    case PB_START_GROUP:
+        result = decode_push(r, NULL, NULL, f->end, tag >> 3);
+        if (result == PB_OK)
+            r->top->start = start, r->top->first = first;
+        return result;
+    default:
+        return PB_BAD_TAG;
+    }
+    return result == PB_OK && f->d ? decode_keep(r, f, start, first) : result;
+}
+
+/* END_GROUP: closes the innermost group, which must have this number. */
+static enum pb_result decode_end_group(struct decode *r, uint32_t number)
+{
+    struct decode_frame *f = r->top;
+    if (f->group != number)
+        return PB_BAD_TAG;
+    enum pb_result result = f->d && f->maps ? decode_maps(r, f) : PB_OK;
+    char *start = f->start;
+    uint8_t first = f->first;
+    bool unknown = !f->d;
+    r->top--;
+    r->depth--;
+    if (result == PB_OK && unknown && r->top->d)
+        result = decode_keep(r, r->top, start, first);
+    return result;
+}
+
+/* -- fields ----------------------------------------------------------------------------------- */
+
+static const sennit_field *decode_find(struct decode_frame *f, uint32_t number)
+{
+    const sennit_msg_desc *d = f->d;
+    if (likely(number - 1 < d->n_dense))
+        return &d->fields[number - 1];
+    if (f->expect < d->n_fields && d->fields[f->expect].number == number)
+        return &d->fields[f->expect];
+    uint32_t low = d->n_dense, high = d->n_fields;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (d->fields[mid].number < number)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < d->n_fields && d->fields[low].number == number ? &d->fields[low] : NULL;
+}
+
+/* Where a singular field's value goes; marks it as there. *same: a oneof member was set before. */
+static char *decode_place(const struct decode_frame *f, const sennit_field *field, bool *same)
+{
+    *same = true;
+    if (field->flags & SENNIT_FIELD_HAS) {
+        pb_set_has(f->msg, field->presence);
+    } else if (field->flags & SENNIT_FIELD_ONEOF) {
+        uint32_t *which = (uint32_t *)(f->msg + field->presence);
+        *same = *which == field->number;
+        *which = field->number;
+    }
+    return f->msg + field->offset;
+}
+
+static enum pb_result decode_string(struct decode *r, const sennit_field *field, char *to, size_t n)
+{
+    if ((field->flags & SENNIT_FIELD_UTF8) && !pb_utf8_valid(r->at, n))
+        return PB_BAD_UTF8;
+    sennit_str s = { r->at, n };
+    memcpy(to, &s, sizeof s);
+    r->at += n;
+    r->nul = r->at;
+    return PB_OK;
+}
+
+/* The struct that a sub-message goes into: a new one, or (merging) the one that is there. */
+static char *decode_sub(struct decode *r, struct decode_frame *f, const sennit_field *field)
+{
+    const sennit_msg_desc *d = field->type;
+    if (field->flags & SENNIT_FIELD_REPEATED) {
+        struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
+        char *to = decode_list_add(r, l, d->size, 1);
+        if (to) {
+            memcpy(to, d->empty, d->size);
+            l->len++;
+            f->maps |= (field->flags & SENNIT_FIELD_MAP) != 0;
+        }
+        return to;
+    }
+    bool same;
+    char **place = (char **)decode_place(f, field, &same);
+    if (same && *place && *place != d->empty)
+        return *place;
+    char *to = arena_alloc(r->a, d->size);
+    if (to) {
+        memcpy(to, d->empty, d->size);
+        *place = to;
+    } else {
+        *place = (char *)(uintptr_t)d->empty;
+    }
+    return to;
+}
+
+/* A length-delimited value of a known field. */
+static enum pb_result decode_length(struct decode *r, const sennit_field *field)
+{
+    struct decode_frame *f = r->top;
+    uint64_t n;
+    enum pb_result result = decode_varint(r, f->end, &n);
+    if (result != PB_OK)
+        return result;
+    if (n > (uint64_t)(f->end - r->at))
+        return PB_TRUNCATED;
+    char *end = r->at + n;
+    if (field->kind == SENNIT_KIND_MESSAGE) {
+        char *msg = decode_sub(r, f, field);
+        return msg ? decode_push(r, field->type, msg, end, 0) : PB_NO_MEMORY;
+    }
+    struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
+    if (pb_kind_wire[field->kind] != PB_LENGTH)
+        return decode_packed(r, end, field, l);
+    if (!(field->flags & SENNIT_FIELD_REPEATED)) {
+        bool same;
+        return decode_string(r, field, decode_place(f, field, &same), n);
+    }
+    char *to = decode_list_add(r, l, sizeof(sennit_str), 1);
+    if (!to)
+        return PB_NO_MEMORY;
+    l->len++;
+    return decode_string(r, field, to, n);
+}
+
+static enum pb_result decode_number(struct decode *r, const sennit_field *field)
+{
+    struct decode_frame *f = r->top;
+    if (field->flags & SENNIT_FIELD_REPEATED) {
+        struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
+        char *to = decode_list_add(r, l, pb_kind_size[field->kind], 1);
+        if (!to)
+            return PB_NO_MEMORY;
+        enum pb_result result = decode_scalar(r, f->end, field, to);
+        l->len += result == PB_OK;
+        return result;
+    }
+    bool same;
+    return decode_scalar(r, f->end, field, decode_place(f, field, &same));
+}
+
+static enum pb_result decode_field(struct decode *r)
+{
+    struct decode_frame *f = r->top;
+    char *start = r->at;
+    uint32_t tag;
+    uint8_t first;
+    enum pb_result result = decode_tag(r, f->end, &tag, &first);
+    if (result != PB_OK)
+        return result;
+    if ((tag & 7) == PB_END_GROUP)
+        return f->group ? decode_end_group(r, tag >> 3) : PB_BAD_TAG;
+    const sennit_field *field = f->d ? decode_find(f, tag >> 3) : NULL;
+    if (!field)
+        return decode_unknown(r, tag, start, first);
+    f->expect = (uint32_t)(field - f->d->fields) + 1;
+    uint8_t wire = pb_kind_wire[field->kind];
+    if ((tag & 7) == PB_LENGTH &&
+        (wire == PB_LENGTH || (wire != PB_START_GROUP && (field->flags & SENNIT_FIELD_REPEATED))))
+        return decode_length(r, field);
+    if ((tag & 7) != wire)
+        return decode_unknown(r, tag, start, first);
+    if (wire == PB_START_GROUP) {
+        char *msg = decode_sub(r, f, field);
+        return msg ? decode_push(r, field->type, msg, f->end, tag >> 3) : PB_NO_MEMORY;
+    }
+    return decode_number(r, field);
+}
+
+static enum pb_result decode_run(struct decode *r)
+{
+    for (;;) {
+        struct decode_frame *f = r->top;
+        enum pb_result result = PB_OK;
+        if (likely(r->at < f->end)) {
+            result = decode_field(r);
+        } else if (f->group) {
+            return PB_TRUNCATED;
+        } else {
+            if (f->maps)
+                result = decode_maps(r, f);
+            if (f == r->frames) {
+                *r->nul = 0;
+                return result;
+            }
+            r->top--;
+            r->depth--;
+        }
+        if (unlikely(result != PB_OK))
+            return result;
+    }
+}
+
+enum pb_result pb_decode(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                         struct sennit_arena *a, uint32_t depth)
+{
+    struct decode_frame frames[PB_FRAMES_INLINE];
+    struct decode r = { .at = buf,
+                        .a = a,
+                        .frames = frames,
+                        .top = frames,
+                        .room = PB_FRAMES_INLINE,
+                        .limit = depth ? depth : LIMIT_PB_DEPTH };
+    r.nul = &r.spare;
+    r.depth = 1;
+    frames[0] = (struct decode_frame){ .d = d, .msg = msg, .end = buf + n };
+    pb_init(d, msg);
+    if (n > LIMIT_PB_SIZE)
+        return PB_TOO_LARGE;
+    enum pb_result result = decode_run(&r);
+    if (unlikely(result != PB_OK))
+        pb_init(d, msg);
+    return result;
+}

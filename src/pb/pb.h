@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * pb.h: messages from tables (struct sennit_msg_desc in sennit.h). Knows arenas, nothing else. No
+ * entry point recurses natively on input; all count depth against one limit. */
+#ifndef SENNIT_PB_PB_H
+#define SENNIT_PB_PB_H
+
+#include "base/arena.h"
+#include "sennit.h"
+
+enum pb_result {
+    PB_OK,
+    PB_TRUNCATED,
+    PB_BAD_TAG,
+    PB_BAD_VARINT,
+    PB_BAD_UTF8,
+    PB_TOO_DEEP,
+    PB_TOO_LARGE,
+    PB_NO_MEMORY
+};
+const char *pb_result_text(enum pb_result r); /* for errors, e.g. "string is not valid UTF-8" */
+
+/* *msg becomes the empty message (absent strings "", absent sub-messages their default instances).
+ */
+void pb_init(const struct sennit_msg_desc *d, void *msg);
+/* Decodes into *msg (which need not be initialised). buf is private to the message, lives as long
+ * as it and has one spare octet at buf[n]: strings become views into it and NULs are written over
+ * octets already read. Sub-messages, arrays and unknown fields come from a. On failure *msg is the
+ * empty message. depth: 0 means LIMIT_PB_DEPTH. */
+enum pb_result pb_decode(const struct sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                         struct sennit_arena *a, uint32_t depth);
+/* Octets of the encoded message; SIZE_MAX when over 2 GiB - 1 or too deep. */
+size_t pb_size(const struct sennit_msg_desc *d, const void *msg);
+/* One pass, written backwards. out->data has `headroom` free octets in front of it, all in a.
+ * Strings are checked for UTF-8 (PB_BAD_UTF8) as the field's flag says. */
+enum pb_result pb_encode(const struct sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                         size_t headroom, sennit_str *out);
+/* Deep copy into a; NULL: no memory or too deep. */
+void *pb_copy(struct sennit_arena *a, const struct sennit_msg_desc *d, const void *msg);
+bool pb_utf8_valid(const char *s, size_t n);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * pb_private.h: what decode.c, encode.c and copy.c share: the shape of generated structs. */
+#ifndef SENNIT_PB_PB_PRIVATE_H
+#define SENNIT_PB_PB_PRIVATE_H
+
+#include "base/limits.h"
+#include "pb/pb.h"
+
+enum pb_wire { PB_VARINT, PB_FIXED64, PB_LENGTH, PB_START_GROUP, PB_END_GROUP, PB_FIXED32 };
+
+#define PB_FRAMES_INLINE 12 /* deeper messages take their stack from the arena */
+
+/* A repeated field. */
+struct pb_list {
+    char *data;
+    size_t len;
+};
+
+extern const uint8_t pb_kind_wire[19]; /* by sennit_kind */
+extern const uint8_t pb_kind_size[19]; /* octets of an element in the struct; 0: a message */
+
+static inline bool pb_is_message(const sennit_field *f)
+{
+    return f->kind == SENNIT_KIND_MESSAGE || f->kind == SENNIT_KIND_GROUP;
+}
+static inline size_t pb_elem_size(const sennit_field *f)
+{
+    return pb_is_message(f) ? ((const sennit_msg_desc *)f->type)->size : pb_kind_size[f->kind];
+}
+static inline bool pb_has(const void *msg, uint32_t bit)
+{
+    return ((const uint32_t *)msg)[bit / 32] >> (bit % 32) & 1;
+}
+static inline void pb_set_has(void *msg, uint32_t bit)
+{
+    ((uint32_t *)msg)[bit / 32] |= UINT32_C(1) << (bit % 32);
+}
+
+/* Doubles a stack of frames into the arena; *room is its size. NULL: no memory. */
+void *pb_grow_frames(struct sennit_arena *a, const void *frames, size_t frame_size, size_t n,
+                     size_t *room);
+
+#endif

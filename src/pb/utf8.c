@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * utf8.c: UTF-8 as RFC 3629 has it (no surrogates, no overlong forms), eight ASCII octets a step;
+ * and the small tables of pb. */
+#include "pb/pb_private.h"
+
+const uint8_t pb_kind_wire[19] = {
+    0,          PB_FIXED64, PB_FIXED32, PB_VARINT,      PB_VARINT, PB_VARINT, PB_FIXED64,
+    PB_FIXED32, PB_VARINT,  PB_LENGTH,  PB_START_GROUP, PB_LENGTH, PB_LENGTH, PB_VARINT,
+    PB_VARINT,  PB_FIXED32, PB_FIXED64, PB_VARINT,      PB_VARINT,
+};
+const uint8_t pb_kind_size[19] = {
+    0, 8, 4, 8, 8, 4, 8, 4, 1, sizeof(sennit_str), 0, 0, sizeof(sennit_str), 4, 4, 4, 8, 4, 8,
+};
+
+/* Octets of the sequence that starts at s, or 0: not valid. */
+static size_t utf8_step(const uint8_t *s, size_t left)
+{
+    uint8_t c = s[0];
+    if (c < 0x80)
+        return 1;
+    if (c < 0xc2)
+        return 0;
+    if (c < 0xe0)
+        return left >= 2 && (s[1] & 0xc0) == 0x80 ? 2 : 0;
+    if (left < 3 || (s[1] & 0xc0) != 0x80 || (s[2] & 0xc0) != 0x80)
+        return 0;
+    if (c < 0xf0)
+        return (c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] >= 0xa0) ? 0 : 3;
+    if (c > 0xf4 || left < 4 || (s[3] & 0xc0) != 0x80)
+        return 0;
+    return (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] >= 0x90) ? 0 : 4;
+}
+
+bool pb_utf8_valid(const char *text, size_t n)
+{
+    const uint8_t *s = (const uint8_t *)text;
+    size_t i = 0;
+    while (i < n) {
+        uint64_t eight;
+        while (i + 8 <= n) {
+            memcpy(&eight, s + i, 8);
+            if (eight & UINT64_C(0x8080808080808080))
+                break;
+            i += 8;
+        }
+        if (i == n)
+            return true;
+        size_t step = utf8_step(s + i, n - i);
+        if (step == 0)
+            return false;
+        i += step;
+    }
+    return true;
+}
+
+const char *pb_result_text(enum pb_result r)
+{
+    static const char *const texts[] = {
+        "fine",
+        "the octets end inside a field",
+        "a field has an invalid tag",
+        "a number has more than ten octets",
+        "a string is not valid UTF-8",
+        "messages are nested deeper than the limit",
+        "the message is over 2 GiB",
+        "no memory",
+    };
+    return (size_t)r < countof(texts) ? texts[r] : "unknown error";
+}
+
+void *pb_grow_frames(struct sennit_arena *a, const void *frames, size_t frame_size, size_t n,
+                     size_t *room)
+{
+    size_t more = *room * 2;
+    void *bigger = arena_alloc(a, more * frame_size);
+    if (bigger) {
+        memcpy(bigger, frames, n * frame_size);
+        *room = more;
+    }
+    return bigger;
+}
