@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * io.c: the plain byte stream, and dialling one. */
+#include "base/sys.h"
+#include "net/net.h"
+#include "rt/ctx.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+struct io_plain {
+    struct net_io io;
+    int fd;
+};
+
+static ssize_t io_plain_recv(struct net_io *io, void *p, size_t n)
+{
+    return sys.recv(container_of(io, struct io_plain, io)->fd, p, n, 0);
+}
+
+static ssize_t io_plain_send(struct net_io *io, const struct iovec *v, int n)
+{
+    struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = (size_t)n };
+    return sys.sendmsg(container_of(io, struct io_plain, io)->fd, &m, MSG_NOSIGNAL);
+}
+
+static void io_plain_close(struct net_io *io)
+{
+    rt_fd_close(io->fd);
+    sys.free(container_of(io, struct io_plain, io));
+}
+
+static const struct net_io_ops io_plain_ops = { io_plain_recv, io_plain_send, io_plain_close };
+
+static void io_name(int (*get)(int, struct sockaddr *, socklen_t *), int fd, struct net_addr *a)
+{
+    a->len = sizeof a->sa;
+    if (get(fd, (struct sockaddr *)&a->sa, &a->len) < 0)
+        memset(a, 0, sizeof *a); /* only a text is missing */
+}
+
+struct net_io *net_io_plain(int fd, int *error)
+{
+    const int one = 1;
+    struct io_plain *p = sys.calloc(1, sizeof *p);
+    *error = p ? rt_fd_open(fd, &p->io.fd) : -ENOMEM;
+    if (*error < 0) {
+        sys.free(p);
+        sys.close(fd);
+        return NULL;
+    }
+    p->io.ops = &io_plain_ops;
+    p->fd = fd;
+    io_name(sys.getsockname, fd, &p->io.local);
+    io_name(sys.getpeername, fd, &p->io.peer);
+    if (p->io.local.sa.ss_family != AF_UNIX)
+        sys.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* a hint: may fail */
+    return &p->io;
+}
+
+/* Waits for a connect in progress; 0 or -errno. */
+static int io_wait_connected(struct net_io *io, int fd, sennit_ctx *ctx)
+{
+    int waited = rt_fd_wait_write(io->fd, ctx), result = 0;
+    socklen_t len = sizeof result;
+    if (waited == -ECANCELED) {
+        sennit_err ended = sennit_ctx_error(ctx);
+        return ended && ended->code == SENNIT_DEADLINE_EXCEEDED ? -ETIMEDOUT : -ECANCELED;
+    }
+    if (waited < 0)
+        return waited;
+    int asked = sys.getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &len);
+    return asked < 0 ? asked : -result;
+}
+
+struct net_io *net_dial(const struct net_addr *a, sennit_ctx *ctx, int *error)
+{
+    int fd = sys.socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        *error = fd;
+        return NULL;
+    }
+    int result = sys.connect(fd, (const struct sockaddr *)&a->sa, a->len);
+    if (result < 0 && result != -EINPROGRESS && result != -EINTR) {
+        sys.close(fd);
+        *error = result;
+        return NULL;
+    }
+    struct net_io *io = net_io_plain(fd, error);
+    if (!io)
+        return NULL;
+    *error = result < 0 ? io_wait_connected(io, fd, ctx) : 0;
+    if (*error < 0) {
+        io->ops->close(io);
+        return NULL;
+    }
+    io_name(sys.getsockname, fd, &io->local);
+    io_name(sys.getpeername, fd, &io->peer);
+    return io;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * net.h: addresses, listening, dialling, byte streams over the runtime's netpoller. */
+#ifndef SENNIT_NET_NET_H
+#define SENNIT_NET_NET_H
+
+#include "rt/rt.h"
+#include "sennit.h"
+#include <sys/socket.h>
+
+#define NET_ADDR_TEXT 128 /* "[v6%scope]:port", "unix:/path" */
+struct net_addr {
+    socklen_t len;
+    struct sockaddr_storage sa;
+};
+/* "127.0.0.1:50051", "[::1]:50051", "unix:/path", "unix:@abstract". Never parks. */
+const char *net_addr_text(const struct net_addr *a, char buf[NET_ADDR_TEXT]);
+
+/* -- resolving -- */
+struct net_addrs {
+    struct net_addr *list; /* sys.malloc'ed by net_resolve; freed by net_addrs_free */
+    size_t n;
+};
+/* What a target string means, by gRPC's naming rules (scheme dns default; "dns:///h:p", "dns:h:p",
+ * "ipv4:a:p,b:p", "ipv6:[a]:p", "unix:path", "unix:///path", "unix-abstract:name",
+ * "passthrough:///h:p"; default port 443). Fails with INVALID_ARGUMENT-like text in err. */
+struct net_target {
+    enum { NET_TARGET_DNS, NET_TARGET_LITERAL, NET_TARGET_UNIX } kind;
+    char host[256], port[32]; /* DNS */
+    struct net_addrs literal; /* LITERAL and UNIX */
+    char authority[320];      /* default :authority ("localhost" for unix) */
+};
+sennit_err net_target_parse(const char *target, struct net_target *out);
+void net_target_fini(struct net_target *t);
+/* getaddrinfo off the workers; parks. Errors are UNAVAILABLE and name host and reason. */
+sennit_err net_resolve(const struct net_target *t, struct net_addrs *out);
+void net_addrs_free(struct net_addrs *a);
+
+/* -- byte streams: vtable, so that TLS and pipes fit later -- */
+struct net_io;
+struct net_io_ops {
+    /* >= 0, or -errno; -EAGAIN: wait for readiness (task or goroutine). 0 from recv: the peer's
+     * end. */
+    ssize_t (*recv)(struct net_io *io, void *p, size_t n);
+    ssize_t (*send)(struct net_io *io, const struct iovec *v, int n);
+    void (*close)(struct net_io *io); /* and frees */
+};
+struct net_io {
+    const struct net_io_ops *ops;
+    struct rt_fd *fd;
+    struct net_addr local, peer;
+};
+/* Wraps a connected, non-blocking socket; on failure the fd is closed. NULL: no memory, *err set.
+ */
+struct net_io *net_io_plain(int fd, int *error);
+/* Connects; parks until done, at (absolute; INT64_MAX: none) or ctx's end. On failure NULL and
+ * *error = -errno (-ETIMEDOUT, -ECANCELED included). Sets TCP_NODELAY. */
+struct net_io *net_dial(const struct net_addr *a, sennit_ctx *ctx, int *error);
+
+/* "dial tcp 127.0.0.1:50051: connect: connection refused"; op is "dial" or "listen", error -errno.
+ * Returns the length that was written. */
+size_t net_error_text(char *buf, size_t size, const char *op, const struct net_addr *a, int error);
+const char *net_errno_text(int error); /* as Go prints it: "connection refused" */
+
+/* -- listening -- */
+struct net_listener {
+    struct rt_fd *fd;
+    struct net_addr local;
+    char text[NET_ADDR_TEXT];
+    char unlink_path[108]; /* of a unix socket that we made */
+};
+/* "host:port", ":port", "[::]:0" (dual stack, as Go: "[::]:p" and ":p" take IPv4 too),
+ * "unix:/path". Errors name address and reason ("listen tcp 127.0.0.1:50051: bind: address already
+ * in use"). */
+sennit_err net_listen(const char *address, struct net_listener **out);
+sennit_err net_listen_fd(int fd,
+                         struct net_listener **out); /* inherited; takes the fd on success */
+/* One connection; -EAGAIN: none now. Other errors are sorted by net_accept_verdict. */
+int net_accept(struct net_listener *l, struct net_io **out);
+enum net_verdict { NET_RETRY_NOW, NET_RETRY_LATER, NET_FATAL };
+enum net_verdict net_accept_verdict(int error);
+void net_listener_close(struct net_listener *l);
+
+#endif
