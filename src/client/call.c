@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * call.c: unary calls. An RPC enters here from generated code (sennit_call) and leaves to conn.c
+ * for a transport, to the codec and to transport_open; then its goroutine parks on the stream's
+ * note until the reader, or the end of its context, has finished the stream. A call is one block
+ * with its own arena, so two goroutines of one context never share one. When it has handed out
+ * anything (the reply, metadata) the block is chained to the context and lives as long; the reader
+ * holds it too until HTTP/2 has let go of the stream. */
+#include "base/limits.h"
+#include "base/sys.h"
+#include "client/plan.h"
+#include "rpc/codec.h"
+
+#define CALL_FIRST_BLOCK                                                                           \
+    1024 /* octets: a small call's headers and messages without an allocation */
+
+struct client_call {
+    struct rpc_stream s;
+    struct ctx_cleanup cleanup;
+    struct ctx_watch watch;
+    struct sennit_arena arena;
+    char first[CALL_FIRST_BLOCK];
+};
+
+static void call_ended(struct rpc_stream *s) { (void)s; } /* the note is set anyway */
+
+static void call_free(struct rpc_stream *s)
+{
+    struct client_call *c = container_of(s, struct client_call, s);
+    arena_fini(&c->arena);
+    sys.free(c);
+}
+
+static const struct rpc_stream_ops call_ops = { .ended = call_ended, .free = call_free };
+
+static void call_cleanup(struct ctx_cleanup *cleanup)
+{
+    stream_unref(&container_of(cleanup, struct client_call, cleanup)->s);
+}
+
+static void call_ctx_ended(struct ctx_watch *w)
+{
+    struct client_call *c = container_of(w, struct client_call, watch);
+    bool late = atomic_load(&w->ctx->state) == CTX_EXPIRED;
+    stream_finish(&c->s, late ? SENNIT_DEADLINE_EXCEEDED : SENNIT_CANCELLED,
+                  sennit_s(late ? "context deadline exceeded" : "context canceled"));
+}
+
+static struct client_call *call_new(const struct call_plan *p, struct transport *t)
+{
+    struct client_call *c = sys.malloc(sizeof *c);
+    if (!c)
+        return NULL;
+    memset(c, 0, offsetof(struct client_call, first));
+    arena_init(&c->arena, c->first, sizeof c->first);
+    stream_init(&c->s, &call_ops, t, &c->arena);
+    c->s.max_recv = call_recv_limit(p);
+    c->s.one_in = true;
+    return c;
+}
+
+static sennit_err call_open(const struct call_plan *p, struct client_call *c, bool *gone)
+{
+    sennit_str framed;
+    sennit_err err = call_encode(p, &c->arena, &framed);
+    return err ? err : call_open_stream(p, &c->s, framed, true, gone);
+}
+
+static sennit_err call_status(const struct call_plan *p, struct client_call *c)
+{
+    sennit_err err = call_status_error(&c->s, &c->arena, sennit_ctx_deadline(p->ctx));
+    struct rpc_msg *m = err ? NULL : stream_take(&c->s);
+    if (err)
+        return err;
+    if (!m)
+        return sennit_errorf(SENNIT_INTERNAL,
+                             "cardinality violation: %s ended with OK and without a response",
+                             p->method->path);
+    return codec_decode(p->method->reply, p->reply, m->body, m->len, &c->arena, "response");
+}
+
+/* Header, trailer and peer, if the caller asked for any. */
+static bool call_extras(const struct call_plan *p, struct client_call *c)
+{
+    if (!p->o.header && !p->o.trailer && !p->o.peer)
+        return false;
+    struct call_handout *h = arena_zalloc(&c->arena, sizeof *h);
+    if (!h)
+        return false;
+    h->o = p->o;
+    h->auth_type = call_auth_type(p);
+    return call_hand_out(&c->s, h);
+}
+
+/* The stream is open: waits for its end and takes the result. */
+static sennit_err call_finish(const struct call_plan *p, struct client_call *c, bool watched,
+                              bool *again)
+{
+    struct rpc_stream *s = &c->s;
+    while (!atomic_load_explicit(&s->done, memory_order_acquire))
+        rt_note_wait(&s->note, "waiting for a response");
+    if (watched)
+        ctx_watch_del(&c->watch);
+    transport_reset(s, TRANSPORT_CANCEL); /* nothing if both sides have ended */
+    *again = s->unprocessed;
+    if (*again)
+        return NULL;
+    sennit_err err = call_status(p, c);
+    if (call_extras(p, c) || !err) {
+        stream_ref(s);
+        c->cleanup.fn = call_cleanup;
+        ctx_cleanup_add(p->ctx, &c->cleanup);
+    }
+    return err;
+}
+
+static sennit_err call_attempt(const struct call_plan *p, bool *again)
+{
+    sennit_err err;
+    bool gone = false;
+    struct transport *t = conn_pick(p->conn, p->ctx, p->o.wait_for_ready > 0, &err);
+    if (!t)
+        return err;
+    struct client_call *c = call_new(p, t);
+    transport_unref(t); /* the stream holds it */
+    if (!c)
+        return sennit_no_memory;
+    err = call_open(p, c, &gone);
+    if (!err && gone) {
+        conn_forget(p->conn, c->s.t);
+        *again = true;
+    } else if (!err) {
+        bool watched = ctx_watch_add(p->ctx, &c->watch, call_ctx_ended);
+        if (!watched) {
+            sennit_err ended = sennit_ctx_error(p->ctx);
+            stream_finish(&c->s, ended ? ended->code : SENNIT_CANCELLED,
+                          sennit_s(ended ? ended->message : "context canceled"));
+        }
+        err = call_finish(p, c, watched, again);
+    }
+    stream_unref(&c->s);
+    return err;
+}
+
+sennit_err sennit_call(sennit_conn *conn, sennit_ctx *ctx, const sennit_method *m,
+                       const void *request, void *reply, const sennit_call_options *o, size_t size)
+{
+    struct call_plan p;
+    memcpy(reply, m->reply->empty, m->reply->size);
+    if (!call_plan_init(&p, conn, ctx, m, o, size))
+        return sennit_no_memory;
+    p.request = request, p.reply = reply;
+    sennit_err err = call_check(&p);
+    if (err)
+        return err;
+    if (!conn_enter(conn))
+        return sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+    bool again = true;
+    for (int i = 0; again && !err && i < CALL_ATTEMPTS; i++) {
+        again = false;
+        err = call_attempt(&p, &again);
+    }
+    conn_leave(conn);
+    if (again && !err)
+        err = sennit_errorf(SENNIT_UNAVAILABLE,
+                            "%s: the server refused the call %d times without "
+                            "looking at it",
+                            m->path, CALL_ATTEMPTS);
+    return err;
+}

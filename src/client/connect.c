@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * connect.c: the goroutine that makes a channel's connection: resolve, try each address in order,
+ * wait for the server's SETTINGS, back off and try again (gRPC connection-backoff: 1 s, x1.6, up to
+ * 120 s, +-20 %; each attempt gets 20 s). It ends once connected, or with the channel. While it
+ * lives the channel counts it as a user. */
+#include "base/limits.h"
+#include "base/random.h"
+#include "base/sys.h"
+#include "client/client.h"
+#include <stdio.h>
+
+/* -- a link: what the transport tells of itself ----------------------------------------------- */
+
+static void connect_ready(struct transport *t)
+{
+    struct client_link *l = transport_owner(t);
+    int fresh = LINK_NEW;
+    if (atomic_compare_exchange_strong(&l->state, &fresh, LINK_READY))
+        rt_note_set(&l->note);
+}
+
+static void connect_draining(struct transport *t)
+{
+    struct client_link *l = transport_owner(t);
+    conn_forget(l->conn, t);
+}
+
+static void connect_closed(struct transport *t, const char *reason)
+{
+    struct client_link *l = transport_owner(t);
+    (void)reason;
+    atomic_store(&l->state, LINK_CLOSED);
+    rt_note_set(&l->note);
+    conn_forget(l->conn, t);
+    lock_take(&l->conn->lock, LOCK_CONN);
+    list_remove(&l->node);
+    lock_drop(&l->conn->lock, LOCK_CONN);
+    conn_leave(l->conn); /* calls that ended may keep the transport longer than the channel lives */
+    l->conn = NULL;
+    transport_unref(t); /* the owner's */
+}
+
+static void connect_freed(void *owner) { sys.free(owner); }
+
+static const struct transport_ops connect_ops = {
+    .ready = connect_ready,
+    .draining = connect_draining,
+    .closed = connect_closed,
+    .freed = connect_freed,
+};
+
+/* -- one attempt ------------------------------------------------------------------------------ */
+
+/* Keeps the text for fail-fast RPCs; in grpc-go's words. */
+static void connect_failed(struct sennit_conn *c, const char *fmt, const char *what)
+{
+    lock_take(&c->lock, LOCK_CONN);
+    c->last_code = SENNIT_UNAVAILABLE;
+    snprintf(c->last_error, sizeof c->last_error, fmt, what);
+    lock_drop(&c->lock, LOCK_CONN);
+}
+
+/* The owner's reference to a transport that has its preface; NULL: failed. */
+static struct transport *connect_handshake(struct sennit_conn *c, struct net_io *io,
+                                           sennit_ctx *ctx)
+{
+    struct transport_config config = { .max_header_list = c->options.max_header_list_size };
+    struct client_link *l = sys.calloc(1, sizeof *l);
+    if (!l) {
+        io->ops->close(io);
+        connect_failed(c, "%s", "no memory for a connection");
+        return NULL;
+    }
+    list_init(&l->node);
+    l->conn = c;
+    struct transport *t = transport_new(io, &config, &connect_ops, l);
+    if (!t) {
+        sys.free(l);
+        connect_failed(c, "%s", "no memory for a connection");
+        return NULL;
+    }
+    l->t = t;
+    lock_take(&c->lock, LOCK_CONN);
+    c->users++;
+    list_push_back(&c->links, &l->node);
+    lock_drop(&c->lock, LOCK_CONN);
+    transport_ref(t); /* the caller's; connect_closed drops the owner's */
+    transport_start(t);
+    sennit_err late = NULL;
+    while (atomic_load(&l->state) == LINK_NEW && !late)
+        late = ctx_note_wait(ctx, &l->note, "waiting for the server's SETTINGS");
+    if (atomic_load(&l->state) == LINK_READY)
+        return t;
+    connect_failed(c, "connection error: desc = \"error reading server preface: %s\"",
+                   late ? late->message : transport_reason(t));
+    transport_close(t, SENNIT_UNAVAILABLE, "the server did not send its preface in time");
+    transport_unref(t);
+    return NULL;
+}
+
+static struct transport *connect_address(struct sennit_conn *c, const struct net_addr *a)
+{
+    struct sennit_ctx ctx;
+    int error = 0;
+    ctx_init(&ctx, c->ctx, sennit_now() + LIMIT_CONNECT_NS, NULL, 0);
+    struct net_io *io = net_dial(a, &ctx, &error);
+    struct transport *t = NULL;
+    if (io) {
+        t = connect_handshake(c, io, &ctx);
+    } else {
+        char text[256];
+        net_error_text(text, sizeof text, "dial", a, error);
+        connect_failed(c, "connection error: desc = \"transport: Error while dialing: %s\"", text);
+    }
+    ctx_fini(&ctx);
+    return t;
+}
+
+/* True: connected (or shut down): nothing more to do. */
+static bool connect_attempt(struct sennit_conn *c)
+{
+    struct net_addrs resolved = { NULL, 0 };
+    const struct net_addrs *addrs = &c->target.literal;
+    struct transport *t = NULL;
+    if (c->target.kind == NET_TARGET_DNS) {
+        sennit_err err = net_resolve(&c->target, &resolved);
+        if (err)
+            connect_failed(c, "name resolver error: %s", err->message);
+        addrs = &resolved;
+    }
+    for (size_t i = 0; i < addrs->n && !t && !sennit_ctx_error(c->ctx); i++)
+        t = connect_address(c, &addrs->list[i]);
+    net_addrs_free(&resolved);
+    if (!t)
+        return false;
+    struct client_link *l = transport_owner(t);
+    lock_take(&c->lock, LOCK_CONN);
+    /* A link that closed since has told conn_forget already, or will: the order does not matter. */
+    bool use = c->state != CONN_SHUTDOWN && atomic_load(&l->state) == LINK_READY;
+    if (use) {
+        c->t = t; /* takes our reference; one more to look at the link below */
+        transport_ref(t);
+        c->state = CONN_READY;
+        c->attempts = 0;
+        conn_wake(c);
+    }
+    bool shut = c->state == CONN_SHUTDOWN;
+    lock_drop(&c->lock, LOCK_CONN);
+    if (!use) {
+        transport_close(t, SENNIT_CANCELLED, "grpc: the client connection is closing");
+        transport_unref(t);
+        return shut;
+    }
+    if (atomic_load(&l->state) == LINK_CLOSED)
+        conn_forget(c, t);
+    transport_unref(t);
+    return true;
+}
+
+static sennit_duration connect_backoff(unsigned attempts)
+{
+    double pause = (double)LIMIT_BACKOFF_FIRST_NS;
+    for (unsigned i = 1; i < attempts && pause < (double)LIMIT_BACKOFF_MAX_NS; i++)
+        pause *= 1.6;
+    if (pause > (double)LIMIT_BACKOFF_MAX_NS)
+        pause = (double)LIMIT_BACKOFF_MAX_NS;
+    return (sennit_duration)(pause * (0.8 + 0.4 * (random_u32() / 4294967296.0)));
+}
+
+void connect_run(void *conn)
+{
+    struct sennit_conn *c = conn;
+    while (!sennit_ctx_error(c->ctx)) {
+        int64_t began = sennit_now();
+        if (connect_attempt(c))
+            break;
+        lock_take(&c->lock, LOCK_CONN);
+        sennit_duration pause = connect_backoff(++c->attempts) - (sennit_now() - began);
+        if (c->state != CONN_SHUTDOWN)
+            c->state = CONN_FAILED;
+        conn_wake(c);
+        lock_drop(&c->lock, LOCK_CONN);
+        if (pause > 0 && sennit_sleep(c->ctx, pause))
+            break;
+    }
+    lock_take(&c->lock, LOCK_CONN);
+    c->connecting = false;
+    conn_wake(c);
+    lock_drop(&c->lock, LOCK_CONN);
+    conn_leave(c);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * plan.c: see plan.h. Nothing here parks but call_open_stream (stream quota). */
+#include "client/plan.h"
+#include "base/limits.h"
+#include "rpc/codec.h"
+#include "rpc/creds.h"
+#include "rpc/details.h"
+
+bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *ctx,
+                    const sennit_method *m, const sennit_call_options *o, size_t size)
+{
+    memset(p, 0, sizeof *p);
+    p->conn = conn, p->ctx = ctx, p->method = m;
+    if (o)
+        memcpy(&p->o, o, min_size(size, sizeof p->o));
+    return conn && conn->ctx;
+}
+
+sennit_err call_check(const struct call_plan *p)
+{
+    const sennit_call_options *o = &p->o;
+    if (p->conn->bad)
+        return sennit_err_copy(NULL, p->conn->bad);
+    if (!p->ctx)
+        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+                             "%s: a call needs a context (the reply lives as long as it): pass "
+                             "sennit_ctx_timeout(NULL, ...)",
+                             p->method->path);
+    if (o->credentials || (o->compressor && strcmp(o->compressor, "identity") != 0))
+        return sennit_errorf(SENNIT_UNIMPLEMENTED,
+                             "sennit_call_options.%s is not supported by this "
+                             "version",
+                             o->credentials ? "credentials" : "compressor");
+    return sennit_ctx_error(p->ctx);
+}
+
+size_t call_recv_limit(const struct call_plan *p)
+{
+    size_t limit = p->conn->options.max_recv_msg_size, own = p->o.max_recv_msg_size;
+    return own && own < limit ? own : limit;
+}
+
+size_t call_send_limit(const struct call_plan *p)
+{
+    size_t limit = p->conn->options.max_send_msg_size, own = p->o.max_send_msg_size;
+    return own && (!limit || own < limit) ? own : limit;
+}
+
+const char *call_auth_type(const struct call_plan *p)
+{
+    return p->conn->options.creds ? p->conn->options.creds->auth_type : "";
+}
+
+sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed)
+{
+    return codec_encode(p->method->request, p->request, a, call_send_limit(p), framed);
+}
+
+sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sennit_str framed,
+                            bool end, bool *gone)
+{
+    struct rpc_request r = {
+        .path = p->method->path,
+        .scheme = p->conn->options.creds->scheme,
+        .authority = p->o.authority ? p->o.authority : p->conn->authority,
+        .user_agent = p->conn->user_agent,
+        .deadline = sennit_ctx_deadline(p->ctx),
+        .md = { ctx_slot_get(p->ctx, CTX_SLOT_MD_OUT), p->o.metadata },
+        .body = framed.data,
+        .len = framed.len,
+        .end = end,
+    };
+    switch (transport_open(s->t, s, p->ctx, &r)) {
+    case TRANSPORT_OK:
+    case TRANSPORT_WAITS:
+    case TRANSPORT_DEAD:
+        return NULL;
+    case TRANSPORT_GONE:
+        *gone = true;
+        return NULL;
+    case TRANSPORT_TOO_LARGE:
+        return sennit_errorf(SENNIT_INTERNAL,
+                             "the metadata of %s is larger than the server takes "
+                             "(SETTINGS_MAX_HEADER_LIST_SIZE)",
+                             p->method->path);
+    case TRANSPORT_ENDED:
+        return sennit_ctx_error(p->ctx);
+    case TRANSPORT_NO_MEMORY:
+        break;
+    }
+    return sennit_no_memory;
+}
+
+sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64_t deadline)
+{
+    sennit_code code = s->code;
+    if (code == SENNIT_CANCELLED && deadline <= sennit_now())
+        code = SENNIT_DEADLINE_EXCEEDED;
+    if (code == SENNIT_OK)
+        return NULL;
+    sennit_err err = sennit_errorf(code, "%.*s", (int)min_size(s->message.len, LIMIT_ERROR_TEXT),
+                                   s->message.data);
+    return s->details.len ? details_attach(a, err, s->details) : err;
+}
+
+bool call_hand_out(struct rpc_stream *s, struct call_handout *h)
+{
+    if (h->o.header)
+        *h->o.header = s->header;
+    if (h->o.trailer)
+        *h->o.trailer = s->trailer;
+    if (h->o.peer) {
+        h->peer =
+            (sennit_peer){ .address = net_addr_text(transport_peer(s->t), h->peer_text),
+                           .local_address = net_addr_text(transport_local(s->t), h->local_text),
+                           .auth_type = h->auth_type,
+                           .identity = "" };
+        *h->o.peer = &h->peer;
+    }
+    return h->o.header || h->o.trailer || h->o.peer;
+}

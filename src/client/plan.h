@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * plan.h: what unary and streaming calls share: options, limits, opening, the final status. */
+#ifndef SENNIT_CLIENT_PLAN_H
+#define SENNIT_CLIENT_PLAN_H
+
+#include "client/client.h"
+
+#define CALL_ATTEMPTS 5 /* transparent retries of what never left, or the peer never saw */
+
+/* Everything about one call that its attempts share. */
+struct call_plan {
+    struct sennit_conn *conn;
+    sennit_ctx *ctx;
+    const sennit_method *method;
+    const void *request;
+    void *reply;
+    sennit_call_options o;
+};
+/* Where header, trailer and peer are handed out. */
+struct call_handout {
+    sennit_call_options o;
+    const char *auth_type;
+    sennit_peer peer;
+    char peer_text[NET_ADDR_TEXT], local_text[NET_ADDR_TEXT];
+};
+
+/* False: conn is the lame one. */
+bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *ctx,
+                    const sennit_method *m, const sennit_call_options *o, size_t size);
+sennit_err call_check(const struct call_plan *p);
+size_t call_recv_limit(const struct call_plan *p);
+size_t call_send_limit(const struct call_plan *p); /* 0: none */
+const char *call_auth_type(const struct call_plan *p);
+sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed);
+/* Sends headers and, if framed.data, the message. *gone: nothing was sent, pick another connection.
+ */
+sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sennit_str framed,
+                            bool end, bool *gone);
+/* After done: NULL for OK. a: where details are unpacked. */
+sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64_t deadline);
+/* True: something of the call must live on with the context. */
+bool call_hand_out(struct rpc_stream *s, struct call_handout *h);
+
+#endif

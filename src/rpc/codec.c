@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * codec.c: the protobuf codec of RPCs, and the public calls that encode, decode and copy messages.
+ */
+#include "rpc/codec.h"
+#include "base/limits.h"
+#include "pb/pb.h"
+
+static sennit_code codec_code(enum pb_result r)
+{
+    return r == PB_NO_MEMORY || r == PB_TOO_LARGE ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INTERNAL;
+}
+
+sennit_err codec_encode(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                        size_t max, sennit_str *framed)
+{
+    sennit_str body;
+    enum pb_result r = pb_encode(d, msg, a, CODEC_PREFIX, &body);
+    if (r != PB_OK)
+        return sennit_errorf(codec_code(r), "grpc: error while marshaling %s: %s", d->name,
+                             pb_result_text(r));
+    if (max && body.len > max)
+        return sennit_errorf(SENNIT_RESOURCE_EXHAUSTED,
+                             "trying to send message larger than max (%zu vs. %zu)", body.len, max);
+    uint8_t *prefix = (uint8_t *)(uintptr_t)body.data - CODEC_PREFIX;
+    prefix[0] = 0;
+    store_be32(prefix + 1, (uint32_t)body.len);
+    *framed = (sennit_str){ (const char *)prefix, body.len + CODEC_PREFIX };
+    return NULL;
+}
+
+sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t len,
+                        struct sennit_arena *a, const char *what)
+{
+    enum pb_result r = pb_decode(d, msg, body, len, a, 0);
+    if (r == PB_OK)
+        return NULL;
+    return sennit_errorf(codec_code(r), "grpc: error unmarshalling %s (%s, %zu octets): %s", what,
+                         d->name, len, pb_result_text(r));
+}
+
+/* -- public ----------------------------------------------------------------------------------- */
+
+void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
+{
+    return pb_copy(a, d, msg);
+}
+
+sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
+{
+    sennit_str out = { NULL, 0 };
+    return pb_encode(d, msg, a, 0, &out) == PB_OK ? out : (sennit_str){ NULL, 0 };
+}
+
+sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
+                             void *msg)
+{
+    sennit_str own = arena_str(a, octets.data ? octets.data : "", octets.len);
+    pb_init(d, msg);
+    if (!own.data)
+        return sennit_no_memory;
+    enum pb_result r = pb_decode(d, msg, (char *)(uintptr_t)own.data, own.len, a, 0);
+    if (r == PB_OK)
+        return NULL;
+    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
+                         "%s (%zu octets): %s", d->name, octets.len, pb_result_text(r));
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * handler.h: what a handler's context knows of its RPC. Hangs on CTX_SLOT_RPC of the context that
+ * the server hands to the handler; the public calls that work "in a handler" look here. */
+#ifndef SENNIT_RPC_HANDLER_H
+#define SENNIT_RPC_HANDLER_H
+
+#include "base/lock.h"
+#include "rpc/metadata.h"
+#include "sennit.h"
+
+struct rpc_handler {
+    const sennit_method *method;
+    sennit_peer peer;
+    const sennit_md *in;
+    struct lock lock; /* guards what follows */
+    sennit_md *header, *trailer;
+    bool header_sent, over;
+    struct sennit_arena *arena;
+    void *call;
+    sennit_err (*send_header)(void *call); /* sends `header` now */
+};
+/* Of ctx or a parent; NULL: not in a handler. */
+struct rpc_handler *handler_of(sennit_ctx *ctx);
+
+#endif

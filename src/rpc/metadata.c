@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * metadata.c: metadata lists and their public calls. Keys are checked once, when added. */
+#include "rpc/metadata.h"
+#include "rpc/base64.h"
+#include "rt/ctx.h"
+
+struct sennit_md *md_new(struct sennit_arena *a)
+{
+    struct sennit_md *md = arena_zalloc(a, sizeof *md);
+    if (md)
+        md->arena = a;
+    return md;
+}
+
+static struct md_entry *md_slot(struct sennit_md *md)
+{
+    if (md->n == md->room) {
+        size_t room = md->room ? md->room * 2 : 4;
+        struct md_entry *list = arena_alloc(md->arena, room * sizeof *list);
+        if (!list)
+            return NULL;
+        if (md->n)
+            memcpy(list, md->list, md->n * sizeof *list);
+        md->list = list, md->room = room;
+    }
+    return &md->list[md->n];
+}
+
+bool md_append(struct sennit_md *md, const char *key, size_t key_len, const char *value, size_t len)
+{
+    struct md_entry *e = md_slot(md);
+    if (!e)
+        return false;
+    sennit_str k = arena_str(md->arena, key, key_len), v = arena_str(md->arena, value, len);
+    if (!k.data || !v.data)
+        return false;
+    *e = (struct md_entry){
+        .key = k.data,
+        .value = v,
+        .key_len = (uint32_t)key_len,
+        .binary = key_len > 4 && memcmp(key + key_len - 4, "-bin", 4) == 0,
+    };
+    md->size += key_len + (e->binary ? BASE64_ENCODED(len) : len) + 32;
+    md->n++;
+    return true;
+}
+
+bool md_append_wire(struct sennit_md *md, const char *key, size_t key_len, const char *value,
+                    size_t len, bool *bad)
+{
+    if (key_len <= 4 || memcmp(key + key_len - 4, "-bin", 4) != 0)
+        return md_append(md, key, key_len, value, len);
+    for (size_t start = 0; start <= len;) {
+        const char *comma = memchr(value + start, ',', len - start);
+        size_t end = comma ? (size_t)(comma - value) : len, n = end - start;
+        while (n && value[start] == ' ')
+            start++, n--;
+        while (n && value[start + n - 1] == ' ')
+            n--;
+        char *raw = arena_alloc(md->arena, n / 4 * 3 + 3);
+        if (!raw)
+            return false;
+        ptrdiff_t got = base64_decode(raw, value + start, n);
+        if (got < 0) {
+            *bad = true;
+            return true;
+        }
+        if (!md_append(md, key, key_len, raw, (size_t)got))
+            return false;
+        start = end + 1;
+    }
+    return true;
+}
+
+/* -- public ----------------------------------------------------------------------------------- */
+
+sennit_md *sennit_md_make(sennit_ctx *ctx)
+{
+    sennit_arena *a = ctx ? sennit_ctx_arena(ctx) : NULL;
+    return a ? md_new(a) : NULL;
+}
+
+sennit_md *sennit_md_out(sennit_ctx *ctx)
+{
+    if (!ctx)
+        return NULL;
+    lock_take(&ctx->lock, LOCK_CTX);
+    if (!ctx->slot[CTX_SLOT_MD_OUT])
+        ctx->slot[CTX_SLOT_MD_OUT] = md_new(&ctx->arena);
+    sennit_md *md = ctx->slot[CTX_SLOT_MD_OUT];
+    lock_drop(&ctx->lock, LOCK_CTX);
+    return md;
+}
+
+static const char *md_check_key(const char *key, size_t n)
+{
+    if (n == 0)
+        return "is empty";
+    if (n >= 5 && memcmp(key, "grpc-", 5) == 0)
+        return "is reserved: keys that start with \"grpc-\" belong to gRPC";
+    for (size_t i = 0; i < n; i++) {
+        char c = key[i];
+        bool fine =
+            (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+        if (!fine)
+            return "may hold only 0-9 a-z _ - .";
+    }
+    return NULL;
+}
+
+sennit_err sennit_md_add(sennit_md *md, const char *key, sennit_str value)
+{
+    if (!md)
+        return sennit_no_memory;
+    size_t n = strlen(key);
+    const char *wrong = md_check_key(key, n);
+    if (wrong)
+        return sennit_errorf(SENNIT_INVALID_ARGUMENT, "metadata key \"%s\" %s", key, wrong);
+    bool binary = n > 4 && memcmp(key + n - 4, "-bin", 4) == 0;
+    for (size_t i = 0; !binary && i < value.len; i++) {
+        if (value.data[i] < 0x20 || value.data[i] > 0x7e)
+            return sennit_errorf(SENNIT_INVALID_ARGUMENT,
+                                 "metadata value of \"%s\" has octet 0x%02x at %zu: only printable "
+                                 "ASCII goes under a key that does not end in \"-bin\"",
+                                 key, (unsigned char)value.data[i], i);
+    }
+    return md_append(md, key, n, value.data ? value.data : "", value.len) ? NULL : sennit_no_memory;
+}
+
+const sennit_str *sennit_md_get(const sennit_md *md, const char *key, size_t nth)
+{
+    size_t n = strlen(key);
+    for (size_t i = 0; md && i < md->n; i++) {
+        const struct md_entry *e = &md->list[i];
+        if (e->key_len == n && memcmp(e->key, key, n) == 0 && nth-- == 0)
+            return &e->value;
+    }
+    return NULL;
+}
+
+const sennit_str *sennit_md_at(const sennit_md *md, size_t nth, const char **key)
+{
+    if (!md || nth >= md->n)
+        return NULL;
+    if (key)
+        *key = md->list[nth].key;
+    return &md->list[nth].value;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * transport.c: life of a connection, flushing, stream references.
+ * An RPC's octets enter here from transport_out.c (appended to h2_out under the lock) and leave to
+ * the socket in transport_flush; what comes back enters in transport_in.c.
+ *
+ * Flush protocol (any thread):
+ *   1. flushing 0 -> 1 makes this thread the flusher; else it becomes 2 and the flusher goes round
+ *      once more: no octet appended before the call is left behind.
+ *   2. The flusher takes all octets under the lock, sends them without it, gives the buffer back
+ * and lets waiting bodies flow (pump) under the lock again.
+ *   3. On -EAGAIN it keeps the rest in `unsent` and leaves; writability wakes the task, which
+ * flushes.
+ *   4. It leaves by flushing 1 -> 0; if that fails (2), round again.
+ * End protocol: whoever wants the end sets close_wanted under the lock and wakes the task. The task
+ * flushes once more, closes the socket, sets closed under the lock (from then on nobody wakes the
+ * task), ends the streams, tells the owner and drops its own reference. */
+#include "base/limits.h"
+#include "base/sys.h"
+#include "rpc/transport_private.h"
+#include <errno.h>
+#include <stdio.h>
+
+static void transport_flush_later(struct rt_defer *d)
+{
+    transport_flush(container_of(d, struct transport, flush));
+}
+
+static void transport_handshake_late(struct rt_timer *timer)
+{
+    struct transport *t = container_of(timer, struct transport, timer);
+    transport_fail(t, SENNIT_UNAVAILABLE, "no HTTP/2 preface and SETTINGS from the peer in time");
+}
+
+struct transport *transport_new(struct net_io *io, const struct transport_config *c,
+                                const struct transport_ops *ops, void *owner)
+{
+    struct h2_config h2 = {
+        .server = c->server,
+        .max_concurrent_streams = c->max_streams,
+        .initial_window = LIMIT_STREAM_WINDOW,
+        .connection_window = LIMIT_CONN_WINDOW,
+        .max_header_list = (uint32_t)c->max_header_list,
+        .max_frame = LIMIT_FRAME,
+    };
+    struct transport *t = sys.calloc(1, sizeof *t);
+    if (!t)
+        goto no_memory;
+    t->in = h2_in_new(&h2);
+    if (!t->in || h2_out_init(&t->out, &h2) < 0)
+        goto no_machine;
+    t->peer = io->peer, t->local = io->local;
+    t->io = io, t->ops = ops, t->owner = owner, t->server = c->server, t->hold = c->server;
+    list_init(&t->changed);
+    list_init(&t->waiting);
+    atomic_init(&t->refs, 2); /* the caller's and the task's */
+    rt_task_init(&t->task, transport_task);
+    rt_defer_init(&t->flush, transport_flush_later);
+    rt_timer_init(&t->timer, transport_handshake_late);
+    if (c->handshake_timeout > 0)
+        rt_timer_set(&t->timer, sennit_now() + c->handshake_timeout);
+    return t;
+no_machine:
+    if (t->in)
+        h2_in_free(t->in);
+    sys.free(t);
+no_memory:
+    io->ops->close(io);
+    return NULL;
+}
+
+void transport_start(struct transport *t)
+{
+    rt_fd_tasks(t->io->fd, &t->task, &t->task);
+    transport_dirty(t);
+}
+
+void *transport_owner(struct transport *t) { return t->owner; }
+const struct net_addr *transport_peer(struct transport *t) { return &t->peer; }
+const struct net_addr *transport_local(struct transport *t) { return &t->local; }
+const char *transport_reason(struct transport *t) { return t->reason; }
+
+void transport_ref(struct transport *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+}
+
+void transport_unref(struct transport *t)
+{
+    if (atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    sn_assert(t->closed && list_empty(&t->changed) && list_empty(&t->waiting));
+    rt_defer_cancel(&t->flush);
+    h2_in_free(t->in);
+    h2_out_fini(&t->out);
+    sys.free(t->unsent);
+    void (*freed)(void *owner) = t->ops->freed;
+    void *owner = t->owner;
+    sys.free(t);
+    if (freed)
+        freed(owner);
+}
+
+/* -- room and waking, all under the lock ------------------------------------------------------ */
+
+bool transport_room(struct transport *t, size_t n)
+{
+    while (!h2_out_room(&t->out, n)) {
+        size_t size = h2_out_grow_size(&t->out, n);
+        lock_drop(&t->lock, LOCK_WRITE);
+        void *block = sys.malloc(size);
+        lock_take(&t->lock, LOCK_WRITE);
+        if (!block)
+            return h2_out_room(&t->out, n);
+        if (h2_out_room(&t->out, n)) { /* somebody else was faster */
+            lock_drop(&t->lock, LOCK_WRITE);
+            sys.free(block);
+            lock_take(&t->lock, LOCK_WRITE);
+            continue;
+        }
+        void *old = h2_out_grow(&t->out, block, size);
+        lock_drop(&t->lock, LOCK_WRITE);
+        sys.free(old);
+        lock_take(&t->lock, LOCK_WRITE);
+    }
+    return true;
+}
+
+void transport_wake(struct transport *t)
+{
+    if (!t->closed)
+        rt_task_wake(&t->task);
+}
+
+void transport_changed(struct transport *t, struct rpc_stream *s, uint8_t change)
+{
+    if (!s->known)
+        return;
+    if (!s->changes)
+        list_push_back(&t->changed, &s->changed);
+    s->changes |= change;
+}
+
+void transport_quota_wake(struct transport *t)
+{
+    bool free = t->closed || t->goaway_came || t->close_wanted ||
+                t->open_streams < t->out.peer.max_concurrent_streams;
+    struct list *n = free ? list_pop_front(&t->waiting) : NULL;
+    if (n) {
+        struct quota_waiter *w = container_of(n, struct quota_waiter, node);
+        w->woken = true;
+        rt_note_set(&w->note);
+    }
+}
+
+/* -- flush ------------------------------------------------------------------------------------ */
+
+void transport_dirty(struct transport *t) { rt_defer(&t->flush); }
+
+/* 1: all sent, 0: blocked, -1: failed. */
+static int transport_send_unsent(struct transport *t)
+{
+    while (t->unsent_at < t->unsent_len) {
+        struct iovec v = { t->unsent + t->unsent_at, t->unsent_len - t->unsent_at };
+        ssize_t n = t->io->ops->send(t->io, &v, 1);
+        if (n == -EAGAIN)
+            return 0;
+        if (n == -EINTR)
+            continue;
+        if (n <= 0)
+            return -1;
+        t->unsent_at += (size_t)n;
+    }
+    return 1;
+}
+
+/* Lets waiting bodies flow; locked. */
+static void transport_pump(struct transport *t)
+{
+    if (list_empty(&t->out.pending) || t->out.len >= t->out.high_water)
+        return;
+    transport_room(t, t->out.high_water / 4); /* without memory the pump uses what room there is */
+    h2_out_pump(&t->out);
+}
+
+/* One round: false when there is no more to do now. */
+static bool transport_flush_round(struct transport *t)
+{
+    if (!t->unsent) {
+        lock_take(&t->lock, LOCK_WRITE);
+        if (!t->closed && !t->hold)
+            transport_pump(t);
+        bool got = !t->closed && !t->hold &&
+                   h2_out_take(&t->out, &t->unsent, &t->unsent_len, &t->unsent_cap);
+        lock_drop(&t->lock, LOCK_WRITE);
+        if (!got)
+            return false;
+        t->unsent_at = 0;
+    }
+    atomic_store_explicit(&t->blocked, true,
+                          memory_order_release); /* before the try: no edge lost */
+    int sent = t->write_failed ? -1 : transport_send_unsent(t);
+    if (sent == 0)
+        return false;
+    atomic_store_explicit(&t->blocked, false, memory_order_relaxed);
+    uint8_t *buf = t->unsent;
+    t->unsent = NULL;
+    lock_take(&t->lock, LOCK_WRITE);
+    h2_out_give_back(&t->out, buf, t->unsent_cap);
+    if (sent < 0)
+        t->write_failed = true;
+    if (t->reading_paused && t->out.len < LIMIT_OUT_HIGH_WATER) {
+        t->reading_paused = false;
+        transport_wake(t);
+    }
+    lock_drop(&t->lock, LOCK_WRITE);
+    /* A broken pipe: the reader sees the reason when it reads; what the peer sent is still read. */
+    return sent > 0;
+}
+
+/* True: this thread is the flusher now. False: the flusher will go round again. */
+static bool transport_claim(struct transport *t)
+{
+    for (;;) {
+        uint32_t seen = 0;
+        if (atomic_compare_exchange_strong(&t->flushing, &seen, 1))
+            return true;
+        if (seen == 2 || atomic_compare_exchange_strong(&t->flushing, &seen, 2))
+            return false;
+    }
+}
+
+void transport_flush(struct transport *t)
+{
+    if (!transport_claim(t))
+        return;
+    for (;;) {
+        while (transport_flush_round(t)) {
+        }
+        uint32_t one = 1;
+        if (atomic_compare_exchange_strong(&t->flushing, &one, 0))
+            return;
+        atomic_store(&t->flushing, 1);
+    }
+}
+
+void transport_stop_flushing(struct transport *t)
+{
+    const struct timespec pause = { 0, 50000 };
+    uint32_t seen = 0;
+    /* A flusher is inside a send that cannot block, so this is short; never given back. */
+    while (!atomic_compare_exchange_strong(&t->flushing, &seen, 1)) {
+        sys.futex_wait(&t->flushing, seen, &pause);
+        seen = 0;
+    }
+}
+
+/* -- the end ---------------------------------------------------------------------------------- */
+
+void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
+{
+    char text[sizeof t->reason];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    lock_take(&t->lock, LOCK_WRITE);
+    if (!t->close_wanted) {
+        t->close_wanted = true;
+        t->close_code = code;
+        memcpy(t->reason, text, sizeof text);
+    }
+    transport_wake(t);
+    lock_drop(&t->lock, LOCK_WRITE);
+}
+
+void transport_close(struct transport *t, sennit_code code, const char *reason)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    if (!t->close_wanted && !t->closed && transport_room(t, 64))
+        h2_out_goaway(&t->out, t->server ? 0x7fffffff : 0, H2_NO_ERROR, "");
+    lock_drop(&t->lock, LOCK_WRITE);
+    transport_fail(t, code, "%s", reason);
+}
+
+void transport_drain(struct transport *t)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    if (t->drain == DRAIN_NONE)
+        t->drain = DRAIN_WANTED;
+    transport_wake(t);
+    lock_drop(&t->lock, LOCK_WRITE);
+}
+
+/* -- streams ---------------------------------------------------------------------------------- */
+
+void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
+                 struct sennit_arena *arena)
+{
+    memset(s, 0, sizeof *s);
+    s->ops = ops, s->t = t, s->arena = arena;
+    s->last = &s->first;
+    s->message = (sennit_str){ "", 0 };
+    s->request.timeout = INT64_MAX;
+    list_init(&s->changed);
+    atomic_init(&s->refs, 1);
+    if (t)
+        transport_ref(t);
+}
+
+void stream_ref(struct rpc_stream *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+}
+
+void stream_unref(struct rpc_stream *s)
+{
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    struct transport *t = s->t;
+    s->ops->free(s);
+    if (t)
+        transport_unref(t);
+}
+
+bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message)
+{
+    lock_take(&s->lock, LOCK_STREAM);
+    bool first = !atomic_load_explicit(&s->done, memory_order_relaxed);
+    if (first) {
+        s->code = code;
+        s->message = message;
+        atomic_store_explicit(&s->done, true, memory_order_release);
+    }
+    lock_drop(&s->lock, LOCK_STREAM);
+    if (first) {
+        s->ops->ended(s);
+        rt_note_set(&s->note);
+    }
+    return first;
+}
+
+struct rpc_msg *stream_take(struct rpc_stream *s)
+{
+    lock_take(&s->lock, LOCK_STREAM);
+    struct rpc_msg *m = s->first;
+    if (m) {
+        s->first = m->next;
+        if (!s->first)
+            s->last = &s->first;
+    }
+    lock_drop(&s->lock, LOCK_STREAM);
+    if (!m || s->one_in)
+        return m;
+    struct transport *t = s->t;
+    lock_take(&t->lock, LOCK_WRITE);
+    if (s->known) {
+        s->consumed += (uint32_t)m->len + 5;
+        transport_changed(t, s, STREAM_CONSUMED);
+        if (s->consumed >= LIMIT_STREAM_WINDOW / 4)
+            transport_wake(t);
+    }
+    lock_drop(&t->lock, LOCK_WRITE);
+    return m;
+}

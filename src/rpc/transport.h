@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * transport.h: one HTTP/2 connection and its streams, as client and server use it.
+ *
+ * Who runs what: the reader is a task (never parks) and alone touches h2_in; goroutines and threads
+ * append to h2_out under the transport's write lock; any thread may flush. Calls marked (task) run
+ * in the reader, the others in goroutines, plain threads or tasks. References: the transport lives
+ * while its owner, its reader and its streams hold it; a stream while the reader knows it and its
+ * owner holds it. */
+#ifndef SENNIT_RPC_TRANSPORT_H
+#define SENNIT_RPC_TRANSPORT_H
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "net/net.h"
+#include "rpc/metadata.h"
+#include "rt/rt.h"
+
+struct transport;
+struct rpc_stream;
+
+/* One received message: body[len] is a spare octet for the decoder. */
+struct rpc_msg {
+    struct rpc_msg *next;
+    size_t len;
+    bool compressed;
+    char *body;
+};
+
+/* What a request's header block said; text lives in the stream's arena. */
+struct rpc_request_head {
+    const char *path; /* NUL-terminated */
+    size_t path_len;
+    const char *authority;
+    const char *encoding;    /* grpc-encoding or NULL */
+    sennit_duration timeout; /* INT64_MAX: none */
+    unsigned http_status;    /* not 200: no gRPC; http_text says why */
+    const char *http_text;
+    sennit_code code; /* that goes with it */
+    uint16_t memo;    /* of the path's table entry; 0: none (see transport_memo) */
+};
+
+struct rpc_stream_ops {
+    /* (task) Server: a message is complete and, for a stream of one message, the peer has ended. */
+    void (*request)(struct rpc_stream *s);
+    /* (task, or who ended it) done has been set: status, header and trailer are final. */
+    void (*ended)(struct rpc_stream *s);
+    void (*free)(struct rpc_stream *s); /* the last reference went */
+};
+
+struct rpc_stream {
+    const struct rpc_stream_ops *ops;
+    struct transport *t; /* held */
+    _Atomic uint32_t refs;
+    uint32_t id;
+    struct sennit_arena *arena; /* shared between reader and owner */
+    size_t max_recv;
+    bool one_in; /* exactly one message comes in (unary, server- or client-streaming) */
+
+    /* Reader only. */
+    uint8_t prefix[5], prefix_have;
+    bool head_seen, local_told, failed_in;
+    _Atomic bool remote_ended, peer_reset; /* written by the reader */
+    struct rpc_msg *part;
+    size_t part_have;
+    uint32_t n_messages, granted;
+    struct rpc_request_head request;
+    unsigned http_status; /* client: of the response */
+
+    /* Guarded by the transport's lock. */
+    struct list changed;
+    uint8_t changes;          /* enum stream_change */
+    bool known;               /* the reader holds it */
+    _Atomic bool sent_head;   /* also read without the lock, as a hint */
+    _Atomic bool local_ended; /* likewise */
+    bool dead, counted;
+    uint32_t consumed;
+
+    /* Guarded by lock, until done. */
+    struct lock lock;
+    _Atomic bool done; /* nothing more comes in */
+    bool unprocessed;  /* the peer never saw it: may be sent again */
+    struct rpc_msg *first, **last;
+    sennit_code code;
+    sennit_str message; /* in the arena or static */
+    sennit_str details; /* grpc-status-details-bin, raw; or empty */
+    sennit_md *header, *trailer;
+    _Atomic bool has_header;
+
+    struct rt_note note;    /* the receiver waits here */
+    struct rt_note drained; /* the sender waits here */
+    union {
+        uint64_t align;
+        char octets[128];
+    } h2; /* struct h2_out_stream */
+};
+
+struct transport_ops {
+    /* (task) Server: a fresh stream with its arena, one reference (the reader's) and ops; NULL:
+     * none can be had (it is refused). */
+    struct rpc_stream *(*new_stream)(struct transport *t);
+    /* (task) Server: s->request is filled. May answer at once. */
+    void (*accept)(struct rpc_stream *s);
+    /* (task) Client: the peer's SETTINGS came. */
+    void (*ready)(struct transport *t);
+    /* (task) Client: GOAWAY came; open no more streams here. */
+    void (*draining)(struct transport *t);
+    /* (task) The connection has ended, its streams too. reason lives as long as the transport. */
+    void (*closed)(struct transport *t, const char *reason);
+    void (*freed)(void *owner); /* the last reference went; from any thread, must not park */
+};
+struct transport_config {
+    bool server;
+    uint32_t max_streams;
+    size_t max_header_list;
+    sennit_duration handshake_timeout;
+};
+/* Takes io (also on failure). Nothing runs before transport_start. */
+struct transport *transport_new(struct net_io *io, const struct transport_config *c,
+                                const struct transport_ops *ops, void *owner);
+void transport_start(struct transport *t);
+void *transport_owner(struct transport *t);
+const struct net_addr *transport_peer(struct transport *t);
+const struct net_addr *transport_local(struct transport *t);
+void transport_ref(struct transport *t);
+void transport_unref(struct transport *t);
+/* Ends it soon: GOAWAY, then the socket; streams end with code and reason. */
+void transport_close(struct transport *t, sennit_code code, const char *reason);
+/* Server: two-step GOAWAY, then closed when the last stream has ended. */
+void transport_drain(struct transport *t);
+const char *transport_reason(struct transport *t); /* why it ended; "" while it lives */
+
+void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
+                 struct sennit_arena *arena);
+void stream_ref(struct rpc_stream *s);
+void stream_unref(struct rpc_stream *s);
+
+/* -- client ----------------------------------------------------------------------------------- */
+
+struct rpc_request {
+    const char *path, *scheme, *authority, *user_agent;
+    int64_t deadline; /* INT64_MAX: none */
+    const sennit_md *md[2];
+    const char *body; /* with its 5-octet prefix; must stay valid until drained or dead */
+    size_t len;
+    bool end; /* half-close after body */
+};
+enum transport_result {
+    TRANSPORT_OK,    /* all is appended */
+    TRANSPORT_WAITS, /* the body waits for window: see transport_wait_drained */
+    TRANSPORT_GONE,  /* connection over or draining: nothing was sent, pick another */
+    TRANSPORT_DEAD,  /* this stream is over: s->done says why, or will */
+    TRANSPORT_NO_MEMORY,
+    TRANSPORT_TOO_LARGE, /* header list over the peer's limit */
+    TRANSPORT_ENDED      /* ctx ended while waiting for stream quota */
+};
+/* Takes a reader's reference on s. May park for stream quota. */
+enum transport_result transport_open(struct transport *t, struct rpc_stream *s, sennit_ctx *ctx,
+                                     const struct rpc_request *r);
+/* A further message, or with len 0 only the half-close. */
+enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end);
+
+/* -- server ----------------------------------------------------------------------------------- */
+
+struct rpc_response {
+    const sennit_md *header, *trailer;
+    const char *body; /* as above; NULL: none */
+    size_t len;
+    bool end; /* then code, message, details and trailer go out */
+    sennit_code code;
+    sennit_str message, details;
+    const char *accept_encoding; /* for UNIMPLEMENTED encodings; or NULL */
+};
+enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_response *r);
+/* No gRPC: HTTP status, one line of text, end. (task) */
+void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code code,
+                            const char *text);
+/* (task) Remembers what the path of the current request means, with its table entry. */
+void transport_memo(struct rpc_stream *s, uint16_t memo);
+
+/* -- both ------------------------------------------------------------------------------------- */
+
+/* Parks until the body is appended (true) or the stream is dead (false). */
+bool transport_wait_drained(struct rpc_stream *s);
+/* RST_STREAM with an h2 code (8: CANCEL) unless both sides have ended; drops unsent octets. */
+void transport_reset(struct rpc_stream *s, uint32_t h2_code);
+#define TRANSPORT_CANCEL   8u
+#define TRANSPORT_NO_ERROR 0u
+/* Ends s locally with a status, if it has not ended; true: this call did. */
+bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message);
+/* Takes the next message, or NULL: none now. Tells the reader that its octets were consumed. */
+struct rpc_msg *stream_take(struct rpc_stream *s);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * transport_headers.c: header lists, both ways (gRPC PROTOCOL-HTTP2, "Requests" and "Responses").
+ * Constants are indexed by HPACK, everything that changes per call goes as a literal, grpc-timeout
+ * last (it would evict the constants). */
+#include "base/limits.h"
+#include "rpc/base64.h"
+#include "rpc/status.h"
+#include "rpc/timeout.h"
+#include "rpc/transport_private.h"
+#include <stdio.h>
+
+static void headers_start(struct header_list *l, struct sennit_arena *a)
+{
+    l->arena = a;
+    l->h = l->first;
+    l->room = HEADERS_INLINE;
+    l->n = l->size = 0;
+    l->failed = false;
+}
+
+static void headers_add(struct header_list *l, const char *name, size_t name_len, const char *value,
+                        size_t value_len, enum hpack_index how)
+{
+    if (l->n == l->room) {
+        struct h2_header *more = arena_alloc(l->arena, l->room * 2 * sizeof *more);
+        if (!more) {
+            l->failed = true;
+            return;
+        }
+        memcpy(more, l->h, l->n * sizeof *more);
+        l->h = more, l->room *= 2;
+    }
+    l->h[l->n++] =
+        (struct h2_header){ name, value, (uint32_t)name_len, (uint32_t)value_len, (uint8_t)how };
+    l->size += name_len + value_len + 32;
+}
+
+static void headers_const(struct header_list *l, const char *name, const char *value)
+{
+    headers_add(l, name, strlen(name), value, strlen(value), HPACK_INDEX);
+}
+
+/* Keys whose values must not enter any table (RFC 7541 7.1.3). */
+static bool headers_secret(const struct md_entry *e)
+{
+    static const char *const secret[] = { "authorization", "cookie", "proxy-authorization" };
+    for (size_t i = 0; i < countof(secret); i++) {
+        if (strcmp(e->key, secret[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void headers_md(struct header_list *l, const sennit_md *md)
+{
+    for (size_t i = 0; md && i < md->n; i++) {
+        const struct md_entry *e = &md->list[i];
+        const char *value = e->value.data;
+        size_t len = e->value.len;
+        if (e->binary) {
+            char *text = arena_alloc(l->arena, BASE64_ENCODED(len) + 1);
+            if (!text) {
+                l->failed = true;
+                return;
+            }
+            len = (size_t)(base64_encode(text, value, len) - text);
+            value = text;
+        }
+        headers_add(l, e->key, e->key_len, value, len,
+                    headers_secret(e) ? HPACK_NEVER : HPACK_PLAIN);
+    }
+}
+
+void headers_request(struct header_list *l, struct sennit_arena *a, const struct rpc_request *r)
+{
+    headers_start(l, a);
+    headers_const(l, ":method", "POST");
+    headers_const(l, ":scheme", r->scheme);
+    headers_const(l, ":path", r->path);
+    headers_const(l, ":authority", r->authority);
+    headers_const(l, "content-type", "application/grpc");
+    headers_const(l, "user-agent", r->user_agent);
+    headers_const(l, "te", "trailers");
+    headers_md(l, r->md[0]);
+    headers_md(l, r->md[1]);
+    if (r->deadline != INT64_MAX) {
+        size_t n = timeout_format(r->deadline - sennit_now(), l->timeout);
+        headers_add(l, "grpc-timeout", 12, l->timeout, n, HPACK_PLAIN);
+    }
+}
+
+void headers_response(struct header_list *l, struct sennit_arena *a, const sennit_md *md,
+                      const char *accept_encoding)
+{
+    headers_start(l, a);
+    headers_const(l, ":status", "200");
+    headers_const(l, "content-type", "application/grpc");
+    if (accept_encoding)
+        headers_const(l, "grpc-accept-encoding", accept_encoding);
+    headers_md(l, md);
+}
+
+void headers_trailers(struct header_list *l, const struct rpc_response *r)
+{
+    size_t n = (size_t)snprintf(l->status, sizeof l->status, "%d", (int)r->code);
+    headers_add(l, "grpc-status", 11, l->status, n, HPACK_INDEX);
+    if (r->code != SENNIT_OK && r->message.len) {
+        char *text =
+            arena_alloc(l->arena, status_message_encoded(r->message.data, r->message.len) + 1);
+        if (text) {
+            char *end = status_message_encode(text, r->message.data, r->message.len);
+            headers_add(l, "grpc-message", 12, text, (size_t)(end - text), HPACK_PLAIN);
+        }
+    }
+    if (r->details.len) {
+        char *text = arena_alloc(l->arena, BASE64_ENCODED(r->details.len) + 1);
+        if (text) {
+            char *end = base64_encode(text, r->details.data, r->details.len);
+            headers_add(l, "grpc-status-details-bin", 23, text, (size_t)(end - text), HPACK_PLAIN);
+        }
+    }
+    headers_md(l, r->trailer);
+}
+
+void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code)
+{
+    static const char *const codes[] = { "0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                         "9", "10", "11", "12", "13", "14", "15", "16" };
+    headers_start(l, a);
+    headers_const(l, ":status", status == 405 ? "405" : status == 415 ? "415" : "400");
+    headers_const(l, "content-type", "text/plain; charset=utf-8");
+    if (status == 405)
+        headers_const(l, "allow", "POST");
+    headers_const(l, "grpc-status", codes[code]);
+}
+
+/* -- reading ---------------------------------------------------------------------------------- */
+
+static bool headers_is_grpc(const struct h2_field *f)
+{
+    static const char grpc[] = "application/grpc";
+    size_t n = sizeof grpc - 1;
+    return f->value_len >= n && memcmp(f->value, grpc, n) == 0 &&
+           (f->value_len == n || f->value[n] == '+' || f->value[n] == ';');
+}
+
+static const char *headers_text(struct rpc_stream *s, const struct h2_field *f)
+{
+    return arena_str(s->arena, f->value, f->value_len).data;
+}
+
+/* Appends a field that is the user's; false: no memory. Malformed -bin values are the peer's error:
+ * they end that stream alone. */
+static bool headers_keep(struct rpc_stream *s, sennit_md **md, const struct h2_field *f, bool *bad)
+{
+    if (!*md)
+        *md = md_new(s->arena);
+    return *md && md_append_wire(*md, f->name, f->name_len, f->value, f->value_len, bad);
+}
+
+static void headers_bad_request(struct rpc_request_head *q, unsigned status, sennit_code code,
+                                const char *text)
+{
+    if (q->http_status == 200)
+        q->http_status = status, q->code = code, q->http_text = text;
+}
+
+/* One field of a request. False: no memory. */
+static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f, unsigned *seen,
+                                  const struct h2_field **path)
+{
+    struct rpc_request_head *q = &s->request;
+    bool bad = false;
+    switch (f->token) {
+    case H2_TOK_METHOD:
+        if (f->value_len != 4 || memcmp(f->value, "POST", 4) != 0)
+            headers_bad_request(q, 405, SENNIT_INTERNAL,
+                                "This is a gRPC server: only POST is served here.\n");
+        return true;
+    case H2_TOK_PATH:
+        *path = f;
+        q->memo = f->memo;
+        q->path_len = f->value_len;
+        return (q->path = headers_text(s, f)) != NULL;
+    case H2_TOK_AUTHORITY:
+        *seen |= 2;
+        return (q->authority = headers_text(s, f)) != NULL;
+    case H2_TOK_HOST:
+        return q->authority || (q->authority = headers_text(s, f)) != NULL;
+    case H2_TOK_CONTENT_TYPE:
+        *seen |= headers_is_grpc(f) ? 1 : 0;
+        return true;
+    case H2_TOK_GRPC_TIMEOUT:
+        if (!timeout_parse(f->value, f->value_len, &q->timeout))
+            headers_bad_request(q, 400, SENNIT_INTERNAL,
+                                "The header grpc-timeout is malformed: 1 to 8 digits and one of "
+                                "H M S m u n are expected.\n");
+        return true;
+    case H2_TOK_GRPC_ENCODING:
+        return (q->encoding = headers_text(s, f)) != NULL;
+    case H2_TOK_OTHER:
+    case H2_TOK_COOKIE:
+    case H2_TOK_USER_AGENT:
+        if (!headers_keep(s, &s->header, f, &bad))
+            return false;
+        if (bad)
+            headers_bad_request(q, 400, SENNIT_INTERNAL, "A -bin header is not valid base64.\n");
+        return true;
+    default:
+        return true;
+    }
+}
+
+bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
+                          const struct h2_field **path)
+{
+    struct rpc_request_head *q = &s->request;
+    unsigned seen = 0;
+    q->http_status = 200;
+    for (size_t i = 0; i < ev->n_fields; i++) {
+        if (!headers_request_field(s, &ev->fields[i], &seen, path))
+            return false;
+    }
+    if (!(seen & 1))
+        headers_bad_request(q, 415, SENNIT_UNKNOWN,
+                            "This is a gRPC server: the content-type must be application/grpc.\n");
+    return q->path != NULL;
+}
+
+/* -- responses -------------------------------------------------------------------------------- */
+
+struct headers_status {
+    bool has_code, bad_code, bad_md, grpc;
+    sennit_code code;
+    sennit_str message;
+};
+
+static bool headers_response_field(struct rpc_stream *s, const struct h2_field *f,
+                                   struct headers_status *st, sennit_md **md)
+{
+    switch (f->token) {
+    case H2_TOK_STATUS:
+        s->http_status = 0;
+        for (uint32_t i = 0; i < f->value_len && i < 3; i++)
+            s->http_status = s->http_status * 10 + (unsigned)(f->value[i] - '0');
+        return true;
+    case H2_TOK_CONTENT_TYPE:
+        st->grpc = headers_is_grpc(f);
+        return true;
+    case H2_TOK_GRPC_STATUS:
+        st->has_code = true;
+        st->bad_code = !status_parse(f->value, f->value_len, &st->code);
+        return true;
+    case H2_TOK_GRPC_MESSAGE:
+        st->message = status_message_decode(s->arena, f->value, f->value_len);
+        return true;
+    case H2_TOK_GRPC_STATUS_DETAILS: {
+        char *raw = arena_alloc(s->arena, f->value_len / 4 * 3 + 3);
+        ptrdiff_t n = raw ? base64_decode(raw, f->value, f->value_len) : -1;
+        if (n > 0)
+            s->details = (sennit_str){ raw, (size_t)n };
+        return true;
+    }
+    case H2_TOK_OTHER:
+    case H2_TOK_COOKIE:
+        return headers_keep(s, md, f, &st->bad_md);
+    default:
+        return true;
+    }
+}
+
+static void headers_finish(struct rpc_stream *s, const struct headers_status *st)
+{
+    if (st->has_code && st->bad_code) {
+        stream_finish(s, SENNIT_UNKNOWN, sennit_s("the server sent a malformed grpc-status"));
+    } else if (st->has_code) {
+        stream_finish(s, st->code, st->message.data ? st->message : sennit_s(""));
+    } else if (s->http_status != 200) {
+        sennit_str text = arena_printf(
+            s->arena, "unexpected HTTP status code received from server: %u", s->http_status);
+        stream_finish(s, status_from_http(s->http_status), text.data ? text : sennit_s(""));
+    } else {
+        stream_finish(s, SENNIT_UNKNOWN,
+                      sennit_s("the server sent no grpc-status in its trailers"));
+    }
+}
+
+void headers_read_response(struct rpc_stream *s, const struct h2_event *ev)
+{
+    struct headers_status st = { .code = SENNIT_UNKNOWN };
+    bool first = ev->kind == H2_EV_HEADERS;
+    sennit_md *md = NULL;
+    for (size_t i = 0; i < ev->n_fields; i++) {
+        if (!headers_response_field(s, &ev->fields[i], &st, &md)) {
+            stream_finish(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for metadata"));
+            return;
+        }
+    }
+    if (first && !ev->end_stream) {
+        s->header = md;
+        atomic_store_explicit(&s->has_header, true, memory_order_release);
+        rt_note_set(&s->note);
+    } else {
+        s->trailer = md;
+    }
+    if (ev->fields_too_large)
+        stream_finish(
+            s, SENNIT_RESOURCE_EXHAUSTED,
+            sennit_s("the server's header list is over the limit (max_header_list_size)"));
+    else if (st.bad_md)
+        stream_finish(s, SENNIT_INTERNAL, sennit_s("a -bin header from the server is no base64"));
+    else if (ev->end_stream)
+        headers_finish(s, &st);
+    else if (first && (s->http_status != 200 || !st.grpc) && !st.has_code)
+        s->failed_in = true; /* the body is a proxy's page: wait for the end, then map the status */
+}

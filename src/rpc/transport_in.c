@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * transport_in.c: the reader, a task on a worker's native stack.
+ * A request enters here from the netpoller and leaves to server/dispatch.c (accept, request); a
+ * response leaves to the goroutine that parks on the stream's note. A turn reads at most
+ * LIMIT_READ_TURN octets. What h2_in saw is collected as effects and applied to h2_out in one
+ * locked section per batch; what goroutines did meanwhile (`changed`) is told to h2_in before each
+ * batch, so that h2_in knows every stream whose answer may be among the octets just read. */
+#include "base/limits.h"
+#include "base/sys.h"
+#include "rpc/status.h"
+#include "rpc/transport_private.h"
+#include "rt/err.h"
+#include <errno.h>
+#include <stdio.h>
+
+/* -- effects ---------------------------------------------------------------------------------- */
+
+void transport_effect(struct transport *t, const struct effect *e)
+{
+    if (t->n_effects == EFFECTS)
+        transport_apply(t);
+    t->effects[t->n_effects++] = *e;
+}
+
+/* h2_in has let go of s: unlinks it; locked. */
+static void transport_gone(struct transport *t, struct rpc_stream *s)
+{
+    h2_out_unlink(&t->out, stream_out(s));
+    list_remove(&s->changed);
+    s->changes = 0;
+    s->known = false;
+    s->dead = true;
+    if (s->counted) {
+        s->counted = false;
+        t->open_streams--;
+        transport_quota_wake(t);
+    }
+    rt_note_set(&s->drained);
+}
+
+static void transport_apply_window(struct transport *t, const struct effect *e)
+{
+    if (e->id == 0) {
+        if (!h2_out_window(&t->out, NULL, e->value)) {
+            t->close_wanted = true;
+            t->close_code = SENNIT_UNAVAILABLE;
+            snprintf(t->reason, sizeof t->reason, "the peer overflowed the connection's window");
+            h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
+        }
+    } else if (e->s && e->s->known && !h2_out_window(&t->out, stream_out(e->s), e->value)) {
+        h2_out_rst(&t->out, stream_out(e->s), H2_FLOW_CONTROL_ERROR);
+        transport_changed(t, e->s, STREAM_RESET);
+        e->s->local_ended = true;
+    }
+}
+
+static void transport_apply_one(struct transport *t, const struct effect *e)
+{
+    switch (e->kind) {
+    case EFFECT_SETTINGS:
+        if (!h2_out_settings(&t->out, h2_in_peer(t->in)))
+            t->close_wanted = true;
+        t->hold = false;
+        for (struct list *n = t->waiting.next; n != &t->waiting; n = t->waiting.next) {
+            if (t->open_streams >= t->out.peer.max_concurrent_streams)
+                break;
+            transport_quota_wake(t);
+        }
+        break;
+    case EFFECT_PING_ACK:
+        h2_out_ping(&t->out, e->opaque, true);
+        break;
+    case EFFECT_WINDOW:
+        transport_apply_window(t, e);
+        break;
+    case EFFECT_WINDOW_UPDATE:
+        h2_out_window_update(&t->out, e->id, e->value);
+        break;
+    case EFFECT_RST:
+        if (!e->s) {
+            h2_out_rst_id(&t->out, e->id, e->value);
+        } else if (e->s->known && !stream_out(e->s)->local_closed) {
+            h2_out_rst(&t->out, stream_out(e->s), e->value);
+            e->s->local_ended = true;
+            transport_changed(t, e->s, STREAM_RESET);
+        }
+        break;
+    case EFFECT_GONE:
+        transport_gone(t, e->s);
+        break;
+    }
+}
+
+void transport_apply(struct transport *t)
+{
+    struct rpc_stream *gone[EFFECTS];
+    size_t n_gone = 0, n = t->n_effects;
+    uint32_t credit = h2_in_connection_credit(t->in);
+    if (n == 0 && credit == 0)
+        return;
+    t->n_effects = 0;
+    lock_take(&t->lock, LOCK_WRITE);
+    if (!transport_room(t, n * 64 + 1280)) {
+        t->close_wanted = true;
+        t->close_code = SENNIT_RESOURCE_EXHAUSTED;
+        snprintf(t->reason, sizeof t->reason, "no memory for the connection's control frames");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!t->close_wanted || t->effects[i].kind == EFFECT_GONE)
+            transport_apply_one(t, &t->effects[i]);
+        if (t->effects[i].kind == EFFECT_GONE)
+            gone[n_gone++] = t->effects[i].s;
+    }
+    if (credit && !t->close_wanted)
+        h2_out_window_update(&t->out, 0, credit);
+    lock_drop(&t->lock, LOCK_WRITE);
+    for (size_t i = 0; i < n_gone; i++)
+        stream_unref(gone[i]);
+    transport_dirty(t);
+}
+
+static void transport_let_go(struct transport *t, struct rpc_stream *s)
+{
+    messages_drop(s);
+    transport_effect(t, &(struct effect){ .kind = EFFECT_GONE, .s = s });
+}
+
+/* Both sides have ended: h2_in has forgotten s, so do we. */
+static void transport_check_over(struct transport *t, struct rpc_stream *s)
+{
+    if (s->remote_ended && s->local_told)
+        transport_let_go(t, s);
+}
+
+/* -- news from goroutines --------------------------------------------------------------------- */
+
+/* False: no memory. */
+static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_t changes,
+                               uint32_t consumed)
+{
+    if (changes & STREAM_OPENED) {
+        s->local_told = (changes & STREAM_LOCAL_END) != 0;
+        if (h2_in_opened(t->in, s->id, s, s->local_told) < 0) {
+            s->remote_ended = s->local_told = true; /* let go below; the owner hears of it */
+            stream_finish(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for the stream"));
+            transport_effect(t, &(struct effect){ .kind = EFFECT_RST, .s = s, .value = H2_CANCEL });
+            transport_let_go(t, s);
+            return false;
+        }
+    }
+    if (changes & STREAM_RESET) {
+        h2_in_forget(t->in, s->id);
+        transport_let_go(t, s);
+        return true;
+    }
+    if ((changes & STREAM_LOCAL_END) && !s->local_told) {
+        s->local_told = true;
+        if (h2_in_local_end(t->in, s->id)) {
+            transport_let_go(t, s);
+            return true;
+        }
+    }
+    if (changes & STREAM_CONSUMED) {
+        uint32_t increment = h2_in_consumed(t->in, s->id, consumed);
+        if (increment)
+            transport_effect(
+                t,
+                &(struct effect){ .kind = EFFECT_WINDOW_UPDATE, .id = s->id, .value = increment });
+    }
+    return true;
+}
+
+#define TOLD_AT_ONCE 32
+
+static void transport_tell(struct transport *t)
+{
+    struct {
+        struct rpc_stream *s;
+        uint32_t consumed;
+        uint8_t changes;
+    } news[TOLD_AT_ONCE];
+    size_t n;
+    do {
+        n = 0;
+        lock_take(&t->lock, LOCK_WRITE);
+        while (n < TOLD_AT_ONCE) {
+            struct list *node = list_pop_front(&t->changed);
+            if (!node)
+                break;
+            struct rpc_stream *s = container_of(node, struct rpc_stream, changed);
+            news[n].s = s, news[n].changes = s->changes, news[n++].consumed = s->consumed;
+            s->changes = 0, s->consumed = 0;
+        }
+        lock_drop(&t->lock, LOCK_WRITE);
+        for (size_t i = 0; i < n; i++)
+            transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
+    } while (n == TOLD_AT_ONCE);
+}
+
+/* -- events ----------------------------------------------------------------------------------- */
+
+static void transport_on_request(struct transport *t, const struct h2_event *ev)
+{
+    struct rpc_stream *s = t->ops->new_stream(t);
+    if (!s) {
+        h2_in_forget(t->in, ev->id);
+        transport_effect(
+            t, &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = H2_REFUSED_STREAM });
+        return;
+    }
+    const struct h2_field *path = NULL;
+    s->id = ev->id;
+    s->head_seen = true;
+    s->remote_ended = ev->end_stream;
+    h2_in_set_user(t->in, ev->id, s);
+    transport_prepare(s);
+    lock_take(&t->lock, LOCK_WRITE);
+    h2_out_accept(&t->out, stream_out(s), ev->id);
+    s->known = s->counted = true;
+    t->open_streams++;
+    lock_drop(&t->lock, LOCK_WRITE);
+    bool read = headers_read_request(s, ev, &path);
+    if (ev->fields_too_large || !read) {
+        struct rpc_response r = {
+            .end = true,
+            .code = SENNIT_RESOURCE_EXHAUSTED,
+            .message = sennit_s(read ? "the request's header list is over the limit "
+                                       "(max_header_list_size)"
+                                     : "no memory for the request"),
+        };
+        s->failed_in = true;
+        transport_respond(s, &r);
+        return;
+    }
+    t->current = s, t->current_path = path;
+    if (s->request.http_status != 200) {
+        s->failed_in = true;
+        transport_respond_http(s, s->request.http_status, s->request.code, s->request.http_text);
+    } else {
+        t->ops->accept(s);
+    }
+    t->current = NULL;
+    if (ev->end_stream)
+        messages_end(s);
+}
+
+void transport_memo(struct rpc_stream *s, uint16_t memo)
+{
+    if (s->t->current == s && s->t->current_path)
+        h2_in_memo(s->t->in, s->t->current_path, memo);
+}
+
+static void transport_on_headers(struct transport *t, const struct h2_event *ev)
+{
+    struct rpc_stream *s = ev->user;
+    if (t->server && ev->kind == H2_EV_HEADERS) {
+        transport_on_request(t, ev);
+        return;
+    }
+    if (!s)
+        return;
+    if (t->server) { /* trailers of a request mean nothing but its end */
+        messages_end(s);
+        if (!s->failed_in)
+            s->ops->request(s);
+    } else {
+        s->remote_ended = ev->end_stream;
+        if (ev->end_stream && (s->part || s->prefix_have) && !s->failed_in)
+            stream_finish(s, SENNIT_INTERNAL,
+                          sennit_s("unexpected EOF: the stream ended inside a "
+                                   "message"));
+        headers_read_response(s, ev);
+    }
+    if (s->remote_ended && !t->server && !s->local_told) {
+        /* The server is done before we are: our octets would go unread. */
+        transport_effect(t, &(struct effect){ .kind = EFFECT_RST, .s = s, .value = H2_NO_ERROR });
+        return;
+    }
+    transport_check_over(t, s);
+}
+
+static void transport_on_data(struct transport *t, const struct h2_event *ev)
+{
+    struct rpc_stream *s = ev->user;
+    if (!s)
+        return;
+    if (ev->len && !s->failed_in)
+        messages_data(s, ev->data, ev->len);
+    if (s->one_in || s->failed_in ||
+        ev->credit > ev->len) { /* padding, and what nobody will read */
+        uint32_t n = s->one_in || s->failed_in ? ev->credit : ev->credit - (uint32_t)ev->len;
+        uint32_t increment = ev->end_stream ? 0 : h2_in_consumed(t->in, s->id, n);
+        if (increment)
+            transport_effect(
+                t,
+                &(struct effect){ .kind = EFFECT_WINDOW_UPDATE, .id = s->id, .value = increment });
+    }
+    if (ev->end_stream) {
+        messages_end(s);
+        if (t->server && !s->failed_in)
+            s->ops->request(s);
+        transport_check_over(t, s);
+    }
+}
+
+static void transport_on_reset(struct transport *t, const struct h2_event *ev)
+{
+    struct rpc_stream *s = ev->user;
+    char text[128];
+    bool ours = ev->kind == H2_EV_STREAM_ERROR;
+    if (ours)
+        transport_effect(t,
+                         &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = ev->code });
+    if (!s)
+        return;
+    s->remote_ended = s->peer_reset = true;
+    s->unprocessed = !ours && ev->code == H2_REFUSED_STREAM;
+    int n = snprintf(text, sizeof text, "stream terminated by RST_STREAM with error code: %s%s%s",
+                     h2_error_name(ev->code), ours && ev->text ? ": " : "",
+                     ours && ev->text ? ev->text : "");
+    sennit_str message = arena_str(s->arena, text, min_size((size_t)n, sizeof text - 1));
+    stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false),
+                  message.data ? message : sennit_s("stream terminated by RST_STREAM"));
+    transport_let_go(t, s);
+}
+
+static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    bool first = !t->goaway_came;
+    t->goaway_came = true;
+    while (!list_empty(&t->waiting))
+        transport_quota_wake(t);
+    if (ev->code != H2_NO_ERROR && !t->reason[0])
+        snprintf(t->reason, sizeof t->reason, "the server sent GOAWAY: %s, debug data: \"%.*s\"",
+                 h2_error_name(ev->code), (int)min_size(ev->len, 100), (const char *)ev->data);
+    lock_drop(&t->lock, LOCK_WRITE);
+    void *user;
+    while (h2_in_pop_above(t->in, ev->last_id, &user)) { /* the server never saw these */
+        struct rpc_stream *s = user;
+        s->unprocessed = s->peer_reset = true;
+        stream_finish(s, SENNIT_UNAVAILABLE,
+                      sennit_s("the connection is going away and did not take this call"));
+        transport_let_go(t, s);
+    }
+    if (first && t->ops->draining)
+        t->ops->draining(t);
+}
+
+/* Answered in HTTP/1.1, so that people with a browser or curl learn what they met. */
+static void transport_on_http1(struct transport *t)
+{
+    static const char answer[] =
+        "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        "content-length: 69\r\nconnection: close\r\n\r\n"
+        "This is a gRPC server: it speaks HTTP/2 (with prior knowledge) only.\n";
+    lock_take(&t->lock, LOCK_WRITE);
+    t->out.len = 0; /* our SETTINGS, still held back */
+    if (transport_room(t, sizeof answer)) {
+        memcpy(t->out.buf, answer, sizeof answer - 1);
+        t->out.len = sizeof answer - 1;
+    }
+    t->hold = false;
+    lock_drop(&t->lock, LOCK_WRITE);
+    transport_fail(t, SENNIT_UNAVAILABLE, "the peer spoke HTTP/1");
+}
+
+static void transport_on_error(struct transport *t, const struct h2_event *ev)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    t->hold = false;
+    if (transport_room(t, 128))
+        h2_out_goaway(&t->out, h2_in_last_id(t->in), ev->code, ev->text ? ev->text : "");
+    lock_drop(&t->lock, LOCK_WRITE);
+    transport_fail(t, SENNIT_UNAVAILABLE, "connection error %s: %s", h2_error_name(ev->code),
+                   ev->text ? ev->text : "");
+}
+
+static const uint8_t drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
+
+static void transport_on_settings(struct transport *t)
+{
+    transport_effect(t, &(struct effect){ .kind = EFFECT_SETTINGS });
+    if (t->settled)
+        return;
+    t->settled = true;
+    rt_timer_stop(&t->timer);
+    transport_apply(t); /* the owner's first call must find the peer's limits */
+    if (t->ops->ready)
+        t->ops->ready(t);
+}
+
+static void transport_event(struct transport *t, const struct h2_event *ev)
+{
+    struct effect e = { .id = ev->id };
+    switch (ev->kind) {
+    case H2_EV_HEADERS:
+    case H2_EV_TRAILERS:
+        transport_on_headers(t, ev);
+        break;
+    case H2_EV_DATA:
+        transport_on_data(t, ev);
+        break;
+    case H2_EV_RST:
+    case H2_EV_STREAM_ERROR:
+        transport_on_reset(t, ev);
+        break;
+    case H2_EV_REFUSED:
+        e.kind = EFFECT_RST, e.value = H2_REFUSED_STREAM;
+        transport_effect(t, &e);
+        break;
+    case H2_EV_SETTINGS:
+        transport_on_settings(t);
+        break;
+    case H2_EV_PING:
+        e.kind = EFFECT_PING_ACK;
+        memcpy(e.opaque, ev->opaque, 8);
+        transport_effect(t, &e);
+        break;
+    case H2_EV_PING_ACK:
+        t->drain_acked |= memcmp(ev->opaque, drain_ping, 8) == 0;
+        break;
+    case H2_EV_WINDOW:
+        e.kind = EFFECT_WINDOW, e.value = ev->increment, e.s = ev->user;
+        transport_effect(t, &e);
+        break;
+    case H2_EV_GOAWAY:
+        transport_on_goaway(t, ev);
+        break;
+    case H2_EV_HTTP1:
+        transport_on_http1(t);
+        break;
+    case H2_EV_ERROR:
+        transport_on_error(t, ev);
+        break;
+    case H2_EV_NONE:
+    case H2_EV_SETTINGS_ACK:
+        break;
+    }
+}
+
+/* -- the task --------------------------------------------------------------------------------- */
+
+static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
+{
+    struct h2_event ev;
+    size_t used;
+    do {
+        used = 0;
+        h2_in_next(t->in, p, n, &used, &ev);
+        p += used, n -= used;
+        transport_event(t, &ev);
+    } while (n || ev.kind != H2_EV_NONE);
+}
+
+static void transport_read_failed(struct transport *t, ssize_t got)
+{
+    if (got == 0)
+        transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: EOF",
+                       t->server ? "client" : "server");
+    else
+        transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: %s",
+                       t->server ? "client" : "server", net_errno_text((int)-got));
+}
+
+/* Over, or the peer does not read what we answer. */
+static bool transport_stalled(struct transport *t)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    bool stalled = t->close_wanted || t->out.len > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL;
+    lock_drop(&t->lock, LOCK_WRITE);
+    return stalled;
+}
+
+/* One turn of reading. True: octets may be left, come again. */
+static bool transport_read(struct transport *t, uint8_t *slab)
+{
+    for (size_t turn = 0; turn < LIMIT_READ_TURN;) {
+        ssize_t n = t->io->ops->recv(t->io, slab, LIMIT_READ_SLAB);
+        if (n == -EINTR)
+            continue;
+        if (n == -EAGAIN)
+            return false;
+        if (n <= 0) {
+            transport_read_failed(t, n);
+            return false;
+        }
+        transport_tell(t);
+        transport_parse(t, slab, (size_t)n);
+        transport_apply(t);
+        turn += (size_t)n;
+        if ((size_t)n < LIMIT_READ_SLAB && !sys.short_io && !rt_fd_hung_up(t->io->fd))
+            return false; /* drained: what comes later makes a new edge */
+        if (transport_stalled(t))
+            return true;
+    }
+    return true;
+}
+
+static void transport_drain_step(struct transport *t)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    if (t->drain == DRAIN_NONE) {
+        if (t->goaway_came && t->open_streams == 0 && !t->close_wanted) {
+            t->close_wanted = true; /* client: nobody will use it again */
+            t->close_code = SENNIT_UNAVAILABLE;
+        }
+        lock_drop(&t->lock, LOCK_WRITE);
+        return;
+    }
+    if (t->drain == DRAIN_WANTED && t->settled && transport_room(t, 128)) {
+        h2_out_goaway(&t->out, 0x7fffffff, H2_NO_ERROR, "graceful_stop");
+        h2_out_ping(&t->out, drain_ping, false);
+        t->drain = DRAIN_PINGED;
+    } else if (t->drain == DRAIN_PINGED && t->drain_acked && transport_room(t, 64)) {
+        h2_in_drain(t->in);
+        h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_NO_ERROR, "graceful_stop");
+        t->drain = DRAIN_FINAL;
+    }
+    if (t->drain == DRAIN_FINAL || (t->drain == DRAIN_WANTED && !t->settled)) {
+        if (t->open_streams == 0 && !t->close_wanted) {
+            t->close_wanted = true;
+            t->close_code = SENNIT_UNAVAILABLE;
+            snprintf(t->reason, sizeof t->reason, "the server is shutting down");
+        }
+    }
+    lock_drop(&t->lock, LOCK_WRITE);
+    transport_dirty(t);
+}
+
+static void transport_end(struct transport *t)
+{
+    void *user;
+    transport_flush(t);
+    lock_take(&t->lock, LOCK_WRITE);
+    t->closed = true;
+    while (!list_empty(&t->waiting))
+        transport_quota_wake(t);
+    lock_drop(&t->lock, LOCK_WRITE);
+    transport_stop_flushing(t);
+    rt_timer_stop_wait(&t->timer);
+    t->io->ops->close(t->io);
+    t->io = NULL;
+    transport_tell(t);
+    while (h2_in_pop(t->in, &user)) {
+        struct rpc_stream *s = user;
+        if (s) {
+            stream_finish(s, t->close_code, sennit_s(t->reason));
+            transport_let_go(t, s);
+        }
+    }
+    transport_apply(t);
+    t->ops->closed(t, t->reason);
+    rt_task_exit(&t->task);
+    transport_unref(t);
+}
+
+void transport_task(struct rt_task *task)
+{
+    struct transport *t = container_of(task, struct transport, task);
+    bool again = false;
+    if (atomic_load_explicit(&t->blocked, memory_order_acquire))
+        transport_flush(t);
+    lock_take(&t->lock, LOCK_WRITE);
+    bool over = t->close_wanted;
+    t->reading_paused = t->out.len > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL;
+    bool paused = t->reading_paused;
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (!over && !paused) {
+        uint8_t *slab = sys.malloc(LIMIT_READ_SLAB);
+        if (!slab)
+            transport_fail(t, SENNIT_RESOURCE_EXHAUSTED, "no memory to read from the connection");
+        else
+            again = transport_read(t, slab);
+        sys.free(slab);
+    }
+    transport_tell(t);
+    transport_apply(t);
+    transport_drain_step(t);
+    lock_take(&t->lock, LOCK_WRITE);
+    over = t->close_wanted;
+    if (!over && again)
+        transport_wake(t);
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (over)
+        transport_end(t);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * transport_messages.c: DATA into messages (gRPC "Length-Prefixed-Message"), for both roles; all of
+ * it runs in the reader. Octets are copied once, from the read slab into the message's own buffer,
+ * so that no string a user keeps pins a slab. A message of one_in streams lies in the call's arena;
+ * stream messages are blocks of their own, freed at the next receive. */
+#include "base/limits.h"
+#include "base/sys.h"
+#include "rpc/status.h"
+#include "rpc/transport_private.h"
+
+void messages_drop(struct rpc_stream *s)
+{
+    if (s->part && !s->one_in)
+        sys.free(s->part);
+    s->part = NULL;
+    s->t->unfinished -= s->granted;
+    s->granted = 0;
+}
+
+void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text)
+{
+    s->failed_in = true;
+    messages_drop(s);
+    if (s->t->server) {
+        transport_respond(
+            s, &(struct rpc_response){ .end = true, .code = code, .message = sennit_s(text) });
+        stream_finish(s, code, sennit_s(text));
+    } else if (stream_finish(s, code, sennit_s(text)))
+        transport_effect(s->t, &(struct effect){ .kind = EFFECT_RST, .s = s, .value = h2_code });
+}
+
+static struct rpc_msg *messages_new(struct rpc_stream *s, size_t len)
+{
+    size_t size = sizeof(struct rpc_msg) + len + 1;
+    struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(size);
+    if (m)
+        *m = (struct rpc_msg){ .len = len, .body = (char *)(m + 1) };
+    return m;
+}
+
+/* A unary peer may send a message larger than its window before anybody reads: raise the window to
+ * the message's end, within the connection's budget of unfinished octets. */
+static void messages_grant(struct rpc_stream *s, size_t len)
+{
+    struct transport *t = s->t;
+    if (!s->one_in || s->remote_ended || (t->unfinished && t->unfinished + len > LIMIT_UNFINISHED))
+        return;
+    uint32_t increment = h2_in_grant(t->in, s->id, (uint32_t)len);
+    s->granted = (uint32_t)len;
+    t->unfinished += len;
+    if (increment)
+        transport_effect(
+            t, &(struct effect){ .kind = EFFECT_WINDOW_UPDATE, .id = s->id, .value = increment });
+}
+
+static void messages_too_large(struct rpc_stream *s, size_t len)
+{
+    sennit_str message = arena_printf(
+        s->arena, "grpc: received message larger than max (%zu vs. %zu)", len, s->max_recv);
+    messages_fail(s, H2_CANCEL, SENNIT_RESOURCE_EXHAUSTED,
+                  message.data ? message.data : "grpc: received message larger than max");
+}
+
+/* The five octets of prefix are there. */
+static void messages_begin(struct rpc_stream *s)
+{
+    size_t len = load_be32(s->prefix + 1);
+    s->prefix_have = 0;
+    if (s->prefix[0] > 1)
+        messages_fail(s, H2_INTERNAL_ERROR, SENNIT_INTERNAL,
+                      "grpc: received unexpected payload format: the compressed-flag is neither 0 "
+                      "nor 1");
+    else if (s->prefix[0] == 1)
+        messages_fail(s, H2_INTERNAL_ERROR,
+                      s->request.encoding ? SENNIT_UNIMPLEMENTED : SENNIT_INTERNAL,
+                      "grpc: compressed flag set with identity or empty encoding");
+    else if (len > s->max_recv)
+        messages_too_large(s, len);
+    else if (s->one_in && s->n_messages > 0)
+        messages_fail(s, H2_CANCEL, SENNIT_INTERNAL,
+                      "cardinality violation: more than one message where one is expected");
+    else if (!(s->part = messages_new(s, len)))
+        messages_fail(s, H2_CANCEL, SENNIT_RESOURCE_EXHAUSTED, "no memory for the message");
+    else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW / 2)
+        messages_grant(s, len);
+}
+
+static void messages_complete(struct rpc_stream *s)
+{
+    struct rpc_msg *m = s->part;
+    s->part = NULL;
+    s->n_messages++;
+    s->t->unfinished -= s->granted;
+    s->granted = 0;
+    m->body[m->len] = 0;
+    lock_take(&s->lock, LOCK_STREAM);
+    bool over = atomic_load_explicit(&s->done, memory_order_relaxed) && !s->t->server;
+    if (!over)
+        *s->last = m, s->last = &m->next;
+    lock_drop(&s->lock, LOCK_STREAM);
+    if (over && !s->one_in)
+        sys.free(m);
+    else if (!s->one_in)
+        rt_note_set(&s->note);
+}
+
+void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    while (len && !s->failed_in) {
+        if (!s->part) {
+            size_t n = min_size(len, 5u - s->prefix_have);
+            memcpy(s->prefix + s->prefix_have, p, n);
+            s->prefix_have = (uint8_t)(s->prefix_have + n);
+            p += n, len -= n;
+            if (s->prefix_have < 5)
+                return;
+            messages_begin(s);
+            if (!s->part)
+                return;
+        }
+        size_t n = min_size(len, s->part->len - s->part_have);
+        memcpy(s->part->body + s->part_have, p, n);
+        s->part_have += n, p += n, len -= n;
+        if (s->part_have == s->part->len)
+            messages_complete(s);
+    }
+}
+
+void messages_end(struct rpc_stream *s)
+{
+    s->remote_ended = true;
+    if (!s->t->server) { /* a response ends with trailers, not with DATA */
+        if (s->http_status != 200) {
+            sennit_str text = arena_printf(
+                s->arena, "unexpected HTTP status code received from server: %u", s->http_status);
+            stream_finish(s, status_from_http(s->http_status),
+                          text.data ? text : sennit_s("unexpected HTTP status"));
+        } else {
+            stream_finish(s, SENNIT_INTERNAL,
+                          sennit_s("server closed the stream without sending trailers"));
+        }
+        return;
+    }
+    if (!s->failed_in && (s->part || s->prefix_have))
+        messages_fail(s, H2_NO_ERROR, SENNIT_INTERNAL,
+                      "unexpected EOF: the stream ended inside a message");
+    else if (!s->failed_in && s->one_in && s->n_messages == 0)
+        messages_fail(s, H2_NO_ERROR, SENNIT_INTERNAL,
+                      "cardinality violation: the stream ended without a request message");
+    if (!s->one_in)
+        rt_note_set(&s->note);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * transport_out.c: what goroutines send.
+ * An RPC enters here from client/call.c (transport_open) or server/dispatch.c (transport_respond)
+ * and leaves as octets in h2_out, which transport_flush sends. Header lists are made before the
+ * lock is taken, memory is obtained outside it; inside, one short section allocates the id,
+ * encodes, appends and links, so that ids rise on the wire and HPACK order is wire order. */
+#include "base/limits.h"
+#include "base/sys.h"
+#include "rpc/transport_private.h"
+#include "rt/ctx.h"
+
+/* Called by h2_out, under the lock, when a waiting body is wholly appended. */
+static void transport_body_drained(struct h2_out_stream *o)
+{
+    struct rpc_stream *s = container_of(o, struct rpc_stream, h2);
+    if (o->local_closed && !s->local_ended) {
+        s->local_ended = true;
+        transport_changed(s->t, s, STREAM_LOCAL_END);
+    }
+    rt_note_set(&s->drained);
+}
+
+void transport_prepare(struct rpc_stream *s)
+{
+    struct h2_out_stream *o = stream_out(s);
+    memset(o, 0, sizeof *o);
+    list_init(&o->pending);
+    list_init(&o->all);
+    o->on_drained = transport_body_drained;
+}
+
+/* -- stream quota ----------------------------------------------------------------------------- */
+
+/* Locked on entry and exit. False: ctx ended, or no need to go on waiting (see t). */
+static bool transport_wait_quota(struct transport *t, sennit_ctx *ctx)
+{
+    struct quota_waiter w = { .woken = false };
+    list_push_back(&t->waiting, &w.node);
+    lock_drop(&t->lock, LOCK_WRITE);
+    sennit_err ended = ctx_note_wait(ctx, &w.note, "waiting for the peer's stream limit");
+    lock_take(&t->lock, LOCK_WRITE);
+    list_remove(&w.node);
+    if (ended && w.woken)
+        transport_quota_wake(t); /* pass the turn on */
+    return !ended;
+}
+
+static bool transport_over(const struct transport *t)
+{
+    return t->closed || t->close_wanted || t->goaway_came;
+}
+
+static enum transport_result transport_take_slot(struct transport *t, sennit_ctx *ctx)
+{
+    while (!transport_over(t) && t->open_streams >= t->out.peer.max_concurrent_streams) {
+        if (!transport_wait_quota(t, ctx))
+            return TRANSPORT_ENDED;
+    }
+    return transport_over(t) ? TRANSPORT_GONE : TRANSPORT_OK;
+}
+
+/* -- client ----------------------------------------------------------------------------------- */
+
+static enum transport_result transport_append_request(struct transport *t, struct rpc_stream *s,
+                                                      const struct header_list *l,
+                                                      const struct rpc_request *r)
+{
+    struct h2_out_stream *o = stream_out(s);
+    if (!h2_out_open(&t->out, o)) {
+        t->goaway_came = true; /* ids are exhausted: as if the peer had said so */
+        transport_wake(t);
+        return TRANSPORT_GONE;
+    }
+    s->id = o->id;
+    s->known = s->counted = s->sent_head = true;
+    t->open_streams++;
+    stream_ref(s); /* the reader's */
+    h2_out_headers(&t->out, o, l->h, l->n, r->end && r->len == 0 && !r->body);
+    bool all = true;
+    if (r->body)
+        all = h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
+    s->local_ended = o->local_closed;
+    transport_changed(t, s, STREAM_OPENED | (o->local_closed ? STREAM_LOCAL_END : 0));
+    return all ? TRANSPORT_OK : TRANSPORT_WAITS;
+}
+
+enum transport_result transport_open(struct transport *t, struct rpc_stream *s, sennit_ctx *ctx,
+                                     const struct rpc_request *r)
+{
+    struct header_list l;
+    headers_request(&l, s->arena, r);
+    if (l.failed)
+        return TRANSPORT_NO_MEMORY;
+    transport_prepare(s);
+    size_t head = h2_headers_bound(l.h, l.n);
+    lock_take(&t->lock, LOCK_WRITE);
+    enum transport_result result;
+    for (;;) {
+        result = transport_take_slot(t, ctx);
+        if (result == TRANSPORT_OK && l.size > t->out.peer.max_header_list)
+            result = TRANSPORT_TOO_LARGE;
+        if (result != TRANSPORT_OK)
+            break;
+        if (!transport_room(t, head + h2_data_bound(&t->out, stream_out(s), r->len))) {
+            result = TRANSPORT_NO_MEMORY;
+            break;
+        }
+        if (transport_over(t) || t->open_streams >= t->out.peer.max_concurrent_streams)
+            continue; /* the lock was dropped meanwhile */
+        result = transport_append_request(t, s, &l, r);
+        break;
+    }
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (result == TRANSPORT_OK || result == TRANSPORT_WAITS)
+        transport_dirty(t);
+    return result;
+}
+
+enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end)
+{
+    struct transport *t = s->t;
+    struct h2_out_stream *o = stream_out(s);
+    enum transport_result result = TRANSPORT_DEAD;
+    lock_take(&t->lock, LOCK_WRITE);
+    if (!t->closed && !s->dead && !s->local_ended) {
+        if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
+            result = TRANSPORT_NO_MEMORY;
+        } else if (!t->closed && !s->dead) {
+            bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
+            result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
+            if (o->local_closed && !s->local_ended) {
+                s->local_ended = true;
+                transport_changed(t, s, STREAM_LOCAL_END);
+            }
+        }
+    }
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (result == TRANSPORT_OK || result == TRANSPORT_WAITS)
+        transport_dirty(t);
+    return result;
+}
+
+/* -- server ----------------------------------------------------------------------------------- */
+
+/* The end of a response is appended: the stream is over for our side. Locked. */
+static void transport_local_end(struct transport *t, struct rpc_stream *s)
+{
+    s->local_ended = true;
+    transport_changed(t, s, STREAM_LOCAL_END);
+    if (!s->remote_ended && s->known) {
+        /* The peer has more to send that nobody reads: tell it to stop (RFC 9113 8.1). */
+        h2_out_rst(&t->out, stream_out(s), H2_NO_ERROR);
+        transport_changed(t, s, STREAM_RESET);
+    }
+    if (t->drain != DRAIN_NONE)
+        transport_wake(t);
+}
+
+static enum transport_result transport_append_response(struct transport *t, struct rpc_stream *s,
+                                                       const struct header_list *head,
+                                                       const struct header_list *tail,
+                                                       const struct rpc_response *r)
+{
+    struct h2_out_stream *o = stream_out(s);
+    if (t->closed || s->dead || s->local_ended)
+        return TRANSPORT_DEAD;
+    if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
+        h2_out_rst(&t->out, o, H2_CANCEL);
+        s->dead = s->local_ended = true;
+        transport_changed(t, s, STREAM_RESET);
+        rt_note_set(&s->drained);
+        return TRANSPORT_OK;
+    }
+    if (head->n && s->sent_head)
+        return TRANSPORT_GONE; /* another goroutine sent them meanwhile: make the lists anew */
+    if (head->n)
+        h2_out_headers(&t->out, o, head->h, head->n, !r->body && tail->n == 0 && r->end);
+    s->sent_head = true;
+    if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false))
+        return TRANSPORT_WAITS;
+    if (tail->n)
+        h2_out_headers(&t->out, o, tail->h, tail->n, true);
+    if (r->end)
+        transport_local_end(t, s);
+    return TRANSPORT_OK;
+}
+
+static enum transport_result transport_respond_once(struct rpc_stream *s,
+                                                    const struct rpc_response *r)
+{
+    struct transport *t = s->t;
+    struct header_list head, tail;
+    bool with_head = !atomic_load_explicit(&s->sent_head, memory_order_relaxed);
+    headers_response(&head, s->arena, with_head ? r->header : NULL, r->accept_encoding);
+    tail.n = 0, tail.failed = false, tail.arena = s->arena;
+    if (r->end && with_head && !r->body) { /* Trailers-Only: one block */
+        headers_trailers(&head, r);
+    } else if (r->end) {
+        tail.h = tail.first, tail.room = HEADERS_INLINE, tail.size = 0;
+        headers_trailers(&tail, r);
+    }
+    if (!with_head)
+        head.n = 0;
+    if (head.failed || tail.failed)
+        return TRANSPORT_NO_MEMORY;
+    size_t room = h2_headers_bound(head.h, head.n) + h2_headers_bound(tail.h, tail.n) + 16;
+    lock_take(&t->lock, LOCK_WRITE);
+    enum transport_result result = TRANSPORT_NO_MEMORY;
+    if (transport_room(t, room + h2_data_bound(&t->out, stream_out(s), r->len)))
+        result = transport_append_response(t, s, &head, &tail, r);
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (result == TRANSPORT_OK || result == TRANSPORT_WAITS)
+        transport_dirty(t);
+    return result;
+}
+
+enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_response *r)
+{
+    enum transport_result result;
+    do
+        result = transport_respond_once(s, r);
+    while (result == TRANSPORT_GONE);
+    if (result != TRANSPORT_WAITS)
+        return result;
+    if (!transport_wait_drained(s))
+        return TRANSPORT_DEAD;
+    struct rpc_response rest = *r;
+    rest.body = NULL, rest.len = 0;
+    return rest.end ? transport_respond_once(s, &rest) : TRANSPORT_OK;
+}
+
+void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code code,
+                            const char *text)
+{
+    struct transport *t = s->t;
+    struct h2_out_stream *o = stream_out(s);
+    struct header_list head;
+    size_t len = strlen(text);
+    headers_http(&head, s->arena, status, code);
+    if (head.failed)
+        return;
+    lock_take(&t->lock, LOCK_WRITE);
+    if (transport_room(t, h2_headers_bound(head.h, head.n) + len + 64) && !s->dead) {
+        h2_out_headers(&t->out, o, head.h, head.n, false);
+        s->sent_head = true;
+        if (h2_out_data(&t->out, o, (const uint8_t *)text, len, true)) {
+            transport_local_end(t, s);
+        } else { /* no window for one line: the peer asked for nothing */
+            h2_out_rst(&t->out, o, H2_NO_ERROR);
+            s->local_ended = true;
+            transport_changed(t, s, STREAM_RESET);
+        }
+    }
+    lock_drop(&t->lock, LOCK_WRITE);
+    transport_dirty(t);
+}
+
+/* -- both ------------------------------------------------------------------------------------- */
+
+bool transport_wait_drained(struct rpc_stream *s)
+{
+    struct transport *t = s->t;
+    for (;;) {
+        lock_take(&t->lock, LOCK_WRITE);
+        bool over = t->closed || s->dead, waits = stream_out(s)->body_len > 0;
+        lock_drop(&t->lock, LOCK_WRITE);
+        if (over)
+            return false;
+        if (!waits)
+            return true;
+        rt_note_wait(&s->drained, "waiting for the peer's flow-control window");
+    }
+}
+
+void transport_reset(struct rpc_stream *s, uint32_t h2_code)
+{
+    struct transport *t = s->t;
+    bool dirty = false;
+    if (s->peer_reset || (s->remote_ended && s->local_ended))
+        return;
+    lock_take(&t->lock, LOCK_WRITE);
+    if (!t->closed && !s->dead && s->known && transport_room(t, 16) && !s->dead && !t->closed) {
+        h2_out_rst(&t->out, stream_out(s), h2_code);
+        s->dead = s->local_ended = true;
+        transport_changed(t, s, STREAM_RESET);
+        transport_wake(t); /* lets go of it without waiting for the peer */
+        rt_note_set(&s->drained);
+        dirty = true;
+    }
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (dirty)
+        transport_dirty(t);
+}

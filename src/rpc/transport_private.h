@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * transport_private.h: what the transport_*.c files share. The only files that see h2. */
+#ifndef SENNIT_RPC_TRANSPORT_PRIVATE_H
+#define SENNIT_RPC_TRANSPORT_PRIVATE_H
+
+#include "h2/h2.h"
+#include "rpc/transport.h"
+
+enum stream_change {
+    STREAM_OPENED = 1,    /* client: tell h2_in of it */
+    STREAM_LOCAL_END = 2, /* END_STREAM is appended */
+    STREAM_RESET = 4,     /* RST_STREAM is appended */
+    STREAM_CONSUMED = 8   /* s->consumed octets were read by the owner */
+};
+
+/* What a read batch wants of h2_out; applied in one locked section. */
+enum effect_kind {
+    EFFECT_SETTINGS,
+    EFFECT_PING_ACK,
+    EFFECT_WINDOW,
+    EFFECT_WINDOW_UPDATE,
+    EFFECT_RST,
+    EFFECT_GONE
+};
+struct effect {
+    uint8_t kind;
+    uint8_t opaque[8];
+    uint32_t id, value;
+    struct rpc_stream *s;
+};
+#define EFFECTS 64
+
+enum drain_state { DRAIN_NONE, DRAIN_WANTED, DRAIN_PINGED, DRAIN_FINAL };
+
+struct transport {
+    struct net_io *io;
+    const struct transport_ops *ops;
+    void *owner;
+    struct net_addr peer, local;
+    _Atomic uint32_t refs;
+    struct rt_task task; /* reader, writer when blocked, and the end */
+    struct rt_defer flush;
+    struct rt_timer timer; /* handshake */
+    bool server;
+
+    /* Reader only. */
+    struct h2_in *in;
+    struct effect effects[EFFECTS];
+    size_t n_effects;
+    struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
+    const struct h2_field *current_path;
+    bool settled, drain_acked; /* the peer's SETTINGS came; its answer to drain_ping */
+    size_t unfinished;         /* octets granted to unfinished messages */
+
+    /* Guarded by lock. */
+    struct lock lock;
+    struct h2_out out;
+    struct list changed;   /* streams with news for h2_in */
+    struct list waiting;   /* for stream quota: struct quota_waiter */
+    uint32_t open_streams; /* client: that count against the peer's limit; server: that live */
+    bool closed;           /* the reader has ended it */
+    bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
+    bool reading_paused;
+    enum drain_state drain;
+    sennit_code close_code;
+    char reason[256];
+
+    /* Flusher: who moved flushing from 0 to 1. */
+    _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
+    uint8_t *unsent;           /* taken from out, being sent */
+    size_t unsent_at, unsent_len, unsent_cap;
+    bool write_failed;
+    _Atomic bool blocked; /* the socket took no more: writability wakes the task */
+};
+
+struct quota_waiter {
+    struct list node;
+    struct rt_note note;
+    bool woken;
+};
+
+static inline struct h2_out_stream *stream_out(struct rpc_stream *s)
+{
+    _Static_assert(sizeof(struct h2_out_stream) <= sizeof s->h2, "room for h2_out_stream");
+    return (struct h2_out_stream *)(void *)s->h2.octets;
+}
+
+/* Header list under construction; spills into the arena. */
+#define HEADERS_INLINE 20
+struct header_list {
+    struct sennit_arena *arena;
+    struct h2_header *h, first[HEADERS_INLINE];
+    size_t n, room, size; /* size: RFC 7541 4.1 */
+    bool failed;
+    char timeout[12], status[4];
+};
+void headers_request(struct header_list *l, struct sennit_arena *a, const struct rpc_request *r);
+void headers_response(struct header_list *l, struct sennit_arena *a, const sennit_md *md,
+                      const char *accept_encoding);
+void headers_trailers(struct header_list *l, const struct rpc_response *r);
+void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code);
+
+/* (task) What header blocks mean. */
+bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
+                          const struct h2_field **path); /* false: no memory */
+void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
+
+void transport_prepare(struct rpc_stream *s); /* its sending half, before open or accept */
+/* transport.c: call with lock held; makes room for n octets, may drop and retake the lock. False:
+ * no memory. */
+bool transport_room(struct transport *t, size_t n);
+void transport_dirty(struct transport *t); /* without the lock: flush soon */
+void transport_flush(struct transport *t);
+void transport_stop_flushing(struct transport *t); /* for good: before the socket is closed */
+void transport_changed(struct transport *t, struct rpc_stream *s, uint8_t change); /* locked */
+void transport_wake(struct transport *t);                                          /* locked */
+void transport_quota_wake(struct transport *t);                                    /* locked */
+void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
+    SENNIT_PRINTF(3, 4); /* notes why and asks for the end */
+void transport_task(struct rt_task *task);
+/* transport_in.c (task) */
+void transport_effect(struct transport *t, const struct effect *e);
+void transport_apply(struct transport *t);
+/* transport_messages.c (task): DATA and ends of streams. */
+void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
+void messages_end(struct rpc_stream *s); /* END_STREAM on DATA, or on a request's HEADERS */
+void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);
+void messages_drop(struct rpc_stream *s); /* half-read message */
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * accept.c: one goroutine per listener turns sockets into transports. A connection enters here from
+ * net/listen.c and leaves as a transport whose reader calls dispatch.c. Idle connections hold no
+ * goroutine. Accept errors are sorted: again at once, after a pause, or the end of serving. */
+#include "base/limits.h"
+#include "base/sys.h"
+#include "server/server.h"
+#include <errno.h>
+
+#define ACCEPT_PAUSE_FIRST (5 * SENNIT_MILLISECOND)
+#define ACCEPT_PAUSE_MAX   SENNIT_SECOND
+
+static void accept_closed(struct transport *t, const char *reason)
+{
+    (void)reason;
+    struct server_conn *c = transport_owner(t);
+    struct sennit_server *s = c->server;
+    lock_take(&s->lock, LOCK_REGISTRY);
+    list_remove(&c->node);
+    c->t = NULL;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    transport_unref(t);
+}
+
+/* No call is left: each held the transport. */
+static void accept_freed(void *owner)
+{
+    struct server_conn *c = owner;
+    struct sennit_server *s = c->server;
+    sys.free(c);
+    lock_take(&s->lock, LOCK_REGISTRY);
+    s->n_conns--;
+    server_changed(s);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+}
+
+static const struct transport_ops accept_ops = {
+    .new_stream = dispatch_new_stream,
+    .accept = dispatch_accept,
+    .closed = accept_closed,
+    .freed = accept_freed,
+};
+
+static void accept_conn(struct sennit_server *s, struct net_io *io)
+{
+    struct server_conn *c = sys.calloc(1, sizeof *c);
+    if (!c) {
+        io->ops->close(io);
+        return;
+    }
+    struct transport_config config = {
+        .server = true,
+        .max_streams = s->options.max_concurrent_streams,
+        .max_header_list = s->options.max_header_list_size,
+        .handshake_timeout = s->options.handshake_timeout,
+    };
+    list_init(&c->node);
+    c->server = s;
+    net_addr_text(&io->peer, c->peer);
+    net_addr_text(&io->local, c->local);
+    struct transport *t = transport_new(io, &config, &accept_ops, c);
+    if (!t) {
+        sys.free(c);
+        return;
+    }
+    c->t = t;
+    transport_ref(t); /* accept_closed may drop the owner's before start has returned */
+    lock_take(&s->lock, LOCK_REGISTRY);
+    list_push_back(&s->conns, &c->node);
+    s->n_conns++;
+    bool stopping = s->state != SERVER_SERVING;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    transport_start(t);
+    if (stopping)
+        transport_drain(t);
+    transport_unref(t);
+}
+
+/* Sleeps before the next try; false: the server stops. */
+static bool accept_pause(struct sennit_server *s, sennit_duration *pause)
+{
+    *pause = *pause ? *pause * 2 : ACCEPT_PAUSE_FIRST;
+    if (*pause > ACCEPT_PAUSE_MAX)
+        *pause = ACCEPT_PAUSE_MAX;
+    return sennit_sleep(s->ctx, *pause) == NULL;
+}
+
+/* One accept; false: this listener is done. */
+static bool accept_one(struct server_listener *l, sennit_duration *pause)
+{
+    struct sennit_server *s = l->server;
+    struct net_io *io = NULL;
+    int error = net_accept(l->listener, &io);
+    if (error == 0) {
+        *pause = 0;
+        accept_conn(s, io);
+        return true;
+    }
+    if (error == -EAGAIN) {
+        error = rt_fd_wait_read(l->listener->fd, s->ctx);
+        return error == 0;
+    }
+    switch (net_accept_verdict(error)) {
+    case NET_RETRY_NOW:
+        return true;
+    case NET_RETRY_LATER:
+        return accept_pause(s, pause);
+    case NET_FATAL:
+        break;
+    }
+    if (!sennit_ctx_error(s->ctx))
+        server_fail(s, sennit_errorf(SENNIT_UNAVAILABLE, "accept on %s: %s", l->listener->text,
+                                     net_errno_text(-error)));
+    return false;
+}
+
+void server_accept_loop(void *listener)
+{
+    struct server_listener *l = listener;
+    struct sennit_server *s = l->server;
+    sennit_duration pause = 0;
+    while (!sennit_ctx_error(s->ctx) && accept_one(l, &pause)) {
+    }
+    net_listener_close(l->listener);
+    l->listener = NULL;
+    lock_take(&s->lock, LOCK_REGISTRY);
+    s->n_acceptors--;
+    server_changed(s);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * dispatch.c: requests to handlers.
+ * An RPC enters here from the reader (new_stream, accept, request) and leaves to the user's
+ * function in a goroutine of its own, started only when the request message is complete; its answer
+ * goes to transport_respond. A call is one block: stream, context and the arena's first octets
+ * together; it is freed when the reader and the handler have both let go. */
+#include "base/limits.h"
+#include "base/sys.h"
+#include "rpc/codec.h"
+#include "rpc/creds.h"
+#include "rpc/details.h"
+#include "rpc/stream.h"
+#include "server/server.h"
+
+#define CALL_FIRST_BLOCK                                                                           \
+    1024 /* octets: metadata and messages of a small call without an allocation */
+
+struct server_call {
+    struct rpc_stream s;
+    struct rpc_handler h;
+    struct sennit_ctx ctx;
+    struct ctx_watch watch;
+    const struct server_method *m;
+    struct server_conn *conn;
+    struct sennit_stream *stream; /* in the arena; streaming methods only */
+    bool watched, started;
+    char first[CALL_FIRST_BLOCK];
+};
+
+static struct server_call *dispatch_call(struct rpc_stream *s)
+{
+    return container_of(s, struct server_call, s);
+}
+
+/* -- the reader's side ------------------------------------------------------------------------ */
+
+/* The peer reset the stream, or the connection is over: the handler's context ends. */
+static void dispatch_ended(struct rpc_stream *s) { ctx_end(&dispatch_call(s)->ctx, CTX_CANCELLED); }
+
+static void dispatch_free(struct rpc_stream *s)
+{
+    struct server_call *c = dispatch_call(s);
+    if (c->watched)
+        ctx_watch_del(&c->watch);
+    for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
+        next = m->next;
+        sys.free(m);
+    }
+    ctx_fini_now(&c->ctx);
+    sys.free(c);
+}
+
+static void dispatch_request(struct rpc_stream *s);
+static void dispatch_start(struct server_call *c);
+static const struct rpc_stream_ops dispatch_ops = {
+    .request = dispatch_request,
+    .ended = dispatch_ended,
+    .free = dispatch_free,
+};
+
+struct rpc_stream *dispatch_new_stream(struct transport *t)
+{
+    struct server_conn *conn = transport_owner(t);
+    struct sennit_server *server = conn->server;
+    uint32_t running = atomic_load_explicit(&conn->handlers, memory_order_relaxed);
+    if (running >= server->options.max_concurrent_streams)
+        return NULL; /* reset streams whose handlers still run count, too */
+    struct server_call *c = sys.malloc(sizeof *c);
+    if (!c)
+        return NULL;
+    memset(c, 0, offsetof(struct server_call, first));
+    ctx_init(&c->ctx, NULL, INT64_MAX, c->first, sizeof c->first);
+    stream_init(&c->s, &dispatch_ops, t, &c->ctx.arena);
+    c->s.max_recv = server->options.max_recv_msg_size;
+    c->conn = conn;
+    return &c->s;
+}
+
+static void dispatch_answer(struct rpc_stream *s, sennit_code code, sennit_str message)
+{
+    s->failed_in = true;
+    transport_respond(s, &(struct rpc_response){ .end = true, .code = code, .message = message });
+}
+
+/* grpc-go's words for paths that lead nowhere. */
+static void dispatch_unknown(struct rpc_stream *s, const struct server_registry *r)
+{
+    const char *path = s->request.path, *slash;
+    sennit_str text;
+    if (path[0] != '/' || !(slash = strchr(path + 1, '/'))) {
+        text = arena_printf(s->arena, "malformed method name: \"%s\"", path);
+    } else {
+        size_t n = (size_t)(slash - path) - 1;
+        if (registry_has_service(r, path + 1, n))
+            text = arena_printf(s->arena, "unknown method %s for service %.*s", slash + 1, (int)n,
+                                path + 1);
+        else
+            text = arena_printf(s->arena, "unknown service %.*s", (int)n, path + 1);
+    }
+    dispatch_answer(s, SENNIT_UNIMPLEMENTED, text.data ? text : sennit_s("unknown method"));
+}
+
+/* The deadline passed while the handler runs: answer for it; its own answer will find the stream
+ * closed. Ends of other kinds need no answer. */
+static void dispatch_expired(struct ctx_watch *w)
+{
+    struct server_call *c = container_of(w, struct server_call, watch);
+    if (atomic_load(&c->ctx.state) == CTX_EXPIRED)
+        transport_respond(
+            &c->s, &(struct rpc_response){ .end = true,
+                                           .code = SENNIT_DEADLINE_EXCEEDED,
+                                           .message = sennit_s("context deadline exceeded") });
+}
+
+/* NULL: fine. */
+static const struct server_method *dispatch_find(struct rpc_stream *s,
+                                                 const struct server_registry *r)
+{
+    const struct rpc_request_head *q = &s->request;
+    if (q->memo && q->memo <= r->room)
+        return &r->slots[q->memo - 1];
+    const struct server_method *m = registry_find(r, q->path, q->path_len);
+    size_t slot = m ? (size_t)(m - r->slots) + 1 : 0;
+    if (slot && slot <= UINT16_MAX)
+        transport_memo(s, (uint16_t)slot);
+    return m;
+}
+
+void dispatch_accept(struct rpc_stream *s)
+{
+    struct server_call *c = dispatch_call(s);
+    const struct rpc_request_head *q = &s->request;
+    struct sennit_server *server = c->conn->server;
+    const struct server_method *m = dispatch_find(s, &server->registry);
+    if (!m) {
+        dispatch_unknown(s, &server->registry);
+        return;
+    }
+    if (q->encoding && strcmp(q->encoding, "identity") != 0) {
+        sennit_str text = arena_printf(s->arena,
+                                       "grpc: Decompressor is not installed for "
+                                       "grpc-encoding \"%s\"",
+                                       q->encoding);
+        s->failed_in = true;
+        transport_respond(s, &(struct rpc_response){
+                                 .end = true,
+                                 .code = SENNIT_UNIMPLEMENTED,
+                                 .message = text.data ? text : sennit_s("unknown grpc-encoding"),
+                                 .accept_encoding = "identity" });
+        return;
+    }
+    c->m = m;
+    s->one_in = !(m->method->flags & 1);
+    if (q->timeout != INT64_MAX) {
+        int64_t now = sennit_now();
+        c->ctx.deadline = q->timeout > INT64_MAX - now ? INT64_MAX : now + q->timeout;
+        c->watched = ctx_watch_add(&c->ctx, &c->watch, dispatch_expired);
+        if (!c->watched) {
+            dispatch_answer(s, SENNIT_DEADLINE_EXCEEDED, sennit_s("context deadline exceeded"));
+            return;
+        }
+    }
+    if (m->method->flags & 1)
+        dispatch_start(c); /* it reads while the peer still sends */
+}
+
+/* -- the handler's goroutine ------------------------------------------------------------------ */
+
+static sennit_err dispatch_send_header(void *call)
+{
+    struct server_call *c = call;
+    enum transport_result r =
+        transport_respond(&c->s, &(struct rpc_response){ .header = c->h.header });
+    if (r == TRANSPORT_OK)
+        return NULL;
+    sennit_err ended = sennit_ctx_error(&c->ctx);
+    return r == TRANSPORT_NO_MEMORY ? sennit_no_memory
+           : ended                  ? ended
+                                    : sennit_errorf(SENNIT_UNAVAILABLE, "the stream is over");
+}
+
+static void dispatch_prepare(struct server_call *c)
+{
+    struct rpc_handler *h = &c->h;
+    h->method = c->m->method;
+    h->in = c->s.header;
+    h->arena = &c->ctx.arena;
+    h->call = c;
+    h->send_header = dispatch_send_header;
+    h->peer = (sennit_peer){ .address = c->conn->peer,
+                             .local_address = c->conn->local,
+                             .auth_type = c->conn->server->options.creds->auth_type,
+                             .identity = "" };
+    c->ctx.slot[CTX_SLOT_RPC] = h;
+}
+
+/* The RPC as its handler's stream sees it, once it is over. */
+static sennit_err dispatch_stream_status(struct sennit_stream *st)
+{
+    sennit_err ended = sennit_ctx_error(st->ctx);
+    if (st->s->code == SENNIT_CANCELLED && ended)
+        return ended;
+    return st->s->code == SENNIT_OK ? NULL : sennit_errorf(st->s->code, "%s", st->s->message.data);
+}
+
+/* Headers go out with the first message. */
+static enum transport_result dispatch_stream_send(struct sennit_stream *st, const char *framed,
+                                                  size_t len)
+{
+    struct rpc_handler *h = handler_of(st->ctx);
+    lock_take(&h->lock, LOCK_STREAM);
+    h->header_sent = true;
+    lock_drop(&h->lock, LOCK_STREAM);
+    return transport_respond(
+        st->s, &(struct rpc_response){ .header = h->header, .body = framed, .len = len });
+}
+
+static const struct stream_side dispatch_side = { .status = dispatch_stream_status,
+                                                  .send = dispatch_stream_send };
+
+static bool dispatch_open_stream(struct server_call *c)
+{
+    if (!(c->m->method->flags & 3))
+        return true;
+    c->stream = arena_alloc(&c->ctx.arena, sizeof *c->stream);
+    if (!c->stream)
+        return false;
+    stream_api_init(c->stream, &c->s, &dispatch_side, c->m->method, &c->ctx, true);
+    c->stream->max_send = c->conn->server->options.max_send_msg_size;
+    return true;
+}
+
+/* Decodes the request of a method that takes one. *request stays NULL for the others. */
+static sennit_err dispatch_take_request(struct server_call *c, void **request)
+{
+    const sennit_method *m = c->m->method;
+    if (m->flags & 1)
+        return NULL;
+    *request = arena_alloc(&c->ctx.arena, m->request->size);
+    struct rpc_msg *msg = stream_take(&c->s);
+    if (!*request || !msg)
+        return sennit_no_memory;
+    return codec_decode(m->request, *request, msg->body, msg->len, &c->ctx.arena, "request");
+}
+
+/* Decodes, calls the user's function, encodes: what it returns is the status. */
+static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
+{
+    const sennit_method *m = c->m->method;
+    struct sennit_arena *a = &c->ctx.arena;
+    bool replies = !(m->flags & 2);
+    void *request = NULL, *reply = replies ? arena_alloc(a, m->reply->size) : NULL;
+    if ((replies && !reply) || !dispatch_open_stream(c))
+        return sennit_no_memory;
+    sennit_err err = dispatch_take_request(c, &request);
+    if (err)
+        return err;
+    if (reply)
+        memcpy(reply, m->reply->empty, m->reply->size);
+    err = m->invoke(c->m->service, c->m->self, &c->ctx, request, reply, c->stream);
+    if (err || !reply)
+        return err;
+    return codec_encode(m->reply, reply, a, c->conn->server->options.max_send_msg_size, framed);
+}
+
+static void dispatch_run(void *arg)
+{
+    struct server_call *c = arg;
+    sennit_str framed = { NULL, 0 };
+    dispatch_prepare(c);
+    sennit_err err = dispatch_call_user(c, &framed);
+    lock_take(&c->h.lock, LOCK_STREAM);
+    c->h.over = true;
+    lock_drop(&c->h.lock, LOCK_STREAM);
+    struct rpc_response r = {
+        .header = c->h.header,
+        .trailer = c->h.trailer,
+        .end = true,
+        .body = err ? NULL : framed.data,
+        .len = err ? 0 : framed.len,
+    };
+    if (err) {
+        r.code = err->code;
+        r.message = sennit_s(err->message);
+        r.details = details_encode(&c->ctx.arena, err);
+    }
+    if (transport_respond(&c->s, &r) == TRANSPORT_NO_MEMORY)
+        transport_reset(&c->s, TRANSPORT_CANCEL); /* no memory to say more */
+    if (c->stream)
+        stream_api_fini(c->stream);
+    if (c->watched)
+        ctx_watch_del(&c->watch);
+    c->watched = false;
+    ctx_end(&c->ctx, CTX_CANCELLED);
+    ctx_wait_users(&c->ctx);
+    atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
+    stream_unref(&c->s);
+}
+
+static void dispatch_request(struct rpc_stream *s)
+{
+    struct server_call *c = dispatch_call(s);
+    if (c->m && !c->started)
+        dispatch_start(c);
+}
+
+static void dispatch_start(struct server_call *c)
+{
+    struct rpc_stream *s = &c->s;
+    c->started = true;
+    stream_ref(s);
+    atomic_fetch_add_explicit(&c->conn->handlers, 1, memory_order_relaxed);
+    const sennit_server_options *o = &c->conn->server->options;
+    unsigned flags = (o->small_stacks ? RT_GO_SMALL : 0) | (o->pin ? RT_GO_PIN : 0);
+    if (rt_go(dispatch_run, c, c->m->method->path, flags)) {
+        dispatch_answer(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for a goroutine"));
+        atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
+        stream_unref(s);
+    }
+}

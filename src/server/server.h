@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * server.h: what the server's files share.
+ * Lock order: server->lock (LOCK_REGISTRY) before any transport's lock. The method table is written
+ * before serve and only read afterwards, without a lock. */
+#ifndef SENNIT_SERVER_SERVER_H
+#define SENNIT_SERVER_SERVER_H
+
+#include "base/list.h"
+#include "net/net.h"
+#include "rpc/handler.h"
+#include "rpc/transport.h"
+#include "rt/ctx.h"
+
+struct server_method {
+    const sennit_method *method;
+    const void *service; /* the user's function table */
+    void *self;
+    uint32_t hash, path_len;
+};
+struct server_registry {
+    struct server_method *slots; /* open addressing; method NULL: free */
+    size_t n, room;
+    const sennit_service_desc **services;
+    size_t n_services;
+};
+/* 0; -1 no memory; 1 a service of that name is there. */
+int registry_add(struct server_registry *r, const sennit_service_desc *d, const void *methods,
+                 void *self);
+const struct server_method *registry_find(const struct server_registry *r, const char *path,
+                                          size_t len);
+bool registry_has_service(const struct server_registry *r, const char *name, size_t len);
+void registry_fini(struct server_registry *r);
+
+enum server_state { SERVER_NEW, SERVER_SERVING, SERVER_STOPPING, SERVER_STOPPED };
+
+struct server_listener {
+    struct list node;
+    struct net_listener *listener;
+    struct sennit_server *server;
+};
+
+struct sennit_server {
+    sennit_server_options options;
+    struct server_registry registry;
+    sennit_ctx *ctx; /* ends when the server stops accepting */
+    struct lock lock;
+    /* Guarded by lock. */
+    enum server_state state;
+    struct list listeners, conns;
+    size_t n_conns, n_acceptors;
+    bool serving;                /* sennit_serve is inside */
+    struct sennit_error *failed; /* first error of new, register, listen, accept */
+    struct sennit_arena arena;   /* of failed and bound addresses; guarded by lock, too */
+    struct list waiters;         /* struct server_waiter: told of each change of a count */
+};
+struct server_waiter {
+    struct list node;
+    struct rt_note note;
+};
+void server_fail(struct sennit_server *s, sennit_err err); /* keeps the first */
+void server_changed(struct sennit_server *s); /* locked: wakes those who wait for a count */
+
+/* accept.c */
+struct server_conn {
+    struct list node; /* in server->conns */
+    struct sennit_server *server;
+    struct transport *t; /* its owner's reference, until closed */
+    _Atomic uint32_t handlers;
+    char peer[NET_ADDR_TEXT], local[NET_ADDR_TEXT];
+};
+void server_accept_loop(void *listener);
+
+/* dispatch.c */
+struct rpc_stream *dispatch_new_stream(struct transport *t);
+void dispatch_accept(struct rpc_stream *s);
+
+#endif
