@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * bench server|client: the load of the benchmark service on the public API and generated code
+ * alone, default options, all checks on. The flags are those that every measured peer takes, so one
+ * driver can run them all in turn. */
+#include "bench.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: bench server --port P --threads N\n"
+    "       bench client --port P --threads N --mode unary --conns C --streams S --size B --secs "
+    "T\n"
+    "client prints one line of JSON; --streams is per connection, --size in octets.\n";
+
+static bool parse_number(const char *text, long *out)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+
+    if (!*text || *end || value < 0)
+        return false;
+    *out = value;
+    return true;
+}
+
+static bool parse_flag(struct bench_args *a, const char *name, const char *value)
+{
+    struct {
+        const char *name;
+        long *value;
+    } numbers[] = {
+        { "--threads", &a->threads }, { "--conns", &a->conns }, { "--streams", &a->streams },
+        { "--window", &a->window },   { "--size", &a->size },
+    };
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (strcmp(name, numbers[i].name) == 0)
+            return parse_number(value, numbers[i].value);
+    if (strcmp(name, "--port") == 0)
+        return (a->port = value);
+    if (strcmp(name, "--mode") == 0)
+        return (a->mode = value);
+    if (strcmp(name, "--secs") == 0)
+        return (a->secs = strtod(value, NULL)) > 0;
+    if (strcmp(name, "--cert") == 0 || strcmp(name, "--key") == 0)
+        fprintf(stderr, "bench: TLS is not written yet\n");
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_args a = { .port = "50051",
+                            .mode = "unary",
+                            .threads = 1,
+                            .conns = 1,
+                            .streams = 1,
+                            .window = 1,
+                            .size = 16,
+                            .secs = 2 };
+    bool client = argc > 1 && strcmp(argv[1], "client") == 0;
+
+    if (!client && (argc < 2 || strcmp(argv[1], "server") != 0)) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    for (int i = 2; i < argc; i += 2)
+        if (i + 1 == argc || !parse_flag(&a, argv[i], argv[i + 1])) {
+            fprintf(stderr, "bench: cannot use %s %s\n%s", argv[i],
+                    i + 1 < argc ? argv[i + 1] : "without a value", usage);
+            return 2;
+        }
+    if (client && strcmp(a.mode, "unary") != 0) {
+        fprintf(stderr, "bench: mode %s is not written yet, only unary is\n", a.mode);
+        return 2;
+    }
+    char threads[32];
+    snprintf(threads, sizeof threads, "%ld", a.threads);
+    setenv("SENNIT_MAXPROCS", threads, 1); /* read at the first call into the library */
+    return client ? bench_client(&a) : bench_server(&a);
+}
