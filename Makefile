@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+#
+# The front: each target is the whole truth of its kind. Meson and ninja do the work.
+#   make [build]   everything into build/bin           make run NAME=x   server and client over TCP
+#   make test      unit, peer and house tests          make ci           all that CI runs
+#   make interop   against grpc-go (needs go)          make fmt          clang-format in place
+#   make install   PREFIX=... DESTDIR=...              make clean
+# PRESET=debug|asan|tsan chooses another build in its own directory: make PRESET=asan test
+
+PRESET ?= release
+NAME   ?= world
+
+DIR_release   := build
+DIR_debug     := build-debug
+DIR_asan      := build-asan
+DIR_tsan      := build-tsan
+SETUP_release := -Dbuildtype=release
+SETUP_debug   := -Dbuildtype=debug
+SETUP_asan    := -Dbuildtype=debug -Db_sanitize=address,undefined -Db_lundef=false
+SETUP_tsan    := -Dbuildtype=debug -Db_sanitize=thread -Db_lundef=false
+
+DIR   ?= $(DIR_$(PRESET))
+SETUP := $(SETUP_$(PRESET)) $(if $(PREFIX),--prefix=$(PREFIX))
+
+ifeq ($(SETUP_$(PRESET)),)
+$(error PRESET=$(PRESET) is none of release, debug, asan, tsan)
+endif
+
+.PHONY: build run test ci interop fmt install clean deps-build deps-test
+
+build: $(DIR)/build.ninja
+	@ninja -C $(DIR)
+
+$(DIR)/build.ninja: | deps-build
+	@meson setup $(DIR) $(SETUP)
+
+deps-build:
+	@tools/deps build
+
+deps-test:
+	@tools/deps test
+
+run: build
+	@tools/run_greeter $(DIR)/bin '$(subst ','\'',$(NAME))'
+
+test: deps-test $(DIR)/build.ninja
+	@meson test -C $(DIR) --print-errorlogs
+
+ci:
+	@.ci/run
+
+interop: build
+	@test/interop/run_interop --build $(DIR)
+
+fmt:
+	@tools/tidy --list | xargs clang-format -i
+
+install: build
+	@$(if $(PREFIX),meson configure $(DIR) -Dprefix=$(PREFIX))
+	@meson install -C $(DIR) --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
+
+clean:
+	@rm -rf build build-debug build-asan build-tsan build-ci

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0 OR MIT
+"""Starting and stopping the programs under test, for the scripts of test/peer, test/interop and
+test/house. Servers listen on port 0 and say where, so no port is guessed and nothing waits long."""
+import os
+import re
+import subprocess
+import threading
+
+TIME = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.M)
+
+
+class Server:
+    """A server program; `with` stops it by SIGTERM and checks that it ends by itself, with 0."""
+
+    def __init__(self, *command, graceful=True):
+        self.graceful = graceful
+        self.lines = []
+        self.heard = threading.Condition()
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, text=True, errors="replace")
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        line = self.wait_for(r"server listening at \S+:(\d+)$")
+        self.port = int(re.search(r":(\d+)$", line).group(1))
+        self.addr = f"127.0.0.1:{self.port}"
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self.heard:
+                self.lines.append(line.rstrip("\n"))
+                self.heard.notify_all()
+        with self.heard:
+            self.lines.append(None)  # the end
+            self.heard.notify_all()
+
+    def wait_for(self, pattern, seconds=20):
+        """The first line that matches."""
+        def found():
+            return next((x for x in self.lines if x is None or re.search(pattern, x)), False)
+
+        with self.heard:
+            self.heard.wait_for(lambda: found() is not False, seconds)
+            line = found()
+        if not line:
+            raise AssertionError(f"the server never said {pattern!r}, but {self.text()!r}")
+        return line
+
+    def text(self):
+        return "\n".join(x for x in self.lines if x is not None)
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def stop(self, seconds=30):
+        if self.alive():
+            self.process.terminate()
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError("the server does not end after SIGTERM") from None
+        self.reader.join(5)
+        self.process.stdout.close()
+        if self.graceful and code != 0:
+            raise AssertionError(f"the server ended with {code}: {self.text()[-3000:]}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            self.stop()
+        except AssertionError as error:
+            if kind is None:
+                raise
+            print(error)  # the first failure says more
+
+
+def run(*command, seconds=60):
+    """(exit code, all output) of a client."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", timeout=seconds, check=False)
+    return done.returncode, done.stdout
+
+
+def plain(text):
+    """Without log times, spaces folded: what two implementations are compared by."""
+    text = TIME.sub("", text)
+    return "\n".join(" ".join(line.split()) for line in text.splitlines())
+
+
+def path(folder, name):
+    return os.path.join(folder, name)

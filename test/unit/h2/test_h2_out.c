@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * test_h2_out.c: the sending machine: commands in, frames out, read back as a short text:
+ *     I preface   S:12, A  SETTINGS of 12 octets, ack   P, p  PING, ack   H1, C1, D1:5  frames
+ *     R1:8  W0+9  G7:0:text.  A dot after H, D: END_STREAM; a slash after H, C: END_HEADERS. */
+#include "frames.h"
+
+static struct h2_out out;
+static char text[4096];
+#define FRAME_TEXT 1200 /* of one frame */
+static uint8_t body[1 << 20];
+
+static const char *read_frame(char *to, const uint8_t *p, const uint8_t *payload, size_t n)
+{
+    uint32_t id = load_be32(p + 5), flags = p[4];
+    const char *end = flags & H2_END_STREAM ? "." : "";
+    switch (p[3]) {
+    case H2_SETTINGS:
+        return snprintf(to, FRAME_TEXT, flags ? "A" : "S:%zu", n), to;
+    case H2_HEADERS:
+        return snprintf(to, FRAME_TEXT, "H%u%s%s", id, end, flags & 4 ? "/" : ""), to;
+    case H2_CONTINUATION:
+        return snprintf(to, FRAME_TEXT, "C%u%s", id, flags & 4 ? "/" : ""), to;
+    case H2_DATA:
+        return snprintf(to, FRAME_TEXT, "D%u:%zu%s", id, n, end), to;
+    case H2_RST_STREAM:
+        return snprintf(to, FRAME_TEXT, "R%u:%u", id, load_be32(payload)), to;
+    case H2_WINDOW_UPDATE:
+        return snprintf(to, FRAME_TEXT, "W%u+%u", id, load_be32(payload)), to;
+    case H2_PING:
+        return snprintf(to, FRAME_TEXT, flags & H2_ACK ? "p" : "P"), to;
+    case H2_GOAWAY:
+        snprintf(to, FRAME_TEXT, "G%u:%u:%.*s", load_be32(payload), load_be32(payload + 4),
+                 (int)n - 8, (const char *)payload + 8);
+        return to;
+    default:
+        return "?";
+    }
+}
+
+static const char *read_frames(const uint8_t *p, size_t len)
+{
+    size_t at = 0;
+    char one[FRAME_TEXT];
+    text[0] = 0;
+    if (len >= H2_PREFACE_LEN && memcmp(p, H2_PREFACE, H2_PREFACE_LEN) == 0) {
+        snprintf(text, sizeof text, "I ");
+        at = H2_PREFACE_LEN;
+    }
+    while (at < len) {
+        check(len - at >= 9);
+        size_t n = load_be24(p + at);
+        check(n <= 16384 && len - at - 9 >= n);
+        size_t used = strlen(text);
+        check(used < sizeof text - sizeof one);
+        snprintf(text + used, sizeof text - used, "%s ", read_frame(one, p + at, p + at + 9, n));
+        at += 9 + n;
+    }
+    if (text[0])
+        text[strlen(text) - 1] = 0;
+    return text;
+}
+
+/* What was appended since the last time, taken as the flusher does. */
+static const char *appended(void)
+{
+    uint8_t *buf;
+    size_t len, cap;
+    if (!h2_out_take(&out, &buf, &len, &cap))
+        return "";
+    read_frames(buf, len);
+    h2_out_give_back(&out, buf, cap);
+    return text;
+}
+static void room(size_t n)
+{
+    while (!h2_out_room(&out, n)) {
+        size_t size = h2_out_grow_size(&out, n);
+        sys.free(h2_out_grow(&out, sys.malloc(size), size));
+    }
+}
+
+static void start(const struct h2_config *c)
+{
+    h2_out_fini(&out);
+    check_int(h2_out_init(&out, c), 0);
+    appended();
+    room(1 << 16);
+}
+static const struct h2_header head[] = { { ":status", "200", 7, 3, HPACK_INDEX } };
+static struct h2_out_stream streams[8];
+
+static struct h2_out_stream *open_stream(int i)
+{
+    streams[i] = (struct h2_out_stream){ 0 };
+    room(1000);
+    check(h2_out_open(&out, &streams[i]));
+    h2_out_headers(&out, &streams[i], head, 1, false);
+    return &streams[i];
+}
+static bool send_body(struct h2_out_stream *s, size_t n, bool end)
+{
+    room(h2_data_bound(&out, s, n));
+    return h2_out_data(&out, s, body, n, end);
+}
+#define expect_out(t) check_str(appended(), t)
+
+TEST(client_begins_with_preface_and_settings)
+{
+    check_int(h2_out_init(&out, &client_config), 0);
+    check(h2_out_room(&out, 100));
+    check_int(load_be16(out.buf + 33), H2_SET_ENABLE_PUSH);
+    expect_out("I S:12 W0+983041");
+    h2_out_fini(&out);
+}
+
+TEST(server_begins_with_settings_that_differ_from_the_default)
+{
+    check_int(h2_out_init(&out, &server_config), 0);
+    expect_out("S:12 W0+983041");
+    h2_out_fini(&out);
+    struct h2_config c = server_config;
+    c.initial_window = 70000;
+    c.connection_window = 65535;
+    check_int(h2_out_init(&out, &c), 0);
+    expect_out("S:18");
+    h2_out_fini(&out);
+}
+
+TEST(stream_ids_rise_until_they_are_exhausted)
+{
+    start(&client_config);
+    open_stream(0);
+    open_stream(1);
+    expect_out("H1/ H3/");
+    out.next_id = 0x7fffffff;
+    open_stream(2);
+    expect_out("H2147483647/");
+    streams[3] = (struct h2_out_stream){ 0 };
+    check(!h2_out_open(&out, &streams[3]));
+    h2_out_rst(&out, &streams[3], 8); /* never opened: nothing to reset */
+    h2_out_unlink(&out, &streams[3]);
+    expect_out("");
+    h2_out_fini(&out);
+}
+
+TEST(long_header_blocks_are_cut_into_continuations)
+{
+    static char value[50000];
+    memset(value, 0xfe, sizeof value);
+    start(&client_config);
+    for (uint32_t n = 16300; n < 50000; n += n < 16400 ? 1 : 1111) {
+        struct h2_header h = { "x", value, 1, n, HPACK_PLAIN };
+        streams[0] = (struct h2_out_stream){ 0 };
+        room(h2_headers_bound(&h, 1));
+        h2_out_open(&out, &streams[0]);
+        h2_out_headers(&out, &streams[0], &h, 1, true);
+        check(streams[0].local_closed);
+        size_t frames = 0, octets = 0;
+        for (size_t at = 0; at < out.len; frames++) {
+            size_t len = load_be24(out.buf + at);
+            bool last = at + 9 + len == out.len;
+            check(len <= 16384 && (last || len == 16384));
+            check_int(out.buf[at + 3], frames ? H2_CONTINUATION : H2_HEADERS);
+            check_int(out.buf[at + 4], (frames ? 0 : H2_END_STREAM) | (last ? H2_END_HEADERS : 0));
+            for (size_t i = frames ? 0 : 9; i < len; i++)
+                check(out.buf[at + 9 + i] == 0xfe);
+            octets += len;
+            at += 9 + len;
+        }
+        check(octets > n && octets < n + 20);
+        check_int(frames, (octets + 16383) / 16384);
+        appended();
+    }
+    h2_out_fini(&out);
+}
+
+TEST(data_is_cut_into_frames_and_stops_at_the_windows)
+{
+    start(&client_config);
+    struct h2_out_stream *s = open_stream(0);
+    expect_out("H1/");
+    check(!send_body(s, 70000, true));
+    expect_out("D1:16384 D1:16384 D1:16384 D1:16383");
+    h2_out_pump(&out);
+    expect_out("");
+    check(h2_out_window(&out, s, 4464));
+    h2_out_pump(&out);
+    expect_out(""); /* the connection's window is used up as well */
+    check(h2_out_window(&out, NULL, 400));
+    h2_out_pump(&out);
+    expect_out("D1:400");
+    check(h2_out_window(&out, NULL, 100000));
+    h2_out_pump(&out);
+    expect_out("D1:4064");
+    check(h2_out_window(&out, s, 10000));
+    h2_out_pump(&out);
+    expect_out("D1:1.");
+    check(s->local_closed && s->body_len == 0);
+    check_int(out.data_frames, 7);
+    h2_out_fini(&out);
+}
+
+TEST(an_empty_end_needs_no_window)
+{
+    start(&client_config);
+    struct h2_out_stream *s = open_stream(0);
+    s->window = 0, out.window = 0;
+    check(send_body(s, 0, false));
+    check(send_body(s, 0, true));
+    expect_out("H1/ D1:0.");
+    h2_out_fini(&out);
+}
+
+TEST(waiting_bodies_take_turns)
+{
+    start(&client_config);
+    out.window = 0;
+    struct h2_out_stream *a = open_stream(0), *b = open_stream(1), *c = open_stream(2);
+    appended();
+    check(!send_body(a, 40000, true));
+    check(!send_body(b, 20000, true));
+    check(!send_body(c, 40000, false));
+    out.window = 90000;
+    room(200000);
+    h2_out_pump(&out);
+    expect_out("D1:16384 D3:16384 D5:16384 D1:16384 D3:3616. D5:16384 D1:4464");
+    out.window = 1 << 20;
+    h2_out_pump(&out);
+    expect_out("D5:7232 D1:2768.");
+    h2_out_fini(&out);
+}
+
+TEST(a_large_body_queues_behind_the_waiting_a_small_one_does_not)
+{
+    start(&client_config);
+    struct h2_out_stream *a = open_stream(0), *b = open_stream(1), *c = open_stream(2);
+    appended();
+    out.high_water = 10000;
+    check(!send_body(a, 60000, true));
+    expect_out("D1:16384");
+    out.window = 100000;
+    check(!send_body(b, 40000, true));
+    check(!send_body(c, 100, true)); /* above high water all wait */
+    expect_out("D3:16384");
+    h2_out_pump(&out);
+    expect_out("D1:16384");
+    c->window = 0;
+    out.high_water = 1 << 20;
+    struct h2_out_stream *d = open_stream(3);
+    check(send_body(d, 100, true));
+    expect_out("H7/ D7:100.");
+    h2_out_fini(&out);
+}
+
+TEST(high_water_holds_bodies_but_no_control_frames)
+{
+    start(&client_config);
+    out.high_water = 20000;
+    out.window = 1 << 20;
+    struct h2_out_stream *s = open_stream(0);
+    check(!send_body(s, 60000, true));
+    room(100);
+    h2_out_ping(&out, (const uint8_t *)"12345678", true);
+    expect_out("H1/ D1:16384 D1:16384 p");
+    room(50000);
+    h2_out_pump(&out);
+    expect_out("D1:16384 D1:10848.");
+    h2_out_fini(&out);
+}
+
+TEST(missing_room_makes_bodies_wait_instead_of_crumble)
+{
+    start(&client_config);
+    struct h2_out_stream *s = open_stream(0);
+    appended();
+    sys.free(out.spare);
+    out.spare = NULL;
+    appended();
+    while (h2_out_room(&out, 1000))
+        h2_out_ping(&out, body, false);
+    check(!h2_out_data(&out, s, body, 5000, true));
+    check_int(s->body_len, 5000);
+    room(2000);
+    h2_out_pump(&out);
+    check(s->body_len < 5000);
+    room(6000);
+    h2_out_pump(&out);
+    check_int(s->body_len, 0);
+    h2_out_fini(&out);
+}
+
+static int drained;
+static void on_drained(struct h2_out_stream *s)
+{
+    drained++;
+    check_int(s->body_len, 0);
+    if (drained == 1)
+        h2_out_data(&out, s, body, 20000, false); /* the next message */
+    else
+        h2_out_headers(&out, s, head, 1, true);
+}
+
+TEST(owner_is_called_when_its_waiting_body_is_out)
+{
+    start(&client_config);
+    room(100000);
+    struct h2_out_stream *s = open_stream(0);
+    s->on_drained = on_drained;
+    check(send_body(s, 1000, false));
+    check_int(drained, 0);
+    s->window = 0;
+    check(!send_body(s, 1000, false));
+    check(h2_out_window(&out, s, 2000));
+    h2_out_pump(&out);
+    check_int(drained, 1);
+    check(h2_out_window(&out, s, 30000));
+    h2_out_pump(&out);
+    check_int(drained, 2);
+    expect_out("H1/ D1:1000 D1:1000 D1:1000 D1:16384 D1:2616 H1./");
+    check(list_empty(&out.all) && list_empty(&out.pending));
+    h2_out_fini(&out);
+}
+
+TEST(settings_move_every_window_and_may_make_it_negative)
+{
+    start(&client_config);
+    out.window = 1 << 20;
+    struct h2_out_stream *a = open_stream(0), *b = open_stream(1);
+    check(!send_body(a, 100000, true));
+    check(!send_body(b, 65535 + 50, true));
+    appended();
+    struct h2_settings p = out.peer;
+    p.initial_window = 1000;
+    check(h2_out_settings(&out, &p));
+    expect_out("A");
+    check_int(a->window, 1000 - 65535);
+    check(h2_out_window(&out, a, 64535));
+    h2_out_pump(&out);
+    expect_out("");
+    p.initial_window = 65536;
+    check(h2_out_settings(&out, &p));
+    room(100000);
+    h2_out_pump(&out);
+    expect_out("A D1:16384 D3:1 D1:16384 D1:1697.");
+    p.initial_window = 0x7fffffff;
+    check(h2_out_settings(&out, &p)); /* b: was 0 of 65536 */
+    struct h2_out_stream *c = open_stream(2);
+    check_int(c->window, 0x7fffffff);
+    check(!h2_out_window(&out, c, 1));
+    p.initial_window = 0;
+    check(h2_out_settings(&out, &p));
+    check(h2_out_window(&out, c, 1));
+    p.initial_window = 0x7fffffff;
+    check(!h2_out_settings(&out, &p));
+    h2_out_fini(&out);
+}
+
+TEST(window_overflow_is_told)
+{
+    start(&server_config);
+    struct h2_out_stream s = { 0 };
+    h2_out_accept(&out, &s, 7);
+    check_int(s.id, 7);
+    check(h2_out_window(&out, &s, 0x7fffffff - 65535));
+    check(!h2_out_window(&out, &s, 1));
+    check(h2_out_window(&out, NULL, 0x7fffffff - 65535));
+    check(!h2_out_window(&out, NULL, 1));
+    h2_out_fini(&out);
+}
+
+TEST(reset_drops_the_unsent_body)
+{
+    start(&client_config);
+    struct h2_out_stream *s = open_stream(0);
+    s->window = 10;
+    check(!send_body(s, 100, true));
+    room(100);
+    h2_out_rst(&out, s, H2_CANCEL);
+    h2_out_rst_id(&out, 9, H2_REFUSED_STREAM);
+    check(s->local_closed && s->body_len == 0);
+    check(h2_out_window(&out, s, 100));
+    h2_out_pump(&out);
+    expect_out("H1/ D1:10 R1:8 R9:7");
+    h2_out_unlink(&out, s);
+    h2_out_unlink(&out, s);
+    h2_out_fini(&out);
+}
+
+TEST(goaway_text_is_cut_to_the_room)
+{
+    start(&server_config);
+    h2_out_goaway(&out, 7, 11, "too many pings");
+    h2_out_window_update(&out, 3, 12345);
+    expect_out("G7:11:too many pings W3+12345");
+    while (h2_out_room(&out, 17 + 17 + 3))
+        h2_out_ping(&out, body, false);
+    size_t left = out.cap - out.len;
+    h2_out_goaway(&out, 1, 0, "a text that does not fit at all");
+    check(left < 17 + 31 && out.len == out.cap);
+    h2_out_fini(&out);
+}
+
+TEST(two_buffers_take_turns)
+{
+    uint8_t *a, *b;
+    size_t n, cap;
+    start(&server_config);
+    check(!h2_out_take(&out, &a, &n, &cap));
+    h2_out_ping(&out, body, false);
+    check(h2_out_take(&out, &a, &n, &cap));
+    check_int(n, 17);
+    room(100);
+    h2_out_ping(&out, body, true);
+    check(!h2_out_take(&out, &b, &n, &cap)); /* a is still out */
+    h2_out_give_back(&out, a, cap);
+    check(h2_out_take(&out, &b, &n, &cap));
+    check(b != a);
+    h2_out_give_back(&out, b, cap);
+    check(!h2_out_take(&out, &b, &n, &cap));
+    uint8_t *small = sys.malloc(10);
+    check(h2_out_grow(&out, small, 10) == small);
+    sys.free(small);
+    h2_out_fini(&out);
+}
+
+static int fail_at;
+static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t);
+static void *failing_malloc(size_t n) { return --fail_at == 0 ? NULL : real_malloc(n); }
+static void *failing_calloc(size_t n, size_t m)
+{
+    return --fail_at == 0 ? NULL : real_calloc(n, m);
+}
+
+TEST(init_without_memory_is_an_error_and_leaves_nothing)
+{
+    int result = -1;
+    real_malloc = sys.malloc, real_calloc = sys.calloc;
+    sys.malloc = failing_malloc, sys.calloc = failing_calloc;
+    for (int n = 1; result < 0; n++) {
+        check(n < 50);
+        fail_at = n;
+        result = h2_out_init(&out, &client_config);
+        if (result < 0)
+            check(out.no_memory);
+    }
+    sys.malloc = real_malloc, sys.calloc = real_calloc;
+    h2_out_fini(&out);
+}
