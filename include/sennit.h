@@ -283,6 +283,43 @@ static inline int sennit_select(sennit_ctx *ctx, sennit_case *cases, int n)
     return sennit_select_sized(ctx, cases, n, sizeof *cases);
 }
 
+/* Calls fn(arg), in a goroutine of its own, once a time has come. {0} is stopped; nothing to free
+ * but what fn uses. set and stop of one timer: by one goroutine or thread at a time. */
+typedef struct sennit_timer { uintptr_t opaque[8]; } sennit_timer;
+/* At `at`, by sennit_now; one that was set is moved. Never early. */
+SENNIT_API void sennit_timer_set(sennit_timer *t, int64_t at, void (*fn)(void *arg), void *arg);
+/* d nanoseconds from now; of a second and more it may be a hundredth late. */
+SENNIT_API void sennit_timer_after(sennit_timer *t, sennit_duration d, void (*fn)(void *arg),
+                                   void *arg);
+/* True: it was set, and fn will not run. False: fn has begun, or it was not set. */
+SENNIT_API bool sennit_timer_stop(sennit_timer *t);
+
+/* A descriptor that goroutines wait on: a socket, a pipe, an eventfd; not a regular file (see
+ * sennit_blocking). One goroutine may read while another writes; of two that wait for the same the
+ * second gets FAILED_PRECONDITION. System errors are RESOURCE_EXHAUSTED, PERMISSION_DENIED,
+ * FAILED_PRECONDITION or UNAVAILABLE, with the system's text. */
+typedef struct sennit_fd sennit_fd;
+struct sockaddr;
+/* Owns fd from now on and makes it non-blocking. Always an object (law 4): free it. */
+SENNIT_API sennit_fd *sennit_fd_new(int fd);
+/* -1: it could not be made. Stays f's. */
+SENNIT_API int sennit_fd_number(const sennit_fd *f);
+/* At least one octet, at most size; *got 0: the end. */
+SENNIT_API sennit_err sennit_fd_read(sennit_fd *f, sennit_ctx *ctx, void *buf, size_t size,
+                                     size_t *got);
+/* All size octets; after an error some may have gone. */
+SENNIT_API sennit_err sennit_fd_write(sennit_fd *f, sennit_ctx *ctx, const void *buf, size_t size);
+/* *conn: free it; NULL with an error. */
+SENNIT_API sennit_err sennit_fd_accept(sennit_fd *f, sennit_ctx *ctx, sennit_fd **conn);
+/* Once for each socket; size octets at to. */
+SENNIT_API sennit_err sennit_fd_connect(sennit_fd *f, sennit_ctx *ctx, const struct sockaddr *to,
+                                        size_t size);
+/* Until a read (or a write) would not wait. */
+SENNIT_API sennit_err sennit_fd_wait(sennit_fd *f, sennit_ctx *ctx, bool writable);
+/* Those inside get FAILED_PRECONDITION; waits until they have left, closes, frees. NULL is fine. */
+SENNIT_API void sennit_fd_free(sennit_fd *f);
+SENNIT_DEFINE_AUTO(sennit_fd)
+
 /* Waits for one of signals (0 ends the list) and returns its number; 0 once ctx has ended, or
  * without memory. The signals' handlers are ours meanwhile and put back when the last waiter
  * leaves. */

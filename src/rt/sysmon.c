@@ -139,7 +139,7 @@ static bool sysmon_look(void)
         rt_wake_one();
         return true;
     }
-    return sysmon_relieve(now) || true;
+    return sysmon_relieve(now);
 }
 
 void *rt_sysmon_main(void *arg)
