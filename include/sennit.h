@@ -212,6 +212,24 @@ SENNIT_API sennit_err sennit_sleep(sennit_ctx *ctx, sennit_duration d);
 /* Lets the other runnable goroutines of this worker go first. In a plain thread: no effect. */
 SENNIT_API void sennit_yield(void);
 
+/* Of the calling goroutine (a plain thread has them, too). The id is never used again. */
+SENNIT_API uint64_t sennit_goroutine_id(void);
+SENNIT_API const char *sennit_goroutine_name(void); /* never NULL */
+/* name must outlive the goroutine; NULL: none. A handler's is its method. */
+SENNIT_API void sennit_goroutine_set_name(const char *name);
+/* From lock to unlock, or to its end, the goroutine stays on the thread where it is, which others
+ * use, too, while it waits. Not counted. In a plain thread: no effect. */
+SENNIT_API void sennit_lock_thread(void);
+SENNIT_API void sennit_unlock_thread(void);
+
+/* A value of each goroutine and plain thread, as _Thread_local would be if goroutines did not
+ * change threads. The key is static; destroy (may be NULL) gets values that are not NULL when their
+ * goroutine, or thread, ends. */
+typedef struct sennit_local { void (*destroy)(void *value); } sennit_local;
+SENNIT_API void *sennit_local_get(const sennit_local *key); /* NULL: never set */
+/* sennit_no_memory: not set. */
+SENNIT_API sennit_err sennit_local_set(const sennit_local *key, void *value);
+
 /* Structured: no goroutine outlives its group. The group's ctx is a child of ctx that the first
  * error cancels, and sennit_group_free. A group_go that fails is such an error. Declare what the
  * functions use before a sennit_auto group: what is declared after it ends before it. */
@@ -240,6 +258,26 @@ typedef struct sennit_cond { uintptr_t opaque[3]; } sennit_cond;
 SENNIT_API sennit_err sennit_cond_wait(sennit_cond *c, sennit_mutex *m, sennit_ctx *ctx);
 SENNIT_API void sennit_cond_signal(sennit_cond *c);    /* wakes one */
 SENNIT_API void sennit_cond_broadcast(sennit_cond *c); /* wakes all */
+
+/* Many readers or one writer; in the order of their coming. {0} is unlocked; nothing to free. Not
+ * recursive: a reader that reads again deadlocks once a writer waits. */
+typedef struct sennit_rwmutex { uintptr_t opaque[2]; } sennit_rwmutex;
+SENNIT_API sennit_err sennit_rwmutex_lock(sennit_rwmutex *m, sennit_ctx *ctx);  /* to write */
+SENNIT_API sennit_err sennit_rwmutex_rlock(sennit_rwmutex *m, sennit_ctx *ctx); /* to read */
+SENNIT_API void sennit_rwmutex_unlock(sennit_rwmutex *m);
+SENNIT_API void sennit_rwmutex_runlock(sennit_rwmutex *m);
+
+/* Permits; {0} has none: release some first. Acquired in the order of coming. */
+typedef struct sennit_semaphore { uintptr_t opaque[3]; } sennit_semaphore;
+/* Takes one permit. Else ctx's error, and none is taken. */
+SENNIT_API sennit_err sennit_semaphore_acquire(sennit_semaphore *s, sennit_ctx *ctx);
+SENNIT_API bool sennit_semaphore_try(sennit_semaphore *s); /* true: taken */
+SENNIT_API void sennit_semaphore_release(sennit_semaphore *s, uint32_t n);
+
+/* {0} has not run. */
+typedef struct sennit_once { uintptr_t opaque[3]; } sennit_once;
+/* The first caller runs fn(arg), which may block; the others return when it has returned. */
+SENNIT_API void sennit_once_do(sennit_once *o, void (*fn)(void *arg), void *arg);
 
 /* Counts work: add before it starts, done when it ends, wait until none is left. {0} is at zero. */
 typedef struct sennit_wait_group { uintptr_t opaque[3]; } sennit_wait_group;
@@ -332,6 +370,21 @@ SENNIT_API sennit_err sennit_blocking(sennit_ctx *ctx, sennit_fn fn, void *arg);
  * Without them that is noticed after a millisecond. */
 SENNIT_API void sennit_blocking_begin(void);
 SENNIT_API void sennit_blocking_end(void);
+
+/* Writes to fd: all goroutines with name, state, what each waits for and for how long (by a clock
+ * that may be late), and where it stands. Nothing is stopped, so it is a picture with blurs. */
+SENNIT_API void sennit_dump(int fd);
+/* From now on the signal (SIGQUIT, say) writes a dump to stderr. For good. */
+SENNIT_API sennit_err sennit_dump_on_signal(int signal);
+typedef struct sennit_stats {
+    int64_t goroutines, waiting;    /* that live; of these */
+    int64_t spawned;                /* since the start */
+    int64_t workers, spare_workers; /* threads; beside ones that are stuck */
+    int64_t timers, fds;            /* armed; registered */
+    int64_t stacks, unguarded_stacks; /* made; without a guard below, for want of mappings */
+} sennit_stats;
+SENNIT_API void sennit_stats_sized(sennit_stats *out, size_t size);
+static inline void sennit_get_stats(sennit_stats *out) { sennit_stats_sized(out, sizeof *out); }
 
 /* -- generated tables ------------------------------------------------------------------------- */
 

@@ -166,6 +166,7 @@ void rt_netpoll_block(int64_t limit)
     struct timespec ts = { left / 1000000000, left % 1000000000 };
     netpoll_fetch(until == INT64_MAX ? NULL : &ts);
     now = sys_now();
+    atomic_store_explicit(&rt_state.coarse, now, memory_order_relaxed);
     atomic_store_explicit(&netpoll_last, now, memory_order_relaxed);
     rt_timers_run(now);
 }

@@ -4,6 +4,16 @@
  * so that exactly one of them sets the note: had two, the later one would write to a stack frame
  * that is gone. */
 #include "rt/prim.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+void prim_misuse(const char *what)
+{
+    char who[160];
+    struct rt_g *g = rt_self();
+    fprintf(stderr, "sennit: %s, by %s\n", what, g ? rt_describe(g, who, sizeof who) : "a thread");
+    abort();
+}
 
 static bool prim_commit(struct rt_g *g, void *arg)
 {

@@ -52,6 +52,9 @@ static inline struct prim_waiter *prim_pop(struct prim_waiter **head)
     return w;
 }
 
+/* The caller's mistake, which cannot go on: says what and who, and aborts. */
+void prim_misuse(const char *what) __attribute__((noreturn, cold));
+
 /* Parks the caller, who holds w->guard (LOCK_PRIM) and has queued w; the guard is dropped once its
  * registers are saved. Who takes w off the queue, under the guard, calls rt_unpark(w->g) after it
  * has dropped the guard: so that need not be passed through again. No other end: for a wait without

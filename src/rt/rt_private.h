@@ -18,7 +18,8 @@
 #include <pthread.h>
 
 enum { RT_RING = 1024, RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
-enum rt_internal_flags { RT_G_THREAD = 128 }; /* beside enum rt_go_flags: a thread's stand-in */
+/* Beside enum rt_go_flags: a thread's stand-in; pinned by sennit_lock_thread. */
+enum rt_internal_flags { RT_G_THREAD = 128, RT_G_LOCKED = 64 };
 enum rt_g_state { RT_G_FREE, RT_G_QUEUED, RT_G_RUNNING, RT_G_PARKED };
 
 struct rt_stack {
@@ -37,12 +38,16 @@ struct rt_g {
     struct rt_worker *pin;       /* set when a pinned one starts */
     const char *reason;
     void (*fn)(void *arg);
-    void *arg;
+    union {
+        void *arg;     /* until it runs */
+        int64_t since; /* when it parked, by rt_state.coarse */
+    } u;
     _Atomic uint32_t state; /* enum rt_g_state */
     uint8_t flags;
     /* second line */
     _Alignas(64) const char *name;
     void *errors;
+    struct rt_local *locals;
     uint64_t id;           /* of a stand-in: the kernel's thread id */
     _Atomic uint32_t wake; /* futex of a stand-in */
     void *fiber, *fake;    /* of TSan, of ASan */
@@ -129,6 +134,7 @@ struct rt_state {
     _Atomic uint32_t searching; /* 0 or 1 */
 
     _Atomic int64_t spawned, ended; /* by no worker */
+    _Atomic int64_t coarse;         /* time of a recent look at the clock */
     _Atomic uint64_t ids;
     _Atomic uint32_t sysmon_asleep, sysmon_word;
     pthread_t sysmon;
@@ -232,6 +238,7 @@ static inline void rt_stack_refill(struct rt_worker *w, unsigned cls) /* see sta
 void rt_stack_flush(struct rt_worker *w); /* gives its cache back to the pool */
 void *rt_stack_frame(struct rt_stack *s); /* sp of a context that starts on s */
 void rt_stack_stop(void);
+void rt_stack_counts(int64_t *made, int64_t *unguarded);
 bool rt_stack_is_guard(const struct rt_stack *s, const void *addr);
 void rt_switch(void **save, void *to);
 void rt_context_entry(void);
@@ -371,6 +378,9 @@ int64_t rt_netpoll_fds(void);
 /* -- blocking.c -- */
 void rt_blocking_stop(void);
 bool rt_blocking_busy(void);
+
+/* -- local.c -- */
+void rt_locals_end(struct rt_g *g); /* in the goroutine itself */
 
 /* -- the error ring of err.c -- */
 extern void (*rt_errors_free)(void *errors); /* set by err.c; run when a goroutine or thread ends */

@@ -211,6 +211,8 @@ static struct rt_g *sched_next(struct rt_worker *w, const struct rt_stack *here)
 /* In the goroutine that ends: its last words. It may have come to another worker. */
 static void sched_end(struct rt_g *g)
 {
+    if (unlikely(g->locals != NULL))
+        rt_locals_end(g);
     if (g->errors && rt_errors_free)
         rt_errors_free(g->errors);
     g->errors = NULL;
@@ -228,7 +230,7 @@ void rt_stack_main(struct rt_stack *s)
     sched_arrive();
     for (;;) {
         struct rt_g *g = rt_worker()->cur;
-        g->fn(g->arg);
+        g->fn(g->u.arg);
         sched_end(g);
         struct rt_worker *w = rt_worker();
         struct rt_g *next = sched_next(w, s);
@@ -299,6 +301,7 @@ void rt_park(rt_commit_fn *commit, void *arg, const char *reason)
     sn_assert(g); /* a task must not park */
     int saved = *w->errno_at;
     g->reason = reason;
+    g->u.since = atomic_load_explicit(&rt_state.coarse, memory_order_relaxed);
     atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_relaxed);
     san_release(g);
     w->after.g = g;
@@ -355,7 +358,7 @@ sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned fl
     if (!g)
         return sennit_no_memory;
     g->fn = fn;
-    g->arg = arg;
+    g->u.arg = arg;
     g->name = name;
     g->flags = (uint8_t)flags;
     atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);

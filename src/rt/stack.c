@@ -35,6 +35,7 @@ static struct lock stack_lock; /* guards the two below, and each slab's used */
 static struct stack_slab *stack_slabs[RT_STACK_CLASSES];
 static struct rt_stack *stack_pool[RT_STACK_CLASSES];
 static _Atomic uint32_t stack_mprotects;
+static _Atomic int64_t stack_made, stack_unguarded;
 static _Atomic bool stack_no_install; /* the kernel has no guard regions */
 
 static bool stack_add_slab(unsigned cls)
@@ -68,6 +69,7 @@ static bool stack_add_slab(unsigned cls)
 static void stack_guard(struct rt_stack *s)
 {
     char *guard = s->base - STACK_GUARD;
+    atomic_fetch_add(&stack_made, 1);
     if (!atomic_load(&stack_no_install)) {
         int rc = sys.madvise(guard, STACK_GUARD, STACK_GUARD_INSTALL);
         s->guarded = rc >= 0;
@@ -78,6 +80,8 @@ static void stack_guard(struct rt_stack *s)
     }
     if (atomic_fetch_add(&stack_mprotects, 1) < STACK_MPROTECTS)
         s->guarded = sys.mprotect(guard, STACK_GUARD, PROT_NONE) >= 0;
+    if (!s->guarded)
+        atomic_fetch_add(&stack_unguarded, 1);
 }
 
 /* From the pool, or cut from the newest slab that has room. */
@@ -189,6 +193,12 @@ bool rt_stack_is_guard(const struct rt_stack *s, const void *addr)
     return p < s->base && p >= s->base - STACK_GUARD;
 }
 
+void rt_stack_counts(int64_t *made, int64_t *unguarded)
+{
+    *made = atomic_load(&stack_made);
+    *unguarded = atomic_load(&stack_unguarded);
+}
+
 /* At the end of rt_shutdown: nobody else runs. */
 void rt_stack_stop(void)
 {
@@ -202,4 +212,7 @@ void rt_stack_stop(void)
         stack_pool[cls] = NULL;
     }
     atomic_store(&stack_mprotects, 0);
+    atomic_store(&stack_made, 0);
+    atomic_store(&stack_unguarded, 0);
+    atomic_store(&stack_no_install, false);
 }

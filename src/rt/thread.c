@@ -46,6 +46,8 @@ static void thread_free(struct rt_g *g)
 
 static void thread_gone(void *arg)
 {
+    thread_set_word((uintptr_t)arg); /* its locals' destructors may ask who they are */
+    rt_locals_end(arg);
     thread_set_word(0);
     thread_free(arg);
 }
@@ -83,6 +85,7 @@ void rt_thread_forget(void)
     uintptr_t v = rt_thread_word();
     if (v <= 2 || v & 1)
         return;
+    rt_locals_end((struct rt_g *)v);
     pthread_setspecific(thread_key, NULL);
     thread_gone((void *)v);
 }

@@ -36,7 +36,8 @@ static void waitgroup_change(struct waitgroup_rep *g, int64_t n)
             return;
     lock_take(&g->guard, LOCK_PRIM);
     int64_t now = atomic_fetch_add_explicit(&g->count, n, memory_order_acq_rel) + n;
-    sn_assert(now >= 0); /* more done than added */
+    if (now < 0)
+        prim_misuse("a wait group is done more often than was added");
     if (now == 0)
         rest = waitgroup_wake(g);
     lock_drop(&g->guard, LOCK_PRIM);

@@ -318,6 +318,7 @@ static bool worker_retire(struct rt_worker *w, bool idle)
 static uintptr_t worker_periodic(struct rt_worker *w)
 {
     int64_t now = sys_now();
+    atomic_store_explicit(&rt_state.coarse, now, memory_order_relaxed);
     w->rounds = 0;
     rt_timers_run(now);
     if (!rt_state.poller && now - rt_netpoll_last() > WORKER_POLL_NS)
