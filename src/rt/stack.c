@@ -167,18 +167,21 @@ void rt_stack_flush(struct rt_worker *w)
     }
 }
 
-/* What rt_switch pops: see switch_*.S. */
+/* What rt_switch pops: see switch_*.S. No memset: TSan would see it, and take the stacks of two
+ * goroutines for shared memory. */
 void *rt_stack_frame(struct rt_stack *s)
 {
     uintptr_t *top = (uintptr_t *)(s->base + s->size - 16);
 #if defined(__x86_64__)
     uintptr_t *sp = top - 7; /* r15 r14 r13 r12 rbx rbp, return address */
-    memset(sp, 0, 7 * sizeof *sp);
+    for (volatile uintptr_t *p = sp; p < top; p++)
+        *p = 0;
     sp[3] = (uintptr_t)s;
     sp[6] = (uintptr_t)rt_context_entry;
 #elif defined(__aarch64__)
     uintptr_t *sp = top - 20; /* x19..x30, d8..d15 */
-    memset(sp, 0, 20 * sizeof *sp);
+    for (volatile uintptr_t *p = sp; p < top; p++)
+        *p = 0;
     sp[0] = (uintptr_t)s;
     sp[11] = (uintptr_t)rt_context_entry;
 #else
