@@ -63,7 +63,7 @@ static inline int *sennit_errno_location(void)
 #define errno (*sennit_errno_location())
 #endif
 
-/* -- strings and arenas ----------------------------------------------------------------------- */
+/* -- strings and arenas ---------------------------------------------------------------------- */
 
 /* Also for bytes. When the library made it, data is not NULL and data[len] is NUL. */
 typedef struct sennit_str { const char *data; size_t len; } sennit_str;
@@ -85,7 +85,7 @@ SENNIT_API void sennit_arena_free(sennit_arena *a);
 SENNIT_API void *sennit_alloc(sennit_arena *a, size_t size);
 SENNIT_DEFINE_AUTO(sennit_arena)
 
-/* -- errors ----------------------------------------------------------------------------------- */
+/* -- errors ---------------------------------------------------------------------------------- */
 
 typedef enum sennit_code {
     SENNIT_OK, SENNIT_CANCELLED, SENNIT_UNKNOWN, SENNIT_INVALID_ARGUMENT, SENNIT_DEADLINE_EXCEEDED,
@@ -119,7 +119,7 @@ SENNIT_API sennit_err sennit_err_copy(sennit_arena *a, sennit_err err);
  * the caller received now. Never NULL. */
 SENNIT_API const char *sennit_err_text(sennit_err err);
 
-/* -- contexts: deadline, cancellation, values, metadata, arena -------------------------------- */
+/* -- contexts: deadline, cancellation, values, metadata, arena ------------------------------- */
 
 #define SENNIT_MILLISECOND INT64_C(1000000)
 #define SENNIT_SECOND INT64_C(1000000000)
@@ -160,7 +160,7 @@ SENNIT_API void sennit_ctx_free(sennit_ctx *ctx);
 SENNIT_API sennit_str sennit_printf(sennit_ctx *ctx, const char *fmt, ...) SENNIT_PRINTF(2, 3);
 SENNIT_DEFINE_AUTO(sennit_ctx)
 
-/* -- metadata --------------------------------------------------------------------------------- */
+/* -- metadata -------------------------------------------------------------------------------- */
 
 /* Keys in order, each as often as it was added; a key that ends in "-bin" has any bytes as value.
  * What came in and what goes out are apart: nothing is forwarded by itself. */
@@ -187,7 +187,7 @@ SENNIT_API sennit_err sennit_set_header(sennit_ctx *ctx, const char *key, sennit
 SENNIT_API sennit_err sennit_send_header(sennit_ctx *ctx);
 SENNIT_API sennit_err sennit_set_trailer(sennit_ctx *ctx, const char *key, sennit_str value);
 
-/* -- goroutines ------------------------------------------------------------------------------- */
+/* -- goroutines ------------------------------------------------------------------------------ */
 
 typedef struct sennit_go_options {
     const char *name; /* shown in errors and dumps; must outlive the goroutine */
@@ -296,7 +296,7 @@ SENNIT_API sennit_err sennit_blocking(sennit_ctx *ctx, sennit_fn fn, void *arg);
 SENNIT_API void sennit_blocking_begin(void);
 SENNIT_API void sennit_blocking_end(void);
 
-/* -- generated tables ------------------------------------------------------------------------- */
+/* -- generated tables ------------------------------------------------------------------------ */
 
 /* Written by protoc-gen-sennit alone; the library reads all older versions. */
 #define SENNIT_TABLES 1 /* the first word of each table */
@@ -365,7 +365,7 @@ SENNIT_API sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *
 SENNIT_API sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d,
                                         sennit_str octets, void *msg);
 
-/* -- credentials, interceptors ---------------------------------------------------------------- */
+/* -- credentials, interceptors --------------------------------------------------------------- */
 
 /* Credentials say how a connection is secured. They must be named; nothing falls back to plain
  * text. */
@@ -393,7 +393,7 @@ typedef struct sennit_peer {
     const char *identity;                /* "" or the verified name of the certificate */
 } sennit_peer;
 
-/* -- connections and calls -------------------------------------------------------------------- */
+/* -- connections and calls ------------------------------------------------------------------- */
 
 typedef struct sennit_conn sennit_conn; /* shared by any number of goroutines and clients */
 typedef struct sennit_conn_options {
@@ -436,7 +436,7 @@ typedef struct sennit_call_options {
     size_t max_retry_buffer_size;                /* 0: 256 KiB */
 } sennit_call_options;
 
-/* -- servers ---------------------------------------------------------------------------------- */
+/* -- servers --------------------------------------------------------------------------------- */
 
 typedef struct sennit_server sennit_server;
 #define SENNIT_UNLIMITED UINT32_MAX
@@ -480,7 +480,7 @@ SENNIT_DEFINE_AUTO(sennit_server)
 SENNIT_API const sennit_method *sennit_handler_method(sennit_ctx *ctx);
 SENNIT_API const sennit_peer *sennit_handler_peer(sennit_ctx *ctx);
 
-/* -- calls and streams, as generated code sees them ------------------------------------------- */
+/* -- calls and streams, as generated code sees them ------------------------------------------ */
 
 /* A unary call. *reply lives as long as ctx (which must not be NULL); after an error it is the
  * empty message. */

@@ -88,7 +88,7 @@ void fault_arm(long n)
 void fault_disarm(void) { atomic_store(&fault_at, 0); }
 bool fault_fired(void) { return atomic_load(&fault_was); }
 
-/* -- short reads and writes ------------------------------------------------------------------- */
+/* -- short reads and writes ------------------------------------------------------------------ */
 
 static ssize_t (*fault_whole_recv)(int fd, void *p, size_t n, int flags);
 static ssize_t (*fault_whole_sendmsg)(int fd, const struct msghdr *m, int flags);

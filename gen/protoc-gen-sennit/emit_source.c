@@ -43,7 +43,7 @@ static void emit_enum_table(const struct type *e, struct text *t)
                 e->full, e->name);
 }
 
-/* -- default instances -- */
+/* -- default instances ----------------------------------------------------------------------- */
 
 static int octal(char c) { return c >= '0' && c <= '7' ? c - '0' : -1; }
 
@@ -168,7 +168,7 @@ static void emit_empty(struct gen *g, const struct type *m, struct text *t)
     text_printf(t, "    .unknown_fields = { \"\", 0 },\n};\n");
 }
 
-/* -- tables -- */
+/* -- tables ---------------------------------------------------------------------------------- */
 
 static void emit_flags(struct text *t, uint8_t flags)
 {
@@ -247,7 +247,7 @@ static void emit_message_table(struct gen *g, const struct type *m, struct text 
                 m->n_fields ? "_fields" : "", m->full, m->table);
 }
 
-/* -- services -- */
+/* -- services -------------------------------------------------------------------------------- */
 
 /* Octets of the varint at s; 0: it does not end. */
 static size_t descriptor_varint(const uint8_t *s, size_t n, uint64_t *v)

@@ -4,7 +4,7 @@
 #ifndef SENNIT_BASE_LIMITS_H
 #define SENNIT_BASE_LIMITS_H
 
-/* -- HTTP/2, receiving -- */
+/* -- HTTP/2, receiving ----------------------------------------------------------------------- */
 #define LIMIT_STREAMS             256u     /* kept per connection; RFC 9113 wants 100 */
 #define LIMIT_HEADER_LIST         16384u   /* per block (RFC 7541 4.1): twice what proxies pass */
 #define LIMIT_HEADER_FIELDS       256u     /* per block: bounds the field array */
@@ -21,17 +21,17 @@
 #define LIMIT_GLITCH_REFILL       100u  /* given back for each completed stream, up to the budget */
 #define LIMIT_GOAWAY_TEXT         1024u /* octets of debug text kept */
 
-/* -- HTTP/2, sending -- */
+/* -- HTTP/2, sending ------------------------------------------------------------------------- */
 #define LIMIT_OUT_HIGH_WATER 262144u /* octets appended and unsent: above it DATA waits */
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
-/* -- messages -- */
+/* -- messages -------------------------------------------------------------------------------- */
 #define LIMIT_RECV_MESSAGE 4194304u  /* gRPC's default */
 #define LIMIT_UNFINISHED   16777216u /* octets granted to unfinished unary messages, a connection */
 #define LIMIT_PB_DEPTH     100u      /* protobuf's default recursion limit */
 #define LIMIT_PB_SIZE      2147483647u /* protobuf's limit on a message */
 
-/* -- goroutines -- */
+/* -- goroutines ------------------------------------------------------------------------------ */
 #define LIMIT_SPARE_WORKERS    64      /* threads beside stuck workers; counts CPU hogs only */
 #define LIMIT_BLOCKING_THREADS 64      /* of rt_blocking_call */
 #define LIMIT_WORKERS          1024    /* all threads that run goroutines, blocked ones included */
@@ -41,7 +41,7 @@
 #define LIMIT_ERROR_TEXT       4096u   /* octets of one error's message */
 #define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
 
-/* -- RPC -- */
+/* -- RPC ------------------------------------------------------------------------------------- */
 #define LIMIT_METADATA_VALUE   65536u
 #define LIMIT_HANDSHAKE_NS     10000000000ll /* preface, SETTINGS, then the first HEADERS */
 #define LIMIT_CONNECT_NS       20000000000ll /* for one attempt: gRPC connection backoff */

@@ -77,7 +77,7 @@ sennit_conn *sennit_dial_sized(const char *target, const sennit_conn_options *o,
     return c;
 }
 
-/* -- inside ----------------------------------------------------------------------------------- */
+/* -- inside ---------------------------------------------------------------------------------- */
 
 void conn_wake(struct sennit_conn *c)
 {
@@ -216,7 +216,7 @@ void conn_forget(struct sennit_conn *c, struct transport *t)
         transport_unref(t);
 }
 
-/* -- public ----------------------------------------------------------------------------------- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 sennit_err sennit_conn_ready(sennit_conn *c, sennit_ctx *ctx)
 {

@@ -10,7 +10,7 @@
 #include "client/client.h"
 #include <stdio.h>
 
-/* -- a link: what the transport tells of itself ----------------------------------------------- */
+/* -- a link: what the transport tells of itself ---------------------------------------------- */
 
 static void connect_ready(struct transport *t)
 {
@@ -50,7 +50,7 @@ static const struct transport_ops connect_ops = {
     .freed = connect_freed,
 };
 
-/* -- one attempt ------------------------------------------------------------------------------ */
+/* -- one attempt ----------------------------------------------------------------------------- */
 
 /* Keeps the text for fail-fast RPCs; in grpc-go's words. */
 static void connect_failed(struct sennit_conn *c, const char *fmt, const char *what)

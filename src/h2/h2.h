@@ -40,7 +40,7 @@ struct h2_config {
     uint32_t max_frame; /* that we accept; 16384 */
 };
 
-/* -- receiving -------------------------------------------------------------------------------- */
+/* -- receiving ------------------------------------------------------------------------------- */
 
 enum h2_event_kind {
     H2_EV_NONE,         /* all octets used, nothing to tell */
@@ -122,7 +122,7 @@ void h2_in_refill(struct h2_in *in, uint32_t n);
 /* hpack_memo of the connection's decoder. */
 void h2_in_memo(struct h2_in *in, const struct h2_field *f, uint16_t memo);
 
-/* -- sending ---------------------------------------------------------------------------------- */
+/* -- sending --------------------------------------------------------------------------------- */
 
 /* Sending half of a stream, embedded in its owner. */
 struct h2_out_stream {

@@ -52,7 +52,7 @@ const char *h2_error_name(uint32_t code)
     return code < countof(names) ? names[code] : "UNKNOWN";
 }
 
-/* -- errors and the budget --- */
+/* -- errors and the budget ------------------------------------------------------------------- */
 
 static bool in_step_dead(struct h2_in *in, struct h2_event *ev)
 {
@@ -101,8 +101,7 @@ bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id, enum
     return true;
 }
 
-/* -- octets
- * ---------------------------------------------------------------------------------------- */
+/* -- octets ---------------------------------------------------------------------------------- */
 
 bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n)
 {
@@ -168,8 +167,7 @@ bool h2_in_skip(struct h2_in *in, uint32_t rest)
     return true;
 }
 
-/* -- frame headers
- * --------------------------------------------------------------------------------- */
+/* -- frame headers --------------------------------------------------------------------------- */
 
 static bool in_first_frame(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
@@ -224,8 +222,7 @@ static bool in_step_header(struct h2_in *in, struct h2_event *ev)
     return in_begin_frame(in, ev);
 }
 
-/* -- preface
- * --------------------------------------------------------------------------------------- */
+/* -- preface --------------------------------------------------------------------------------- */
 
 /* An HTTP/1 request line, octet by octet: METHOD SP target SP "HTTP/1". States: 0 nothing yet, 1 in
  * the method, 2 in the target, 3.. in the version. */
@@ -294,8 +291,7 @@ static bool in_step_preface(struct h2_in *in, struct h2_event *ev)
     return true;
 }
 
-/* -- the machine
- * ----------------------------------------------------------------------------------- */
+/* -- the machine ----------------------------------------------------------------------------- */
 
 struct h2_in *h2_in_new(const struct h2_config *c)
 {

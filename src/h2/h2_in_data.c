@@ -119,8 +119,7 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
     return true;
 }
 
-/* -- giving back
- * ----------------------------------------------------------------------------------- */
+/* -- giving back ----------------------------------------------------------------------------- */
 
 uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n)
 {

@@ -133,8 +133,7 @@ static bool in_window_update(struct h2_in *in, struct h2_event *ev, const uint8_
     return true;
 }
 
-/* -- lengths
- * --------------------------------------------------------------------------------------- */
+/* -- lengths --------------------------------------------------------------------------------- */
 
 static const struct {
     bool (*whole)(struct h2_in *in, struct h2_event *ev, const uint8_t *payload);

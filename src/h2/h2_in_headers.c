@@ -6,8 +6,7 @@
  * them. Owned by the connection's reader, as the struct h2_in. */
 #include "h2/h2_in_private.h"
 
-/* -- what a block does to its stream
- * --------------------------------------------------------------- */
+/* -- what a block does to its stream --------------------------------------------------------- */
 
 static bool in_malformed(struct h2_in *in, struct h2_event *ev, const char *why)
 {
@@ -137,8 +136,7 @@ static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, si
     return id > in->opened ? in_new_stream(in, ev) : in_closed_block(in, ev);
 }
 
-/* -- frames
- * ---------------------------------------------------------------------------------------- */
+/* -- frames ---------------------------------------------------------------------------------- */
 
 /* Keeps a piece of a block for the CONTINUATION frames to come; p may lie in in->block. */
 static bool in_first_piece(struct h2_in *in, struct h2_event *ev, const uint8_t *p, size_t n)

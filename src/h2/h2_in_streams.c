@@ -75,8 +75,7 @@ static void in_table_remove(struct h2_in_table *t, struct h2_in_stream *s)
     t->count--;
 }
 
-/* -- closed ids
- * ------------------------------------------------------------------------------------ */
+/* -- closed ids ------------------------------------------------------------------------------ */
 
 static void in_ring_add(struct h2_in_ring *r, uint32_t id)
 {
@@ -131,8 +130,7 @@ void h2_in_remote_end(struct h2_in *in, struct h2_in_stream *s, struct h2_event 
     }
 }
 
-/* -- what the writers did
- * -------------------------------------------------------------------------- */
+/* -- what the writers did -------------------------------------------------------------------- */
 
 int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end)
 {

@@ -9,8 +9,7 @@
 
 #define OUT_LEAST_PIECE 1024u /* when room, not a window, is short: no crumbs */
 
-/* -- life
- * ------------------------------------------------------------------------------------------ */
+/* -- life ------------------------------------------------------------------------------------ */
 
 static void out_link(struct h2_out *o, struct h2_out_stream *s, uint32_t id)
 {
@@ -68,8 +67,7 @@ void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t code)
     out_local_end(o, s);
 }
 
-/* -- header blocks
- * --------------------------------------------------------------------------------- */
+/* -- header blocks --------------------------------------------------------------------------- */
 
 size_t h2_headers_bound(const struct h2_header *h, size_t n)
 {
@@ -111,8 +109,7 @@ void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_h
         out_local_end(o, s);
 }
 
-/* -- bodies
- * ---------------------------------------------------------------------------------------- */
+/* -- bodies ---------------------------------------------------------------------------------- */
 
 size_t h2_data_bound(const struct h2_out *o, const struct h2_out_stream *s, size_t len)
 {

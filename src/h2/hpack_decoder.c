@@ -30,7 +30,7 @@ struct hpack_decoder {
     bool over;
 };
 
-/* -- life ------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------ */
 
 struct hpack_decoder *hpack_decoder_new(uint32_t max_table_size)
 {
@@ -76,7 +76,7 @@ void hpack_decoder_free(struct hpack_decoder *d)
     sys.free(d);
 }
 
-/* -- integers and strings --------------------------------------------------------------------- */
+/* -- integers and strings -------------------------------------------------------------------- */
 
 static const uint8_t *decoder_int(const uint8_t *p, const uint8_t *end, unsigned bits,
                                   uint32_t *out)
@@ -128,7 +128,7 @@ static const uint8_t *decoder_string(struct hpack_decoder *d, const uint8_t *p, 
     return p + len;
 }
 
-/* -- the table -------------------------------------------------------------------------------- */
+/* -- the table ------------------------------------------------------------------------------- */
 
 static bool decoder_ring_room(struct hpack_decoder *d)
 {
@@ -182,7 +182,7 @@ void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo
         decoder_entry(d, age)->field.memo = memo;
 }
 
-/* -- fields ----------------------------------------------------------------------------------- */
+/* -- fields ---------------------------------------------------------------------------------- */
 
 static int decoder_emit(struct hpack_decoder *d, const struct h2_field *f)
 {

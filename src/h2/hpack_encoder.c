@@ -96,7 +96,7 @@ static uint8_t *encoder_string(uint8_t *p, const char *s, size_t n, bool huffman
     return p + n;
 }
 
-/* -- lookup ----------------------------------------------------------------------------------- */
+/* -- lookup ---------------------------------------------------------------------------------- */
 
 /* Full match, or *name_index of one that has the name. */
 static uint32_t encoder_static(const char *name, size_t name_len, const char *value,
@@ -171,7 +171,7 @@ static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *n
     return true;
 }
 
-/* -- encoding --------------------------------------------------------------------------------- */
+/* -- encoding -------------------------------------------------------------------------------- */
 
 static uint8_t *encoder_updates(struct hpack_encoder *e, uint8_t *p)
 {

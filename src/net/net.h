@@ -16,7 +16,7 @@ struct net_addr {
 /* "127.0.0.1:50051", "[::1]:50051", "unix:/path", "unix:@abstract". Never parks. */
 const char *net_addr_text(const struct net_addr *a, char buf[NET_ADDR_TEXT]);
 
-/* -- resolving -- */
+/* -- resolving ------------------------------------------------------------------------------- */
 struct net_addrs {
     struct net_addr *list; /* sys.malloc'ed by net_resolve; freed by net_addrs_free */
     size_t n;
@@ -36,7 +36,7 @@ void net_target_fini(struct net_target *t);
 sennit_err net_resolve(const struct net_target *t, struct net_addrs *out);
 void net_addrs_free(struct net_addrs *a);
 
-/* -- byte streams: vtable, so that TLS and pipes fit later -- */
+/* -- byte streams: vtable, so that TLS and pipes fit later ----------------------------------- */
 struct net_io;
 struct net_io_ops {
     /* >= 0, or -errno; -EAGAIN: wait for readiness (task or goroutine). 0 from recv: the peer's
@@ -62,7 +62,7 @@ struct net_io *net_dial(const struct net_addr *a, sennit_ctx *ctx, int *error);
 size_t net_error_text(char *buf, size_t size, const char *op, const struct net_addr *a, int error);
 const char *net_errno_text(int error); /* as Go prints it: "connection refused" */
 
-/* -- listening -- */
+/* -- listening ------------------------------------------------------------------------------- */
 struct net_listener {
     struct rt_fd *fd;
     struct net_addr local;

@@ -30,7 +30,7 @@ struct decode {
 
 void pb_init(const sennit_msg_desc *d, void *msg) { memcpy(msg, d->empty, d->size); }
 
-/* -- numbers ---------------------------------------------------------------------------------- */
+/* -- numbers --------------------------------------------------------------------------------- */
 
 static enum pb_result decode_varint_slow(struct decode *r, const char *end, uint64_t *out)
 {
@@ -130,7 +130,7 @@ static enum pb_result decode_scalar(struct decode *r, const char *end, const sen
     return PB_OK;
 }
 
-/* -- arrays ----------------------------------------------------------------------------------- */
+/* -- arrays ---------------------------------------------------------------------------------- */
 
 static size_t decode_list_room(size_t len)
 {
@@ -188,7 +188,7 @@ static enum pb_result decode_packed(struct decode *r, const char *end, const sen
     return PB_OK;
 }
 
-/* -- frames ----------------------------------------------------------------------------------- */
+/* -- frames ---------------------------------------------------------------------------------- */
 
 static enum pb_result decode_push(struct decode *r, const sennit_msg_desc *d, char *msg, char *end,
                                   uint32_t group)
@@ -275,7 +275,7 @@ static enum pb_result decode_maps(struct decode *r, const struct decode_frame *f
     return PB_OK;
 }
 
-/* -- unknown fields --------------------------------------------------------------------------- */
+/* -- unknown fields -------------------------------------------------------------------------- */
 
 /* Appends [start, at) to the message's unknown fields; first is the octet a NUL may have replaced.
  * Runs that lie behind one another cost one copy each: unknown fields are rare. */
@@ -347,7 +347,7 @@ static enum pb_result decode_end_group(struct decode *r, uint32_t number)
     return result;
 }
 
-/* -- fields ----------------------------------------------------------------------------------- */
+/* -- fields ---------------------------------------------------------------------------------- */
 
 static const sennit_field *decode_find(struct decode_frame *f, uint32_t number)
 {

@@ -28,7 +28,7 @@ struct encode {
     enum pb_result result;
 };
 
-/* -- octets ----------------------------------------------------------------------------------- */
+/* -- octets ---------------------------------------------------------------------------------- */
 
 /* Makes room for n more octets in front; false: the result is set. */
 static bool encode_room(struct encode *w, size_t n)
@@ -127,7 +127,7 @@ static void encode_scalar(struct encode *w, const sennit_field *f, const char *f
         encode_octets(w, from, pb_kind_size[f->kind]);
 }
 
-/* -- fields ----------------------------------------------------------------------------------- */
+/* -- fields ---------------------------------------------------------------------------------- */
 
 static void encode_push(struct encode *w, const sennit_msg_desc *d, const void *msg, bool map)
 {

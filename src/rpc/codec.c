@@ -39,7 +39,7 @@ sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t 
                          d->name, len, pb_result_text(r));
 }
 
-/* -- public ----------------------------------------------------------------------------------- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
 {

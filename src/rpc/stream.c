@@ -45,7 +45,7 @@ void stream_api_fini(struct sennit_stream *st)
     arena_fini(&st->send_arena);
 }
 
-/* -- seats ------------------------------------------------------------------------------------ */
+/* -- seats ----------------------------------------------------------------------------------- */
 
 static void stream_me(char *text, size_t size)
 {
@@ -129,7 +129,7 @@ static sennit_err stream_refused(struct sennit_stream *st)
     return err;
 }
 
-/* -- sending ---------------------------------------------------------------------------------- */
+/* -- sending --------------------------------------------------------------------------------- */
 
 static sennit_err stream_over_error(struct sennit_stream *st)
 {
@@ -206,7 +206,7 @@ sennit_err sennit_close_send(sennit_stream *st)
     return err;
 }
 
-/* -- receiving -------------------------------------------------------------------------------- */
+/* -- receiving ------------------------------------------------------------------------------- */
 
 static struct rpc_msg *stream_wait_message(struct sennit_stream *st)
 {
@@ -287,7 +287,7 @@ sennit_err sennit_stream_error(sennit_stream *st)
     return err ? err : stream_status(st);
 }
 
-/* -- finish (client) -------------------------------------------------------------------------- */
+/* -- finish (client) ------------------------------------------------------------------------- */
 
 /* The one reply of a client-streaming call, into the caller's struct; it lives as long as ctx. */
 static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)

@@ -101,7 +101,7 @@ void transport_unref(struct transport *t)
         freed(owner);
 }
 
-/* -- room and waking, all under the lock ------------------------------------------------------ */
+/* -- room and waking, all under the lock ----------------------------------------------------- */
 
 bool transport_room(struct transport *t, size_t n)
 {
@@ -153,7 +153,7 @@ void transport_quota_wake(struct transport *t)
     }
 }
 
-/* -- flush ------------------------------------------------------------------------------------ */
+/* -- flush ----------------------------------------------------------------------------------- */
 
 void transport_dirty(struct transport *t) { rt_defer(&t->flush); }
 
@@ -255,7 +255,7 @@ void transport_stop_flushing(struct transport *t)
     }
 }
 
-/* -- the end ---------------------------------------------------------------------------------- */
+/* -- the end --------------------------------------------------------------------------------- */
 
 void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
 {
@@ -292,7 +292,7 @@ void transport_drain(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
 }
 
-/* -- streams ---------------------------------------------------------------------------------- */
+/* -- streams --------------------------------------------------------------------------------- */
 
 void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                  struct sennit_arena *arena)

@@ -135,7 +135,7 @@ void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct 
 void stream_ref(struct rpc_stream *s);
 void stream_unref(struct rpc_stream *s);
 
-/* -- client ----------------------------------------------------------------------------------- */
+/* -- client ---------------------------------------------------------------------------------- */
 
 struct rpc_request {
     const char *path, *scheme, *authority, *user_agent;
@@ -160,7 +160,7 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
 /* A further message, or with len 0 only the half-close. */
 enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end);
 
-/* -- server ----------------------------------------------------------------------------------- */
+/* -- server ---------------------------------------------------------------------------------- */
 
 struct rpc_response {
     const sennit_md *header, *trailer;
@@ -178,7 +178,7 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
 /* (task) Remembers what the path of the current request means, with its table entry. */
 void transport_memo(struct rpc_stream *s, uint16_t memo);
 
-/* -- both ------------------------------------------------------------------------------------- */
+/* -- both ------------------------------------------------------------------------------------ */
 
 /* Parks until the body is appended (true) or the stream is dead (false). */
 bool transport_wait_drained(struct rpc_stream *s);

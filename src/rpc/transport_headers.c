@@ -135,7 +135,7 @@ void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status
     headers_const(l, "grpc-status", codes[code]);
 }
 
-/* -- reading ---------------------------------------------------------------------------------- */
+/* -- reading --------------------------------------------------------------------------------- */
 
 static bool headers_is_grpc(const struct h2_field *f)
 {
@@ -228,7 +228,7 @@ bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
     return q->path != NULL;
 }
 
-/* -- responses -------------------------------------------------------------------------------- */
+/* -- responses ------------------------------------------------------------------------------- */
 
 struct headers_status {
     bool has_code, bad_code, bad_md, grpc;

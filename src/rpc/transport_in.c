@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* -- effects ---------------------------------------------------------------------------------- */
+/* -- effects --------------------------------------------------------------------------------- */
 
 void transport_effect(struct transport *t, const struct effect *e)
 {
@@ -133,7 +133,7 @@ static void transport_check_over(struct transport *t, struct rpc_stream *s)
         transport_let_go(t, s);
 }
 
-/* -- news from goroutines --------------------------------------------------------------------- */
+/* -- news from goroutines -------------------------------------------------------------------- */
 
 /* False: no memory. */
 static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_t changes,
@@ -198,7 +198,7 @@ static void transport_tell(struct transport *t)
     } while (n == TOLD_AT_ONCE);
 }
 
-/* -- events ----------------------------------------------------------------------------------- */
+/* -- events ---------------------------------------------------------------------------------- */
 
 static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
@@ -440,7 +440,7 @@ static void transport_event(struct transport *t, const struct h2_event *ev)
     }
 }
 
-/* -- the task --------------------------------------------------------------------------------- */
+/* -- the task -------------------------------------------------------------------------------- */
 
 static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
 {

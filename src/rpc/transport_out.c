@@ -30,7 +30,7 @@ void transport_prepare(struct rpc_stream *s)
     o->on_drained = transport_body_drained;
 }
 
-/* -- stream quota ----------------------------------------------------------------------------- */
+/* -- stream quota ---------------------------------------------------------------------------- */
 
 /* Locked on entry and exit. False: ctx ended, or no need to go on waiting (see t). */
 static bool transport_wait_quota(struct transport *t, sennit_ctx *ctx)
@@ -60,7 +60,7 @@ static enum transport_result transport_take_slot(struct transport *t, sennit_ctx
     return transport_over(t) ? TRANSPORT_GONE : TRANSPORT_OK;
 }
 
-/* -- client ----------------------------------------------------------------------------------- */
+/* -- client ---------------------------------------------------------------------------------- */
 
 static enum transport_result transport_append_request(struct transport *t, struct rpc_stream *s,
                                                       const struct header_list *l,
@@ -141,7 +141,7 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     return result;
 }
 
-/* -- server ----------------------------------------------------------------------------------- */
+/* -- server ---------------------------------------------------------------------------------- */
 
 /* The end of a response is appended: the stream is over for our side. Locked. */
 static void transport_local_end(struct transport *t, struct rpc_stream *s)
@@ -256,7 +256,7 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
     transport_dirty(t);
 }
 
-/* -- both ------------------------------------------------------------------------------------- */
+/* -- both ------------------------------------------------------------------------------------ */
 
 bool transport_wait_drained(struct rpc_stream *s)
 {

@@ -73,7 +73,7 @@ static const char *err_fixed_text(sennit_err err)
     return NULL;
 }
 
-/* -- the ring --------------------------------------------------------------------------------- */
+/* -- the ring -------------------------------------------------------------------------------- */
 
 static void err_ring_free(void *errors)
 {
@@ -117,7 +117,7 @@ static const struct err_block *err_ring_find(sennit_err err)
     return NULL;
 }
 
-/* -- blocks --- */
+/* -- blocks ---------------------------------------------------------------------------------- */
 
 /* Cut between characters. */
 static size_t err_cut(const char *message, size_t len)
@@ -214,7 +214,7 @@ static struct err_parts err_parts_of(sennit_err err, const sennit_detail *extra)
     return p;
 }
 
-/* -- inside --- */
+/* -- inside ---------------------------------------------------------------------------------- */
 
 sennit_err err_make(sennit_code code, const char *message, size_t len)
 {
@@ -282,7 +282,7 @@ sennit_err err_own(sennit_err err)
     return err_ring_put(err_block_new(&p));
 }
 
-/* -- public --- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 sennit_err sennit_errorf(sennit_code code, const char *fmt, ...)
 {

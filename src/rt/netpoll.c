@@ -182,7 +182,7 @@ void rt_netpoll_timer(int64_t at)
         rt_netpoll_wake();
 }
 
-/* -- fds -- */
+/* -- fds ------------------------------------------------------------------------------------- */
 
 static struct rt_fd *netpoll_new(void)
 {

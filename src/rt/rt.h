@@ -15,7 +15,7 @@
 #include "sennit.h"
 #include <stdatomic.h>
 
-/* -- goroutines ------------------------------------------------------------------------------- */
+/* -- goroutines ------------------------------------------------------------------------------ */
 
 struct rt_g; /* a goroutine, or the stand-in of a plain thread */
 
@@ -121,13 +121,13 @@ void rt_fd_tasks(struct rt_fd *f, struct rt_task *r, struct rt_task *w);
  */
 void rt_fd_close(struct rt_fd *f);
 
-/* -- blocking work off the workers ------------------------------------------------------------ */
+/* -- blocking work off the workers ----------------------------------------------------------- */
 
 /* Runs fn(arg) on a thread where it may block (getaddrinfo); the caller parks meanwhile. 0 or
  * -errno when no thread could be had (then fn did not run). */
 int rt_blocking_call(void (*fn)(void *arg), void *arg);
 
-/* -- end-of-test check ------------------------------------------------------------------------ */
+/* -- end-of-test check ----------------------------------------------------------------------- */
 
 struct rt_counts {
     int64_t goroutines; /* that live, without RT_GO_SYSTEM ones */

@@ -33,7 +33,7 @@ static struct server_call *dispatch_call(struct rpc_stream *s)
     return container_of(s, struct server_call, s);
 }
 
-/* -- the reader's side ------------------------------------------------------------------------ */
+/* -- the reader's side ----------------------------------------------------------------------- */
 
 /* The peer reset the stream, or the connection is over: the handler's context ends. */
 static void dispatch_ended(struct rpc_stream *s) { ctx_end(&dispatch_call(s)->ctx, CTX_CANCELLED); }
@@ -165,7 +165,7 @@ void dispatch_accept(struct rpc_stream *s)
         dispatch_start(c); /* it reads while the peer still sends */
 }
 
-/* -- the handler's goroutine ------------------------------------------------------------------ */
+/* -- the handler's goroutine ----------------------------------------------------------------- */
 
 static sennit_err dispatch_send_header(void *call)
 {

@@ -89,7 +89,7 @@ sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const
     return err;
 }
 
-/* -- listening -------------------------------------------------------------------------------- */
+/* -- listening ------------------------------------------------------------------------------- */
 
 static sennit_err server_add_listener(struct sennit_server *s, struct net_listener *nl)
 {
@@ -156,7 +156,7 @@ const char *sennit_bound_address(sennit_server *s, size_t nth)
     return text;
 }
 
-/* -- serving and stopping --------------------------------------------------------------------- */
+/* -- serving and stopping -------------------------------------------------------------------- */
 
 /* Waits for a change; locked on entry and exit. False: at has passed. */
 static bool server_wait_change(struct sennit_server *s, int64_t at)

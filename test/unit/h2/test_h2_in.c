@@ -3,8 +3,7 @@
  * test_h2_in.c: the receiving machine, by scripts of frames. See frames.h for how events read. */
 #include "frames.h"
 
-/* -- preface
- * --------------------------------------------------------------------------------------- */
+/* -- preface --------------------------------------------------------------------------------- */
 
 static const char *after(const struct h2_config *c, const char *octets, size_t piece)
 {
@@ -66,8 +65,7 @@ TEST(nothing_is_parsed_after_a_connection_error)
     session_end();
 }
 
-/* -- frame format
- * ---------------------------------------------------------------------------------- */
+/* -- frame format ---------------------------------------------------------------------------- */
 
 static void script_one(unsigned type, unsigned flags, uint32_t id, size_t len, const char *log)
 {
@@ -155,8 +153,7 @@ TEST(reserved_bit_of_ids_is_ignored)
     session_end();
 }
 
-/* -- header blocks
- * --------------------------------------------------------------------------------- */
+/* -- header blocks --------------------------------------------------------------------------- */
 
 TEST(continuation_must_follow_at_once_and_is_limited)
 {
@@ -363,8 +360,7 @@ TEST(content_length_must_match_the_data)
     session_end();
 }
 
-/* -- streams
- * --------------------------------------------------------------------------------------- */
+/* -- streams --------------------------------------------------------------------------------- */
 
 TEST(frames_on_idle_streams_are_connection_errors)
 {
@@ -585,8 +581,7 @@ TEST(streams_above_a_goaway_are_popped_and_the_rest_stay_reachable)
     session_end();
 }
 
-/* -- settings, ping, goaway
- * ------------------------------------------------------------------------ */
+/* -- settings, ping, goaway ------------------------------------------------------------------ */
 
 static const char *with_setting(const struct h2_config *c, unsigned id, uint32_t v)
 {

@@ -5,8 +5,7 @@
  * events read. */
 #include "frames.h"
 
-/* -- receive windows
- * ------------------------------------------------------------------------------- */
+/* -- receive windows ------------------------------------------------------------------------- */
 
 TEST(stream_window_is_enforced)
 {
@@ -137,8 +136,7 @@ TEST(credits_add_up_to_octets_plus_window)
     session_end();
 }
 
-/* -- split anywhere
- * -------------------------------------------------------------------------------- */
+/* -- split anywhere -------------------------------------------------------------------------- */
 
 static void long_script(void)
 {
@@ -201,8 +199,7 @@ TEST(every_split_of_a_session_gives_the_same_events)
     session_end();
 }
 
-/* -- abuse
- * ----------------------------------------------------------------------------------------- */
+/* -- abuse ----------------------------------------------------------------------------------- */
 
 static unsigned flood_before_calm(void (*one)(uint32_t id), const char *what)
 {
@@ -318,8 +315,7 @@ TEST(a_client_is_not_punished_for_its_own_cancellations)
     session_end();
 }
 
-/* -- memory
- * ---------------------------------------------------------------------------------------- */
+/* -- memory ---------------------------------------------------------------------------------- */
 
 static int fail_at;
 static void *(*real_malloc)(size_t);
@@ -379,8 +375,7 @@ TEST(whole_frames_in_steady_state_allocate_nothing)
     session_end();
 }
 
-/* -- against a simple model of stream states
- * ------------------------------------------------------- */
+/* -- against a simple model of stream states ------------------------------------------------- */
 
 enum model_state { M_IDLE, M_OPEN, M_REMOTE, M_LOCAL, M_ENDED, M_WE_RESET, M_PEER_RESET };
 #define MODEL_STREAMS 40

@@ -93,7 +93,7 @@ TEST(message_over_the_limit_is_resource_exhausted)
     echo_stop(&e);
 }
 
-/* -- errors and metadata ---------------------------------------------------------------------- */
+/* -- errors and metadata --------------------------------------------------------------------- */
 
 static sennit_err not_found(void *self, sennit_ctx *ctx, const struct echo_msg *q,
                             struct echo_msg *r)
@@ -217,7 +217,7 @@ TEST(unknown_and_unwritten_methods_are_unimplemented)
     echo_stop(&e);
 }
 
-/* -- ends ------------------------------------------------------------------------------------- */
+/* -- ends ------------------------------------------------------------------------------------ */
 
 static sennit_err wait_for_end(void *self, sennit_ctx *ctx, const struct echo_msg *q,
                                struct echo_msg *r)
@@ -349,7 +349,7 @@ TEST(wait_for_ready_waits_for_the_server)
     echo_stop(&e);
 }
 
-/* -- sharing ---------------------------------------------------------------------------------- */
+/* -- sharing --------------------------------------------------------------------------------- */
 
 struct sharing {
     sennit_conn *conn;
