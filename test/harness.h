@@ -35,6 +35,18 @@ uint32_t test_random(void);  /* from the seed */
 /* Runs at the end of each test in the child: layers above base register rt_shutdown here. */
 extern bool (*test_at_end)(void);
 
+/* Built with a sanitizer: fewer rounds then. */
+static inline bool test_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
+#elif defined(__has_feature)
+    return __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+    return false;
+#endif
+}
+
 #define TEST_WITH(name, secs, flt)                                                                 \
     static void test_##name(void);                                                                 \
     __attribute__((constructor)) static void register_##name(void)                                 \

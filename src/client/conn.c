@@ -70,6 +70,7 @@ sennit_conn *sennit_dial_sized(const char *target, const sennit_conn_options *o,
     if (o)
         memcpy(&c->options, o, min_size(size, sizeof c->options));
     c->ctx = ctx;
+    atomic_init(&c->refs, 1);
     list_init(&c->waiters);
     list_init(&c->links);
     arena_init(&c->arena, NULL, 0);
@@ -99,6 +100,20 @@ void conn_leave(struct sennit_conn *c)
     if (--c->users == 0 && c->state == CONN_SHUTDOWN)
         conn_wake(c);
     lock_drop(&c->lock, LOCK_CONN);
+}
+
+void conn_ref(struct sennit_conn *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+}
+
+void conn_unref(struct sennit_conn *c)
+{
+    if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    net_target_fini(&c->target);
+    arena_fini(&c->arena);
+    sys.free(c);
 }
 
 /* Locked on entry and exit. The end of ctx, or NULL. */
@@ -269,7 +284,5 @@ void sennit_conn_free(sennit_conn *c)
         conn_wait(c, NULL);
     lock_drop(&c->lock, LOCK_CONN);
     sennit_ctx_free(c->ctx);
-    net_target_fini(&c->target);
-    arena_fini(&c->arena);
-    sys.free(c);
+    conn_unref(c);
 }

@@ -104,10 +104,13 @@ sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64
     return s->details.len ? details_attach(a, err, s->details) : err;
 }
 
-bool call_hand_out(struct rpc_stream *s, struct call_handout *h)
+bool call_wants_more(const struct call_plan *p) { return p->o.header || p->o.trailer || p->o.peer; }
+
+void call_hand_out(struct rpc_stream *s, struct call_handout *h)
 {
     if (h->o.header)
-        *h->o.header = s->header;
+        *h->o.header =
+            atomic_load_explicit(&s->has_header, memory_order_acquire) ? s->header : NULL;
     if (h->o.trailer)
         *h->o.trailer = s->trailer;
     if (h->o.peer) {
@@ -118,5 +121,4 @@ bool call_hand_out(struct rpc_stream *s, struct call_handout *h)
                            .identity = "" };
         *h->o.peer = &h->peer;
     }
-    return h->o.header || h->o.trailer || h->o.peer;
 }

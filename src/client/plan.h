@@ -39,7 +39,8 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
                             bool end, bool *gone);
 /* After done: NULL for OK. a: where details are unpacked. */
 sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64_t deadline);
-/* True: something of the call must live on with the context. */
-bool call_hand_out(struct rpc_stream *s, struct call_handout *h);
+/* Header, trailer or peer: then the call must live on with the context. */
+bool call_wants_more(const struct call_plan *p);
+void call_hand_out(struct rpc_stream *s, struct call_handout *h);
 
 #endif

@@ -150,6 +150,13 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         }
     }
     if (changes & STREAM_RESET) {
+        /* Told before, but for a reset that the peer's window updates brought about. */
+        stream_finish(s, SENNIT_INTERNAL,
+                      sennit_s("the stream was reset: the peer overflowed its window"));
+        /* Nearly always told already; not for what the peer's window updates made us reset. */
+        stream_finish(s, SENNIT_INTERNAL,
+                      sennit_s("the stream was reset: the peer overflowed its "
+                               "flow-control window"));
         h2_in_forget(t->in, s->id);
         transport_let_go(t, s);
         return true;
@@ -168,6 +175,8 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
                 t,
                 &(struct effect){ .kind = EFFECT_WINDOW_UPDATE, .id = s->id, .value = increment });
     }
+    if (changes & STREAM_WANTED)
+        messages_wanted(s);
     return true;
 }
 
@@ -315,13 +324,16 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
     if (!s)
         return;
     s->remote_ended = s->peer_reset = true;
-    s->unprocessed = !ours && ev->code == H2_REFUSED_STREAM;
     int n = snprintf(text, sizeof text, "stream terminated by RST_STREAM with error code: %s%s%s",
                      h2_error_name(ev->code), ours && ev->text ? ": " : "",
                      ours && ev->text ? ev->text : "");
     sennit_str message = arena_str(s->arena, text, min_size((size_t)n, sizeof text - 1));
-    stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false),
-                  message.data ? message : sennit_s("stream terminated by RST_STREAM"));
+    if (!message.data)
+        message = sennit_s("stream terminated by RST_STREAM");
+    if (!ours && ev->code == H2_REFUSED_STREAM)
+        stream_finish_unprocessed(s, SENNIT_UNAVAILABLE, message);
+    else
+        stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false), message);
     transport_let_go(t, s);
 }
 
@@ -339,9 +351,10 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
     void *user;
     while (h2_in_pop_above(t->in, ev->last_id, &user)) { /* the server never saw these */
         struct rpc_stream *s = user;
-        s->unprocessed = s->peer_reset = true;
-        stream_finish(s, SENNIT_UNAVAILABLE,
-                      sennit_s("the connection is going away and did not take this call"));
+        s->peer_reset = true;
+        stream_finish_unprocessed(
+            s, SENNIT_UNAVAILABLE,
+            sennit_s("the connection is going away and did not take this call"));
         transport_let_go(t, s);
     }
     if (first && t->ops->draining)

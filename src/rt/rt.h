@@ -100,7 +100,7 @@ bool rt_timer_stop(struct rt_timer *t);            /* true: was armed and fn wil
 void rt_timer_stop_wait(struct rt_timer *t);
 
 /* -- file descriptors: one edge-triggered netpoller
- * ------------------------------------------------- Try the system call first; wait only after
+ * Try the system call first; wait only after
  * -EAGAIN. struct rt_fd is pooled and never unmapped, so a late event finds a generation instead of
  * freed memory. The fd must be non-blocking. */
 struct rt_fd;

@@ -43,6 +43,8 @@ static void dispatch_free(struct rpc_stream *s)
     struct server_call *c = dispatch_call(s);
     if (c->watched)
         ctx_watch_del(&c->watch);
+    if (c->stream)
+        stream_api_fini(c->stream);
     for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
         next = m->next;
         sys.free(m);
@@ -106,11 +108,12 @@ static void dispatch_unknown(struct rpc_stream *s, const struct server_registry 
 static void dispatch_expired(struct ctx_watch *w)
 {
     struct server_call *c = container_of(w, struct server_call, watch);
-    if (atomic_load(&c->ctx.state) == CTX_EXPIRED)
-        transport_respond(
-            &c->s, &(struct rpc_response){ .end = true,
-                                           .code = SENNIT_DEADLINE_EXCEEDED,
-                                           .message = sennit_s("context deadline exceeded") });
+    if (atomic_load(&c->ctx.state) != CTX_EXPIRED)
+        return;
+    sennit_str text = sennit_s("context deadline exceeded");
+    transport_respond(&c->s, &(struct rpc_response){
+                                 .end = true, .code = SENNIT_DEADLINE_EXCEEDED, .message = text });
+    stream_finish(&c->s, SENNIT_DEADLINE_EXCEEDED, text); /* wakes who waits in the stream */
 }
 
 /* NULL: fine. */
@@ -196,12 +199,12 @@ static void dispatch_prepare(struct server_call *c)
 }
 
 /* The RPC as its handler's stream sees it, once it is over. */
-static sennit_err dispatch_stream_status(struct sennit_stream *st)
+static sennit_err dispatch_stream_status(struct sennit_stream *st, struct rpc_stream *s)
 {
     sennit_err ended = sennit_ctx_error(st->ctx);
-    if (st->s->code == SENNIT_CANCELLED && ended)
+    if (s->code == SENNIT_CANCELLED && ended)
         return ended;
-    return st->s->code == SENNIT_OK ? NULL : sennit_errorf(st->s->code, "%s", st->s->message.data);
+    return s->code == SENNIT_OK ? NULL : sennit_errorf(s->code, "%s", s->message.data);
 }
 
 /* Headers go out with the first message. */
@@ -209,6 +212,9 @@ static enum transport_result dispatch_stream_send(struct sennit_stream *st, cons
                                                   size_t len)
 {
     struct rpc_handler *h = handler_of(st->ctx);
+    struct rpc_stream *s = atomic_load(&st->s);
+    if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire)))
+        return transport_send(s, framed, len, false);
     lock_take(&h->lock, LOCK_STREAM);
     h->header_sent = true;
     lock_drop(&h->lock, LOCK_STREAM);
@@ -287,11 +293,12 @@ static void dispatch_run(void *arg)
     }
     if (transport_respond(&c->s, &r) == TRANSPORT_NO_MEMORY)
         transport_reset(&c->s, TRANSPORT_CANCEL); /* no memory to say more */
-    if (c->stream)
-        stream_api_fini(c->stream);
     if (c->watched)
         ctx_watch_del(&c->watch);
     c->watched = false;
+    /* Other goroutines may still be inside the stream, or hold the context: they are woken, and
+     * waited for. */
+    stream_finish(&c->s, SENNIT_CANCELLED, sennit_s("the handler has returned"));
     ctx_end(&c->ctx, CTX_CANCELLED);
     ctx_wait_users(&c->ctx);
     atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
