@@ -36,7 +36,7 @@ one gen/protoc-gen-sennit plugin "" gen/protoc-gen-sennit
 one proto helloworld "" examples/helloworld
 one proto echo prefix=echo examples/multiplex
 one proto bench "" bench
-one proto route_guide prefix=rg test/unit/gen
+one proto route_guide prefix=rg examples/route_guide
 one test/unit/gen imported "" test/unit/gen
 one test/unit/gen forwarding "" test/unit/gen
 one test/unit/gen all_kinds "" test/unit/gen
