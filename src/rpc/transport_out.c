@@ -73,7 +73,7 @@ static enum transport_result transport_append_request(struct transport *t, struc
         return TRANSPORT_GONE;
     }
     s->id = o->id;
-    s->known = s->counted = s->sent_head = true;
+    s->known = s->counted = true, s->sent_head = true;
     t->open_streams++;
     stream_ref(s); /* the reader's */
     h2_out_headers(&t->out, o, l->h, l->n, r->end && r->len == 0 && !r->body);
@@ -167,7 +167,7 @@ static enum transport_result transport_append_response(struct transport *t, stru
         return TRANSPORT_DEAD;
     if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
         h2_out_rst(&t->out, o, H2_CANCEL);
-        s->dead = s->local_ended = true;
+        s->dead = true, s->local_ended = true;
         transport_changed(t, s, STREAM_RESET);
         rt_note_set(&s->drained);
         return TRANSPORT_OK;
@@ -282,7 +282,7 @@ void transport_reset(struct rpc_stream *s, uint32_t h2_code)
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && s->known && transport_room(t, 16) && !s->dead && !t->closed) {
         h2_out_rst(&t->out, stream_out(s), h2_code);
-        s->dead = s->local_ended = true;
+        s->dead = true, s->local_ended = true;
         transport_changed(t, s, STREAM_RESET);
         transport_wake(t); /* lets go of it without waiting for the peer */
         rt_note_set(&s->drained);

@@ -117,8 +117,8 @@ struct rt_state {
     _Atomic uint32_t fresh_len;
 
     struct lock idle_lock;
-    struct list idle;           /* asleep on their futex */
-    struct rt_worker *poller;   /* asleep in epoll */
+    struct list idle;                 /* asleep on their futex */
+    struct rt_worker *_Atomic poller; /* asleep in epoll */
     _Atomic bool in_epoll;      /* written under idle_lock; stays set until a woken poller is out */
     _Atomic uint32_t n_idle;    /* both kinds */
     _Atomic uint32_t searching; /* 0 or 1 */

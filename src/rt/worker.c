@@ -378,6 +378,7 @@ static void worker_bounds(struct rt_worker *w)
     }
     w->native_lo = lo;
 #endif
+    san_thread_owns(&errno); /* by whatever goroutine runs here */
     w->native_fiber = san_fiber_current();
     w->commit_fiber = san_fiber_new();
     w->seed_fiber = san_fiber_new();
@@ -430,10 +431,13 @@ static bool worker_new(bool resumed_only)
     if (n == LIMIT_WORKERS)
         return false;
     size_t size = (sizeof(struct rt_worker) + 63) & ~(size_t)63;
+    san_ignore_begin();
     struct rt_worker *w = sys.aligned_alloc(64, size);
+    if (w)
+        memset(w, 0, size);
+    san_ignore_end();
     if (!w)
         return false;
-    memset(w, 0, size);
     list_init(&w->idle);
     w->index = n;
     w->native_size = WORKER_STACK;

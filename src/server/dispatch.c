@@ -276,6 +276,8 @@ static void dispatch_run(void *arg)
     sennit_str framed = { NULL, 0 };
     dispatch_prepare(c);
     sennit_err err = dispatch_call_user(c, &framed);
+    /* Before the answer: the peer may open the next stream as soon as it has that. */
+    atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     lock_take(&c->h.lock, LOCK_STREAM);
     c->h.over = true;
     lock_drop(&c->h.lock, LOCK_STREAM);
@@ -301,7 +303,6 @@ static void dispatch_run(void *arg)
     stream_finish(&c->s, SENNIT_CANCELLED, sennit_s("the handler has returned"));
     ctx_end(&c->ctx, CTX_CANCELLED);
     ctx_wait_users(&c->ctx);
-    atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     stream_unref(&c->s);
 }
 
