@@ -209,6 +209,17 @@ static void transport_tell(struct transport *t)
 
 /* -- events ---------------------------------------------------------------------------------- */
 
+/* A request that is no gRPC is answered once it is whole: an HTTP client hears an answer then, and
+ * what it still does wrong meanwhile is judged as on any other stream. One that is gRPC but
+ * malformed waits for nothing. */
+static void transport_answer_http(struct rpc_stream *s)
+{
+    const struct rpc_request_head *q = &s->request;
+    bool grpc = q->http_status != 405 && q->http_status != 415;
+    if (q->http_status != 200 && !s->sent_head && (grpc || s->remote_ended))
+        transport_respond_http(s, q->http_status, q->code, q->http_text);
+}
+
 static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = t->ops->new_stream(t);
@@ -243,15 +254,14 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         return;
     }
     t->current = s, t->current_path = path;
-    if (s->request.http_status != 200) {
+    if (s->request.http_status != 200)
         s->failed_in = true;
-        transport_respond_http(s, s->request.http_status, s->request.code, s->request.http_text);
-    } else {
+    else
         t->ops->accept(s);
-    }
     t->current = NULL;
     if (ev->end_stream)
         messages_end(s);
+    transport_answer_http(s);
 }
 
 void transport_memo(struct rpc_stream *s, uint16_t memo)
@@ -273,6 +283,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
         messages_end(s);
         if (!s->failed_in)
             s->ops->request(s);
+        transport_answer_http(s);
     } else {
         s->remote_ended = ev->end_stream;
         if (ev->end_stream && (s->part || s->prefix_have) && !s->failed_in)
@@ -309,6 +320,8 @@ static void transport_on_data(struct transport *t, const struct h2_event *ev)
         messages_end(s);
         if (t->server && !s->failed_in)
             s->ops->request(s);
+        if (t->server)
+            transport_answer_http(s);
         transport_check_over(t, s);
     }
 }
@@ -394,12 +407,13 @@ static const uint8_t drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
 
 static void transport_on_settings(struct transport *t)
 {
+    /* At once: what is answered from here on, and the owner's first call, keeps to them. */
     transport_effect(t, &(struct effect){ .kind = EFFECT_SETTINGS });
+    transport_apply(t);
     if (t->settled)
         return;
     t->settled = true;
     rt_timer_stop(&t->timer);
-    transport_apply(t); /* the owner's first call must find the peer's limits */
     if (t->ops->ready)
         t->ops->ready(t);
 }
