@@ -51,7 +51,7 @@ static void transport_apply_window(struct transport *t, const struct effect *e)
     } else if (e->s && e->s->known && !h2_out_window(&t->out, stream_out(e->s), e->value)) {
         h2_out_rst(&t->out, stream_out(e->s), H2_FLOW_CONTROL_ERROR);
         transport_changed(t, e->s, STREAM_RESET);
-        e->s->local_ended = true;
+        e->s->local_ended = e->s->failed_in = true;
     }
 }
 
@@ -150,14 +150,11 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         }
     }
     if (changes & STREAM_RESET) {
-        /* Told before, but for a reset that the peer's window updates brought about. */
-        stream_finish(s, SENNIT_INTERNAL,
-                      sennit_s("the stream was reset: the peer overflowed its window"));
         /* Nearly always told already; not for what the peer's window updates made us reset. */
         stream_finish(s, SENNIT_INTERNAL,
                       sennit_s("the stream was reset: the peer overflowed its "
                                "flow-control window"));
-        h2_in_forget(t->in, s->id);
+        h2_in_forget(t->in, s->id, t->server && s->failed_in);
         transport_let_go(t, s);
         return true;
     }
@@ -193,6 +190,8 @@ static void transport_tell(struct transport *t)
     do {
         n = 0;
         lock_take(&t->lock, LOCK_WRITE);
+        uint32_t earned = t->out.earned;
+        t->out.earned = 0;
         while (n < TOLD_AT_ONCE) {
             struct list *node = list_pop_front(&t->changed);
             if (!node)
@@ -202,6 +201,7 @@ static void transport_tell(struct transport *t)
             s->changes = 0, s->consumed = 0;
         }
         lock_drop(&t->lock, LOCK_WRITE);
+        h2_in_refill(t->in, earned);
         for (size_t i = 0; i < n; i++)
             transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
     } while (n == TOLD_AT_ONCE);
@@ -224,7 +224,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = t->ops->new_stream(t);
     if (!s) {
-        h2_in_forget(t->in, ev->id);
+        h2_in_forget(t->in, ev->id, true);
         transport_effect(
             t, &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = H2_REFUSED_STREAM });
         return;
@@ -500,6 +500,17 @@ static bool transport_stalled(struct transport *t)
     return stalled;
 }
 
+/* What the time gone by gives back; transport_tell does the same for what we sent. */
+static void transport_refill(struct transport *t)
+{
+    int64_t now = sennit_now();
+    int64_t due = (now - t->refilled_at) / (SENNIT_SECOND / LIMIT_GLITCH_RATE);
+    if (due > 0) {
+        t->refilled_at = now;
+        h2_in_refill(t->in, (uint32_t)min_size((size_t)due, UINT32_MAX / 2));
+    }
+}
+
 /* One turn of reading. True: octets may be left, come again. */
 static bool transport_read(struct transport *t, uint8_t *slab)
 {
@@ -514,6 +525,7 @@ static bool transport_read(struct transport *t, uint8_t *slab)
             return false;
         }
         transport_tell(t);
+        transport_refill(t);
         transport_parse(t, slab, (size_t)n);
         transport_apply(t);
         turn += (size_t)n;
