@@ -8,6 +8,7 @@
 #define LIMIT_STREAMS             256u     /* kept per connection; RFC 9113 wants 100 */
 #define LIMIT_HEADER_LIST         16384u   /* per block (RFC 7541 4.1): twice what proxies pass */
 #define LIMIT_HEADER_FIELDS       256u     /* per block: bounds the field array */
+#define LIMIT_HEADER_BOMB         4u       /* times the list limit: then the connection ends */
 #define LIMIT_HEADER_BLOCK        32768u   /* encoded octets: the list limit, badly packed */
 #define LIMIT_CONTINUATIONS       8u       /* frames per block, empty too: CVE-2024-28182 */
 #define LIMIT_SETTINGS_ENTRIES    32u      /* per frame: CVE-2020-11080 */
@@ -19,6 +20,9 @@
 #define LIMIT_CLOSED_STREAMS      128u     /* ids remembered after our RST, for late frames */
 #define LIMIT_GLITCHES            1000u    /* free abuse budget per connection, see h2_in.c */
 #define LIMIT_GLITCH_REFILL       100u  /* given back for each completed stream, up to the budget */
+#define LIMIT_GLITCH_OCTETS       256u  /* of DATA give one back */
+#define LIMIT_GLITCH_FRAME        4u    /* per DATA frame we send: WINDOW_UPDATEs, a PING */
+#define LIMIT_GLITCH_RATE         30u   /* a second: people who cancel what they watch, keepalive */
 #define LIMIT_GOAWAY_TEXT         1024u /* octets of debug text kept */
 
 /* -- HTTP/2, sending ------------------------------------------------------------------------- */

@@ -151,7 +151,8 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
         return false;
     bool end = n == s->body_len && s->end_after_body;
     memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
-    o->data_frames++;
+    if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
+        o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
     s->window -= (int64_t)n;
     o->window -= (int64_t)n;
     s->body += n;

@@ -52,6 +52,7 @@ enum hpack_result {
     HPACK_OK = 0,
     HPACK_COMPRESSION_ERROR = -1, /* connection error COMPRESSION_ERROR */
     HPACK_NO_MEMORY = -2,
+    HPACK_BOMB = -3, /* the list is so far over the limit that decoding on is the attack itself */
     HPACK_TOO_LARGE =
         1 /* list over the limit: the table is right, fields after the limit are dropped */
 };

@@ -16,12 +16,14 @@ struct decoder_entry {
     struct decoder_entry *next; /* in the graveyard */
     struct h2_field field;      /* name and value lie behind it */
     uint8_t name_flags;
+    uint64_t unseen; /* number of the block that inserted it, all of whose fields are dropped */
 };
 struct hpack_decoder {
     struct decoder_entry **ring; /* newest at (head - 1) & mask */
     uint32_t mask, head, count, inserted;
     uint32_t size, limit, announced;
-    struct decoder_entry *graveyard;
+    struct decoder_entry *graveyard, *unseen; /* the latter: nothing points to them */
+    uint64_t block;                           /* counts blocks, from 1 */
     struct h2_field *fields;
     size_t n_fields, room_fields;
     uint8_t *scratch;
@@ -40,11 +42,11 @@ struct hpack_decoder *hpack_decoder_new(uint32_t max_table_size)
     return d;
 }
 
-static void decoder_bury(struct hpack_decoder *d)
+static void decoder_bury(struct decoder_entry **graveyard)
 {
-    while (d->graveyard) {
-        struct decoder_entry *e = d->graveyard;
-        d->graveyard = e->next;
+    while (*graveyard) {
+        struct decoder_entry *e = *graveyard;
+        *graveyard = e->next;
         sys.free(e);
     }
 }
@@ -59,8 +61,9 @@ static void decoder_evict(struct hpack_decoder *d, uint32_t limit)
     while (d->size > limit) {
         struct decoder_entry *e = decoder_entry(d, --d->count);
         d->size -= e->field.name_len + e->field.value_len + HPACK_ENTRY_COST;
-        e->next = d->graveyard;
-        d->graveyard = e;
+        struct decoder_entry **graveyard = e->unseen == d->block ? &d->unseen : &d->graveyard;
+        e->next = *graveyard;
+        *graveyard = e;
     }
 }
 
@@ -69,7 +72,8 @@ void hpack_decoder_free(struct hpack_decoder *d)
     if (!d)
         return;
     decoder_evict(d, 0);
-    decoder_bury(d);
+    decoder_bury(&d->graveyard);
+    decoder_bury(&d->unseen);
     sys.free(d->ring);
     sys.free(d->fields);
     sys.free(d->scratch);
@@ -168,10 +172,13 @@ static int decoder_insert(struct hpack_decoder *d, struct h2_field *f, uint8_t n
         d->inserted = 1;
     e->field.entry = d->inserted;
     e->name_flags = name_flags;
+    e->unseen =
+        d->over ? d->block : 0; /* else a bomb of insertions would be held to the block's end */
     d->ring[d->head++ & d->mask] = e;
     d->count++;
     d->size += (uint32_t)cost;
     *f = e->field;
+    decoder_bury(&d->unseen); /* the name was copied */
     return HPACK_OK;
 }
 
@@ -189,7 +196,7 @@ static int decoder_emit(struct hpack_decoder *d, const struct h2_field *f)
     d->list_size += (size_t)f->name_len + f->value_len + HPACK_ENTRY_COST;
     if (d->list_size > d->max_list || d->n_fields == LIMIT_HEADER_FIELDS) {
         d->over = true;
-        return HPACK_OK;
+        return d->list_size > LIMIT_HEADER_BOMB * d->max_list ? HPACK_BOMB : HPACK_OK;
     }
     if (d->n_fields == d->room_fields) {
         size_t room = d->room_fields ? d->room_fields * 2 : DECODER_FIELDS_FIRST;
@@ -281,7 +288,9 @@ static const uint8_t *decoder_indexed(struct hpack_decoder *d, const uint8_t *p,
 static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
 {
     size_t need = len / 5 * 8 + 16; /* the shortest code has five bits */
-    decoder_bury(d);
+    decoder_bury(&d->graveyard);
+    decoder_bury(&d->unseen);
+    d->block++;
     d->n_fields = d->list_size = d->scratch_used = 0;
     d->max_list = max_list;
     d->over = false;

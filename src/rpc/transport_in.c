@@ -51,7 +51,7 @@ static void transport_apply_window(struct transport *t, const struct effect *e)
     } else if (e->s && e->s->known && !h2_out_window(&t->out, stream_out(e->s), e->value)) {
         h2_out_rst(&t->out, stream_out(e->s), H2_FLOW_CONTROL_ERROR);
         transport_changed(t, e->s, STREAM_RESET);
-        e->s->local_ended = true;
+        e->s->local_ended = e->s->failed_in = true;
     }
 }
 
@@ -150,14 +150,11 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         }
     }
     if (changes & STREAM_RESET) {
-        /* Told before, but for a reset that the peer's window updates brought about. */
-        stream_finish(s, SENNIT_INTERNAL,
-                      sennit_s("the stream was reset: the peer overflowed its window"));
         /* Nearly always told already; not for what the peer's window updates made us reset. */
         stream_finish(s, SENNIT_INTERNAL,
                       sennit_s("the stream was reset: the peer overflowed its "
                                "flow-control window"));
-        h2_in_forget(t->in, s->id);
+        h2_in_forget(t->in, s->id, t->server && s->failed_in);
         transport_let_go(t, s);
         return true;
     }
@@ -193,6 +190,8 @@ static void transport_tell(struct transport *t)
     do {
         n = 0;
         lock_take(&t->lock, LOCK_WRITE);
+        uint32_t earned = t->out.earned;
+        t->out.earned = 0;
         while (n < TOLD_AT_ONCE) {
             struct list *node = list_pop_front(&t->changed);
             if (!node)
@@ -202,6 +201,7 @@ static void transport_tell(struct transport *t)
             s->changes = 0, s->consumed = 0;
         }
         lock_drop(&t->lock, LOCK_WRITE);
+        h2_in_refill(t->in, earned);
         for (size_t i = 0; i < n; i++)
             transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
     } while (n == TOLD_AT_ONCE);
@@ -209,11 +209,22 @@ static void transport_tell(struct transport *t)
 
 /* -- events ---------------------------------------------------------------------------------- */
 
+/* A request that is no gRPC is answered once it is whole: an HTTP client hears an answer then, and
+ * what it still does wrong meanwhile is judged as on any other stream. One that is gRPC but
+ * malformed waits for nothing. */
+static void transport_answer_http(struct rpc_stream *s)
+{
+    const struct rpc_request_head *q = &s->request;
+    bool grpc = q->http_status != 405 && q->http_status != 415;
+    if (q->http_status != 200 && !s->sent_head && (grpc || s->remote_ended))
+        transport_respond_http(s, q->http_status, q->code, q->http_text);
+}
+
 static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = t->ops->new_stream(t);
     if (!s) {
-        h2_in_forget(t->in, ev->id);
+        h2_in_forget(t->in, ev->id, true);
         transport_effect(
             t, &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = H2_REFUSED_STREAM });
         return;
@@ -243,15 +254,14 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         return;
     }
     t->current = s, t->current_path = path;
-    if (s->request.http_status != 200) {
+    if (s->request.http_status != 200)
         s->failed_in = true;
-        transport_respond_http(s, s->request.http_status, s->request.code, s->request.http_text);
-    } else {
+    else
         t->ops->accept(s);
-    }
     t->current = NULL;
     if (ev->end_stream)
         messages_end(s);
+    transport_answer_http(s);
 }
 
 void transport_memo(struct rpc_stream *s, uint16_t memo)
@@ -273,6 +283,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
         messages_end(s);
         if (!s->failed_in)
             s->ops->request(s);
+        transport_answer_http(s);
     } else {
         s->remote_ended = ev->end_stream;
         if (ev->end_stream && (s->part || s->prefix_have) && !s->failed_in)
@@ -309,6 +320,8 @@ static void transport_on_data(struct transport *t, const struct h2_event *ev)
         messages_end(s);
         if (t->server && !s->failed_in)
             s->ops->request(s);
+        if (t->server)
+            transport_answer_http(s);
         transport_check_over(t, s);
     }
 }
@@ -394,12 +407,13 @@ static const uint8_t drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
 
 static void transport_on_settings(struct transport *t)
 {
+    /* At once: what is answered from here on, and the owner's first call, keeps to them. */
     transport_effect(t, &(struct effect){ .kind = EFFECT_SETTINGS });
+    transport_apply(t);
     if (t->settled)
         return;
     t->settled = true;
     rt_timer_stop(&t->timer);
-    transport_apply(t); /* the owner's first call must find the peer's limits */
     if (t->ops->ready)
         t->ops->ready(t);
 }
@@ -486,6 +500,17 @@ static bool transport_stalled(struct transport *t)
     return stalled;
 }
 
+/* What the time gone by gives back; transport_tell does the same for what we sent. */
+static void transport_refill(struct transport *t)
+{
+    int64_t now = sennit_now();
+    int64_t due = (now - t->refilled_at) / (SENNIT_SECOND / LIMIT_GLITCH_RATE);
+    if (due > 0) {
+        t->refilled_at = now;
+        h2_in_refill(t->in, (uint32_t)min_size((size_t)due, UINT32_MAX / 2));
+    }
+}
+
 /* One turn of reading. True: octets may be left, come again. */
 static bool transport_read(struct transport *t, uint8_t *slab)
 {
@@ -500,6 +525,7 @@ static bool transport_read(struct transport *t, uint8_t *slab)
             return false;
         }
         transport_tell(t);
+        transport_refill(t);
         transport_parse(t, slab, (size_t)n);
         transport_apply(t);
         turn += (size_t)n;

@@ -17,6 +17,8 @@ static void transport_body_drained(struct h2_out_stream *o)
     if (o->local_closed && !s->local_ended) {
         s->local_ended = true;
         transport_changed(s->t, s, STREAM_LOCAL_END);
+        if (s->t->drain != DRAIN_NONE)
+            transport_wake(s->t);
     }
     rt_note_set(&s->drained);
 }
@@ -244,13 +246,9 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
     if (transport_room(t, h2_headers_bound(head.h, head.n) + len + 64) && !s->dead) {
         h2_out_headers(&t->out, o, head.h, head.n, false);
         s->sent_head = true;
-        if (h2_out_data(&t->out, o, (const uint8_t *)text, len, true)) {
+        /* Without a window for one line it waits like any body: text is static. */
+        if (h2_out_data(&t->out, o, (const uint8_t *)text, len, true))
             transport_local_end(t, s);
-        } else { /* no window for one line: the peer asked for nothing */
-            h2_out_rst(&t->out, o, H2_NO_ERROR);
-            s->local_ended = true;
-            transport_changed(t, s, STREAM_RESET);
-        }
     }
     lock_drop(&t->lock, LOCK_WRITE);
     transport_dirty(t);

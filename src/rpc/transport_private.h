@@ -54,6 +54,7 @@ struct transport {
     bool settled, drain_acked; /* the peer's SETTINGS came; its answer to drain_ping */
     size_t unfinished;         /* octets granted to unfinished messages */
     struct list starved;       /* streams whose message waits for that budget, oldest first */
+    int64_t refilled_at;       /* h2_in's budget, for the time gone by */
 
     /* Guarded by lock. */
     struct lock lock;
