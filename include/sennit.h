@@ -370,8 +370,14 @@ SENNIT_API sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *
 /* Credentials say how a connection is secured. They must be named; nothing falls back to plain
  * text. */
 typedef struct sennit_creds sennit_creds;
-/* Plain text. Static: not to be freed. */
+/* Plain text. Static: free has no effect. */
 SENNIT_API const sennit_creds *sennit_insecure(void);
+/* Plain text between two programs of one machine: a unix socket (sennit_peer then names the peer's
+ * process and user) or loopback; any other address is refused. Static, as above. */
+SENNIT_API const sennit_creds *sennit_local(void);
+/* Drops your hold: connections and servers have their own. NULL is fine. */
+SENNIT_API void sennit_creds_free(sennit_creds *c);
+SENNIT_DEFINE_AUTO(sennit_creds)
 
 /* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
 typedef struct sennit_call_creds { /* two fields for ever */
@@ -390,7 +396,15 @@ typedef struct sennit_interceptor {
 typedef struct sennit_peer {
     const char *address, *local_address; /* "127.0.0.1:50051", "unix:/run/x" */
     const char *auth_type;               /* "insecure", "local", "tls" */
-    const char *identity;                /* "" or the verified name of the certificate */
+    const char *identity; /* what was verified: "uid:1000" (local), or of the certificate its first
+                             URI, DNS name or else common name (tls); "": nothing */
+    const char *subject;  /* tls, of a verified certificate: "CN=a,O=b" (RFC 2253); "": none */
+    const char *const *names; /* its subject alternative names, as "DNS:a.b", "URI:spiffe://a/b", */
+    size_t n_names;           /* "IP:127.0.0.1", "email:a@b" */
+    const sennit_str *chain;  /* what the peer sent, in DER, its own certificate first; when a */
+    size_t n_chain;           /* session was resumed that one alone */
+    const char *protocol, *cipher; /* tls: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "": plain text */
+    int64_t pid, uid, gid;         /* local, of a unix socket's peer; else -1 */
 } sennit_peer;
 
 /* -- connections and calls ------------------------------------------------------------------- */
