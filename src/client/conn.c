@@ -190,7 +190,9 @@ static bool conn_pick_step(struct sennit_conn *c, sennit_ctx *ctx, bool wait_for
         *err = sennit_no_memory;
         return true;
     }
-    if (c->state == CONN_READY || c->state == CONN_SHUTDOWN)
+    /* The lock was dropped: what changed meanwhile will not be told again. */
+    if (c->state == CONN_READY || c->state == CONN_SHUTDOWN ||
+        (c->state == CONN_FAILED && !wait_for_ready) || (c->state == CONN_IDLE && !c->connecting))
         return false;
     *err = conn_wait(c, ctx);
     if (*err && c->last_error[0] && (*err)->code == SENNIT_DEADLINE_EXCEEDED) {
