@@ -370,8 +370,42 @@ SENNIT_API sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *
 /* Credentials say how a connection is secured. They must be named; nothing falls back to plain
  * text. */
 typedef struct sennit_creds sennit_creds;
-/* Plain text. Static: not to be freed. */
+/* Plain text. Static: free has no effect. */
 SENNIT_API const sennit_creds *sennit_insecure(void);
+/* Plain text between two programs of one machine: a unix socket (sennit_peer then names the peer's
+ * process and user) or loopback; any other address is refused. Static, as above. */
+SENNIT_API const sennit_creds *sennit_local(void);
+/* TLS 1.2 or 1.3 with ALPN "h2", in a library of its own (link sennit_tls, pkg-config sennit_tls).
+ * One object serves clients and servers. Files and texts are PEM; a text wins over a file. Without
+ * a CA a client trusts the system's roots. */
+typedef struct sennit_tls_options {
+    const char *ca_file;             /* whom to trust; on a server: for clients' certificates */
+    const char *cert_file, *key_file; /* own chain, leaf first, and its key (not encrypted) */
+    const char *server_name; /* client: whom to expect, and :authority, instead of the target's */
+    sennit_str ca_pem, cert_pem, key_pem; /* the same from memory; data NULL: none */
+    int client_cert; /* server: 1 required, 2 asked for and verified if sent, -1 not asked for;
+                        0: required if a CA is named, else not asked for */
+    bool tls13_only;
+    bool no_resumption;    /* each handshake is a full one */
+    size_t max_record_size; /* octets of plain text, 512 to 16384; 0: 16384 */
+    sennit_duration reload_interval; /* looks at the files again, at a handshake, when they were
+                                        last looked at so long ago; 0: only sennit_tls_reload */
+    const char *key_log_file; /* appends each connection's secrets for Wireshark: who reads that
+                                 file reads all */
+} sennit_tls_options;
+/* Always an object (law 4); what is wrong with files and texts comes out where it is used. Reads
+ * them when a connection or server is made with it. Free it with sennit_creds_free. */
+SENNIT_API sennit_creds *sennit_tls_new_sized(const sennit_tls_options *o, size_t size);
+/* Reads the files again: new connections use what is there now, on either side; those that stand
+ * go on. On error (half-written, unreadable, key and certificate do not match) nothing changes. */
+SENNIT_API sennit_err sennit_tls_reload(sennit_creds *c);
+static inline sennit_creds *sennit_tls_new(const sennit_tls_options *o)
+{
+    return sennit_tls_new_sized(o, sizeof *o);
+}
+/* Drops your hold: connections and servers have their own. NULL is fine. */
+SENNIT_API void sennit_creds_free(sennit_creds *c);
+SENNIT_DEFINE_AUTO(sennit_creds)
 
 /* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
 typedef struct sennit_call_creds { /* two fields for ever */
@@ -390,7 +424,15 @@ typedef struct sennit_interceptor {
 typedef struct sennit_peer {
     const char *address, *local_address; /* "127.0.0.1:50051", "unix:/run/x" */
     const char *auth_type;               /* "insecure", "local", "tls" */
-    const char *identity;                /* "" or the verified name of the certificate */
+    const char *identity; /* what was verified: "uid:1000" (local), or of the certificate its first
+                             URI, DNS name or else common name (tls); "": nothing */
+    const char *subject;  /* tls, of a verified certificate: "CN=a,O=b" (RFC 2253); "": none */
+    const char *const *names; /* its subject alternative names, as "DNS:a.b", "URI:spiffe://a/b", */
+    size_t n_names;           /* "IP:127.0.0.1", "email:a@b" */
+    const sennit_str *chain;  /* what the peer sent, in DER, its own certificate first; when a */
+    size_t n_chain;           /* session was resumed that one alone */
+    const char *protocol, *cipher; /* tls: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "": plain text */
+    int64_t pid, uid, gid;         /* local, of a unix socket's peer; else -1 */
 } sennit_peer;
 
 /* -- connections and calls ------------------------------------------------------------------- */

@@ -69,7 +69,6 @@ static sennit_err call_open(const struct call_plan *p, struct client_call *c, bo
         if (!c->out)
             return sennit_no_memory;
         c->out->o = p->o;
-        c->out->auth_type = call_auth_type(p);
     }
     sennit_err err = call_encode(p, &c->arena, &framed);
     return err ? err : call_open_stream(p, &c->s, framed, true, gone);

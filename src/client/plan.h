@@ -20,9 +20,6 @@ struct call_plan {
 /* Where header, trailer and peer are handed out. */
 struct call_handout {
     sennit_call_options o;
-    const char *auth_type;
-    sennit_peer peer;
-    char peer_text[NET_ADDR_TEXT], local_text[NET_ADDR_TEXT];
 };
 
 /* False: conn is the lame one. */
@@ -31,7 +28,6 @@ bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *c
 sennit_err call_check(const struct call_plan *p);
 size_t call_recv_limit(const struct call_plan *p);
 size_t call_send_limit(const struct call_plan *p); /* 0: none */
-const char *call_auth_type(const struct call_plan *p);
 sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed);
 /* Sends headers and, if framed.data, the message. *gone: nothing was sent, pick another connection.
  */

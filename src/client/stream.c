@@ -291,7 +291,6 @@ static struct client_stream *client_stream_new(const struct call_plan *p)
     c->api.max_send = call_send_limit(p);
     c->kept_most = p->o.max_retry_buffer_size ? p->o.max_retry_buffer_size : LIMIT_RETRY_BUFFER;
     c->out.o = p->o;
-    c->out.auth_type = call_auth_type(p);
     c->cleanup.fn = client_stream_cleanup;
     return c;
 }

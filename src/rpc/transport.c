@@ -49,7 +49,8 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     t->in = h2_in_new(&h2);
     if (!t->in || h2_out_init(&t->out, &h2) < 0)
         goto no_machine;
-    t->peer = io->peer, t->local = io->local;
+    t->auth = io->auth, io->auth = NULL;
+    io->task = &t->task;
     t->io = io, t->ops = ops, t->owner = owner, t->server = c->server, t->hold = c->server;
     list_init(&t->changed);
     list_init(&t->waiting);
@@ -77,8 +78,7 @@ void transport_start(struct transport *t)
 }
 
 void *transport_owner(struct transport *t) { return t->owner; }
-const struct net_addr *transport_peer(struct transport *t) { return &t->peer; }
-const struct net_addr *transport_local(struct transport *t) { return &t->local; }
+const struct net_auth *transport_auth(struct transport *t) { return t->auth; }
 const char *transport_reason(struct transport *t) { return t->reason; }
 
 void transport_ref(struct transport *t)
@@ -95,6 +95,7 @@ void transport_unref(struct transport *t)
     h2_in_free(t->in);
     h2_out_fini(&t->out);
     sys.free(t->unsent);
+    net_auth_free(t->auth);
     void (*freed)(void *owner) = t->ops->freed;
     void *owner = t->owner;
     sys.free(t);

@@ -121,13 +121,12 @@ struct transport_config {
     size_t max_header_list;
     sennit_duration handshake_timeout;
 };
-/* Takes io (also on failure). Nothing runs before transport_start. */
+/* Takes io (also on failure), which has its auth. Nothing runs before transport_start. */
 struct transport *transport_new(struct net_io *io, const struct transport_config *c,
                                 const struct transport_ops *ops, void *owner);
 void transport_start(struct transport *t);
 void *transport_owner(struct transport *t);
-const struct net_addr *transport_peer(struct transport *t);
-const struct net_addr *transport_local(struct transport *t);
+const struct net_auth *transport_auth(struct transport *t); /* lives as long as t */
 void transport_ref(struct transport *t);
 void transport_unref(struct transport *t);
 /* Ends it soon: GOAWAY, then the socket; streams end with code and reason. */

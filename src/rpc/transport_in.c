@@ -488,7 +488,8 @@ static void transport_read_failed(struct transport *t, ssize_t got)
                        t->server ? "client" : "server");
     else
         transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: %s",
-                       t->server ? "client" : "server", net_errno_text((int)-got));
+                       t->server ? "client" : "server",
+                       t->io->reason ? t->io->reason : net_errno_text((int)-got));
 }
 
 /* Over, or the peer does not read what we answer. */
@@ -529,8 +530,8 @@ static bool transport_read(struct transport *t, uint8_t *slab)
         transport_parse(t, slab, (size_t)n);
         transport_apply(t);
         turn += (size_t)n;
-        if ((size_t)n < LIMIT_READ_SLAB && !sys.short_io && !rt_fd_hung_up(t->io->fd))
-            return false; /* drained: what comes later makes a new edge */
+        if (!t->io->more)
+            return false;
         if (transport_stalled(t))
             return true;
     }

@@ -38,7 +38,7 @@ struct transport {
     struct net_io *io;
     const struct transport_ops *ops;
     void *owner;
-    struct net_addr peer, local;
+    struct net_auth *auth;
     _Atomic uint32_t refs;
     struct rt_task task; /* reader, writer when blocked, and the end */
     struct rt_defer flush;

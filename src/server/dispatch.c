@@ -8,7 +8,6 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "rpc/codec.h"
-#include "rpc/creds.h"
 #include "rpc/details.h"
 #include "rpc/stream.h"
 #include "server/server.h"
@@ -191,10 +190,7 @@ static void dispatch_prepare(struct server_call *c)
     h->arena = &c->ctx.arena;
     h->call = c;
     h->send_header = dispatch_send_header;
-    h->peer = (sennit_peer){ .address = c->conn->peer,
-                             .local_address = c->conn->local,
-                             .auth_type = c->conn->server->options.creds->auth_type,
-                             .identity = "" };
+    h->peer = transport_auth(c->s.t)->peer;
     c->ctx.slot[CTX_SLOT_RPC] = h;
 }
 

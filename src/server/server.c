@@ -63,6 +63,10 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
         server_fail(s, sennit_errorf(SENNIT_FAILED_PRECONDITION,
                                      "no credentials: set sennit_server_options.creds, for plain "
                                      "text to sennit_insecure()"));
+    s->options.creds = creds_ref(s->options.creds);
+    sennit_err bad = s->options.creds ? creds_prepare(server_creds(s), true) : NULL;
+    if (bad)
+        server_fail(s, bad);
     return s;
 }
 
@@ -158,8 +162,7 @@ const char *sennit_bound_address(sennit_server *s, size_t nth)
 
 /* -- serving and stopping -------------------------------------------------------------------- */
 
-/* Waits for a change; locked on entry and exit. False: at has passed. */
-static bool server_wait_change(struct sennit_server *s, int64_t at)
+bool server_wait_change(struct sennit_server *s, int64_t at)
 {
     struct server_waiter w = { .note = { 0 } };
     sennit_err late = NULL;
@@ -285,8 +288,8 @@ void sennit_server_stop(sennit_server *s, sennit_duration grace)
     if (first && grace != 0)
         server_each_conn(s, transport_drain);
     lock_take(&s->lock, LOCK_REGISTRY);
-    while (s->n_acceptors || (s->n_conns && grace != 0)) {
-        if (!server_wait_change(s, s->n_acceptors ? INT64_MAX : at))
+    while (s->n_acceptors || s->n_handshakes || (s->n_conns && grace != 0)) {
+        if (!server_wait_change(s, s->n_acceptors || s->n_handshakes ? INT64_MAX : at))
             break;
     }
     lock_drop(&s->lock, LOCK_REGISTRY);
@@ -315,6 +318,7 @@ void sennit_server_free(sennit_server *s)
             net_listener_close(l->listener);
         sys.free(l);
     }
+    sennit_creds_free(server_creds(s));
     registry_fini(&s->registry);
     sennit_ctx_free(s->ctx);
     arena_fini(&s->arena);
