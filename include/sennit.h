@@ -317,12 +317,15 @@ typedef enum sennit_kind {
 #define SENNIT_FIELD_ONEOF 16   /* uint32_t at offset `presence`: number of the set field */
 #define SENNIT_FIELD_UTF8 32    /* refused when not valid UTF-8 */
 #define SENNIT_FIELD_OPTIONAL 64 /* with HAS: sent if the bit is set */
+#define SENNIT_FIELD_REQUIRED 128 /* messages without it are neither sent nor received */
+#define SENNIT_FIELD_CLOSED 256   /* unknown values of the enum are kept as unknown fields */
+#define SENNIT_FIELD_JSON 512     /* the JSON name stands behind the name's NUL */
+#define SENNIT_FIELD_GROUP_NAME 1024 /* in text it goes by the name of its type */
 typedef struct sennit_field {
     uint32_t number;
     uint32_t offset; /* of the value in the struct */
-    uint16_t presence;
-    uint8_t kind, flags;
-    uint32_t reserved;
+    uint16_t presence, flags;
+    uint32_t kind;
     const void *type; /* sennit_msg_desc (messages, groups, maps) or sennit_enum_desc */
     const char *name;
 } sennit_field;
@@ -330,16 +333,32 @@ typedef struct sennit_enum_value { int32_t number; const char *name; } sennit_en
 typedef struct sennit_enum_desc {
     uint32_t version, n_values;
     const char *name; /* "pkg.Enum" */
-    const sennit_enum_value *values; /* in the file's order */
+    const sennit_enum_value *values; /* ascending by number, aliases in the file's order */
 } sennit_enum_desc;
+#define SENNIT_MSG_SET 1         /* option message_set_wire_format */
+#define SENNIT_MSG_MAP_ENTRY 2
+#define SENNIT_MSG_EXTENDABLE 4  /* has extension ranges */
+#define SENNIT_MSG_EXTENSION 8   /* stands for an extension: its one field is the value */
 typedef struct sennit_msg_desc {
     uint32_t version, size;         /* sizeof the struct */
     uint32_t n_fields, n_dense;     /* fields[i].number == i + 1 for i < n_dense */
-    uint32_t unknown, n_has;        /* offset of the sennit_str of unknown fields; has-bits */
+    uint32_t unknown;               /* offset of the sennit_str of unknown fields */
+    uint32_t flags;                 /* from bit 16 on: the first so many has-bits are required */
     const sennit_field *fields;     /* ascending by number */
-    const char *name;               /* "pkg.Message" */
+    const char *name;               /* "pkg.Message"; of an extension: "pkg.extension" */
     const void *empty;              /* the default instance, of `size` octets */
+    const struct sennit_file_desc *file; /* NULL: written by hand */
 } sennit_msg_desc;
+typedef struct sennit_ext_desc { const sennit_msg_desc *extendee, *value; } sennit_ext_desc;
+typedef struct sennit_file_desc {
+    uint32_t version, n_deps, n_messages, n_enums, n_exts;
+    const char *name;                /* "dir/x.proto" */
+    const struct sennit_file_desc *const *deps; /* as in the file; NULL: options only, not linked */
+    const sennit_msg_desc *const *messages;     /* nested ones as well */
+    const sennit_enum_desc *const *enums;
+    const sennit_ext_desc *exts;
+    sennit_str descriptor;           /* google.protobuf.FileDescriptorProto, without comments */
+} sennit_file_desc;
 typedef struct sennit_method {
     uint32_t version, flags; /* 1: the client streams, 2: the server streams */
     const char *path;        /* "/pkg.Service/Method" */
@@ -354,16 +373,47 @@ typedef struct sennit_service_desc {
     uint32_t version, n_methods;
     const char *name;
     const sennit_method *methods;
-    sennit_str file; /* its descriptor, for reflection */
+    const sennit_file_desc *file; /* for reflection */
 } sennit_service_desc;
 /* A deep copy of msg that lives as long as a; NULL: no memory, or deeper than 100. */
 SENNIT_API void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg);
-/* The encoded octets, in arena; data NULL: no memory, bad UTF-8, over 2 GiB or deeper than 100. */
+/* Octets of the encoded message; SIZE_MAX: over 2 GiB or deeper than 100. */
+SENNIT_API size_t sennit_msg_size(const sennit_msg_desc *d, const void *msg);
+/* The encoded octets, in arena; data NULL: no memory, bad UTF-8, a required field is missing, over
+ * 2 GiB or deeper than 100. */
 SENNIT_API sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const void *msg);
 /* Decodes a copy of octets into *msg; what msg points to lives in arena. INVALID_ARGUMENT says what
  * is wrong with the octets, and *msg is the empty message then. */
 SENNIT_API sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d,
                                         sennit_str octets, void *msg);
+/* The value's name in the .proto, or NULL. */
+SENNIT_API const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value);
+/* Extensions stay among the unknown fields until asked for: they are copied and sent as they came.
+ * Decodes that of *msg into *value (the empty one when absent), which lives in a. */
+SENNIT_API sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext,
+                                     sennit_str unknown, void *value);
+/* Puts *value in place of the extension in *unknown, or takes it out when value is NULL. */
+SENNIT_API sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext,
+                                     sennit_str *unknown, const void *value);
+
+/* The functions of each message T, for all generated headers: see those above. */
+#define SENNIT_DEFINE_MESSAGE(T, table)                                                            \
+    static inline T *T##_copy(sennit_arena *arena, const T *from)                                  \
+    { return (T *)sennit_msg_copy(arena, &table, from); }                                          \
+    static inline size_t T##_size(const T *from) { return sennit_msg_size(&table, from); }         \
+    static inline sennit_str T##_encode(sennit_arena *arena, const T *from)                        \
+    { return sennit_msg_encode(arena, &table, from); }                                             \
+    static inline SENNIT_NODISCARD sennit_err T##_decode(sennit_arena *arena, sennit_str octets,   \
+                                                         T *to)                                    \
+    { return sennit_msg_decode(arena, &table, octets, to); }
+#define SENNIT_DEFINE_ENUM(T, table)                                                               \
+    static inline const char *T##_name(int32_t value) { return sennit_enum_name(&table, value); }
+/* Of the extension T of the messages M. */
+#define SENNIT_DEFINE_EXTENSION(T, M, table)                                                       \
+    static inline SENNIT_NODISCARD sennit_err T##_get(sennit_arena *arena, const M *from, T *to)   \
+    { return sennit_ext_get(arena, &table, from->unknown_fields, to); }                            \
+    static inline SENNIT_NODISCARD sennit_err T##_set(sennit_arena *arena, M *to, const T *from)   \
+    { return sennit_ext_set(arena, &table, &to->unknown_fields, from); }
 
 /* -- credentials, interceptors --------------------------------------------------------------- */
 

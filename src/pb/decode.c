@@ -18,6 +18,7 @@ struct decode_frame {
     char *start;              /* unknown group: where its tag began */
     uint8_t first;            /* unknown group: the tag's first octet */
     bool maps;                /* a map entry was added: look for duplicates at the end */
+    bool strange;             /* a map entry whose closed enum has an unknown value */
 };
 struct decode {
     char *at;
@@ -26,6 +27,7 @@ struct decode {
     struct decode_frame *top, *frames;
     size_t room;
     uint32_t depth, limit;
+    bool missing; /* a message ended without a required field */
 };
 
 void pb_init(const sennit_msg_desc *d, void *msg) { memcpy(msg, d->empty, d->size); }
@@ -157,6 +159,78 @@ static char *decode_list_add(struct decode *r, struct pb_list *l, size_t size, s
     return l->data + l->len * size;
 }
 
+/* n more octets of the message's unknown fields; NULL: no memory. They double as arrays do. */
+static char *decode_more_unknown(struct decode *r, const struct decode_frame *f, size_t n)
+{
+    sennit_str *u = (sennit_str *)(f->msg + f->d->unknown);
+    struct pb_list l = { (char *)(uintptr_t)u->data, u->len ? u->len + 1 : 0 }; /* with its NUL */
+    char *to = decode_list_add(r, &l, 1, u->len ? n : n + 1);
+    if (!to)
+        return NULL;
+    to -= u->len != 0;
+    to[n] = 0;
+    *u = (sennit_str){ l.data, u->len + n };
+    return to;
+}
+
+/* Appends [start, at) to the message's unknown fields; first is the octet a NUL may have replaced.
+ */
+static enum pb_result decode_keep(struct decode *r, const struct decode_frame *f, const char *start,
+                                  uint8_t first)
+{
+    size_t n = (size_t)(r->at - start);
+    char *to = decode_more_unknown(r, f, n);
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, start, n);
+    to[0] = (char)first;
+    return PB_OK;
+}
+
+/* -- closed enums: values without a name are unknown fields ----------------------------------- */
+
+static bool decode_is_strange(const sennit_field *f, const char *value)
+{
+    int32_t v;
+    memcpy(&v, value, sizeof v);
+    return !pb_enum_value(f->type, v);
+}
+
+static enum pb_result decode_keep_enum(struct decode *r, const sennit_field *f, const char *value)
+{
+    char octets[20];
+    int32_t v;
+    memcpy(&v, value, sizeof v);
+    size_t n = pb_put_varint(octets, (uint64_t)f->number << 3 | PB_VARINT);
+    n += pb_put_varint(octets + n, (uint64_t)(int64_t)v);
+    char *to = decode_more_unknown(r, r->top, n);
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, octets, n);
+    return PB_OK;
+}
+
+/* The map entry that ended goes to its parent's unknown fields: it is the last of its list. */
+static enum pb_result decode_keep_entry(struct decode *r)
+{
+    const struct decode_frame *entry = r->top, *parent = entry - 1;
+    const sennit_field *field = &parent->d->fields[parent->expect - 1];
+    char octets[20];
+    sennit_str body;
+    enum pb_result result = pb_encode(entry->d, entry->msg, r->a, 0, &body);
+    if (result != PB_OK)
+        return result;
+    ((struct pb_list *)(parent->msg + field->offset))->len--;
+    size_t n = pb_put_varint(octets, (uint64_t)field->number << 3 | PB_LENGTH);
+    n += pb_put_varint(octets + n, body.len);
+    char *to = decode_more_unknown(r, parent, n + body.len);
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, octets, n);
+    memcpy(to + n, body.data, body.len);
+    return PB_OK;
+}
+
 static size_t decode_count_varints(const char *p, const char *end)
 {
     size_t n = 0;
@@ -182,6 +256,12 @@ static enum pb_result decode_packed(struct decode *r, const char *end, const sen
         enum pb_result result = decode_scalar(r, end, f, to);
         if (result != PB_OK)
             return result;
+        if (f->flags & SENNIT_FIELD_CLOSED && decode_is_strange(f, to)) {
+            result = decode_keep_enum(r, f, to);
+            if (result != PB_OK)
+                return result;
+            continue;
+        }
         to += size;
         l->len++;
     }
@@ -277,24 +357,6 @@ static enum pb_result decode_maps(struct decode *r, const struct decode_frame *f
 
 /* -- unknown fields -------------------------------------------------------------------------- */
 
-/* Appends [start, at) to the message's unknown fields; first is the octet a NUL may have replaced.
- * Runs that lie behind one another cost one copy each: unknown fields are rare. */
-static enum pb_result decode_keep(struct decode *r, const struct decode_frame *f, const char *start,
-                                  uint8_t first)
-{
-    sennit_str *u = (sennit_str *)(f->msg + f->d->unknown);
-    size_t n = (size_t)(r->at - start);
-    struct pb_list l = { (char *)(uintptr_t)u->data, u->len };
-    char *to = decode_list_add(r, &l, 1, n + 1); /* and a NUL */
-    if (!to)
-        return PB_NO_MEMORY;
-    memcpy(to, start, n);
-    to[0] = (char)first;
-    to[n] = 0;
-    *u = (sennit_str){ l.data, l.len + n };
-    return PB_OK;
-}
-
 /* Skips the value of a field nobody knows. Groups become frames without a table. */
 static enum pb_result decode_unknown(struct decode *r, uint32_t tag, char *start, uint8_t first)
 {
@@ -330,13 +392,24 @@ static enum pb_result decode_unknown(struct decode *r, uint32_t tag, char *start
     return result == PB_OK && f->d ? decode_keep(r, f, start, first) : result;
 }
 
+/* The innermost known message is complete; it stays on the stack. */
+static enum pb_result decode_complete(struct decode *r)
+{
+    const struct decode_frame *f = r->top;
+    if (f->d->flags >> 16 && !pb_has_required(f->d, f->msg))
+        r->missing = true;
+    if (f->strange)
+        return decode_keep_entry(r);
+    return f->maps ? decode_maps(r, f) : PB_OK;
+}
+
 /* END_GROUP: closes the innermost group, which must have this number. */
 static enum pb_result decode_end_group(struct decode *r, uint32_t number)
 {
     struct decode_frame *f = r->top;
     if (f->group != number)
         return PB_BAD_TAG;
-    enum pb_result result = f->d && f->maps ? decode_maps(r, f) : PB_OK;
+    enum pb_result result = f->d ? decode_complete(r) : PB_OK;
     char *start = f->start;
     uint8_t first = f->first;
     bool unknown = !f->d;
@@ -449,9 +522,37 @@ static enum pb_result decode_length(struct decode *r, const sennit_field *field)
     return decode_string(r, field, to, n);
 }
 
+/* One value of a closed enum. In a map the whole entry is strange. */
+static enum pb_result decode_closed(struct decode *r, const sennit_field *field)
+{
+    struct decode_frame *f = r->top;
+    char value[4];
+    bool same;
+    enum pb_result result = decode_scalar(r, f->end, field, value);
+    if (result != PB_OK)
+        return result;
+    bool strange = decode_is_strange(field, value);
+    f->strange = strange && f->d->flags & SENNIT_MSG_MAP_ENTRY;
+    if (strange && !f->strange)
+        return decode_keep_enum(r, field, value);
+    if (!(field->flags & SENNIT_FIELD_REPEATED)) {
+        memcpy(decode_place(f, field, &same), value, sizeof value);
+        return PB_OK;
+    }
+    struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
+    char *to = decode_list_add(r, l, sizeof value, 1);
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, value, sizeof value);
+    l->len++;
+    return PB_OK;
+}
+
 static enum pb_result decode_number(struct decode *r, const sennit_field *field)
 {
     struct decode_frame *f = r->top;
+    if (unlikely(field->flags & SENNIT_FIELD_CLOSED))
+        return decode_closed(r, field);
     if (field->flags & SENNIT_FIELD_REPEATED) {
         struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
         char *to = decode_list_add(r, l, pb_kind_size[field->kind], 1);
@@ -503,8 +604,7 @@ static enum pb_result decode_run(struct decode *r)
         } else if (f->group) {
             return PB_TRUNCATED;
         } else {
-            if (f->maps)
-                result = decode_maps(r, f);
+            result = decode_complete(r);
             if (f == r->frames) {
                 *r->nul = 0;
                 return result;
@@ -534,6 +634,8 @@ enum pb_result pb_decode(const sennit_msg_desc *d, void *msg, char *buf, size_t 
     if (n > LIMIT_PB_SIZE)
         return PB_TOO_LARGE;
     enum pb_result result = decode_run(&r);
+    if (result == PB_OK && r.missing)
+        result = pb_check_required(d, msg, a);
     if (unlikely(result != PB_OK))
         pb_init(d, msg);
     return result;

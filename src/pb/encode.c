@@ -237,6 +237,8 @@ static void encode_field(struct encode *w)
         encode_repeated(w, field);
     } else if (!encode_present(f, field)) {
         f->field--;
+        if (field->flags & SENNIT_FIELD_REQUIRED)
+            w->result = PB_MISSING;
     } else if (pb_is_message(field)) {
         const void *msg;
         memcpy(&msg, f->msg + field->offset, sizeof msg);

@@ -16,7 +16,8 @@ enum pb_result {
     PB_BAD_UTF8,
     PB_TOO_DEEP,
     PB_TOO_LARGE,
-    PB_NO_MEMORY
+    PB_NO_MEMORY,
+    PB_MISSING /* a required field */
 };
 const char *pb_result_text(enum pb_result r); /* for errors, e.g. "string is not valid UTF-8" */
 
@@ -37,6 +38,17 @@ enum pb_result pb_encode(const struct sennit_msg_desc *d, const void *msg, struc
                          size_t headroom, sennit_str *out);
 /* Deep copy into a; NULL: no memory or too deep. */
 void *pb_copy(struct sennit_arena *a, const struct sennit_msg_desc *d, const void *msg);
+/* Whether all required fields are there, in msg and all below it; no memory is an error, too. */
+enum pb_result pb_check_required(const struct sennit_msg_desc *d, const void *msg,
+                                 struct sennit_arena *a);
+/* NULL: there is none. */
+const sennit_enum_value *pb_enum_value(const sennit_enum_desc *d, int32_t number);
+/* Extensions among unknown fields. Get decodes that of `ext` into *value, which lives in a; set
+ * puts *value (NULL: nothing) in its place. */
+enum pb_result pb_ext_get(const struct sennit_msg_desc *ext, sennit_str unknown, void *value,
+                          struct sennit_arena *a);
+enum pb_result pb_ext_set(const struct sennit_msg_desc *ext, sennit_str *unknown, const void *value,
+                          struct sennit_arena *a);
 bool pb_utf8_valid(const char *s, size_t n);
 
 #endif

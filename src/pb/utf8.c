@@ -65,8 +65,22 @@ const char *pb_result_text(enum pb_result r)
         "messages are nested deeper than the limit",
         "the message is over 2 GiB",
         "no memory",
+        "a required field is missing",
     };
     return (size_t)r < countof(texts) ? texts[r] : "unknown error";
+}
+
+const sennit_enum_value *pb_enum_value(const sennit_enum_desc *d, int32_t number)
+{
+    uint32_t low = 0, high = d->n_values;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (d->values[mid].number < number)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < d->n_values && d->values[low].number == number ? &d->values[low] : NULL;
 }
 
 void *pb_grow_frames(struct sennit_arena *a, const void *frames, size_t frame_size, size_t n,

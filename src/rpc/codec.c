@@ -39,11 +39,27 @@ sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t 
                          d->name, len, pb_result_text(r));
 }
 
-/* -- public ---------------------------------------------------------------------------------- */
+static sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
+{
+    if (r == PB_OK)
+        return NULL;
+    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
+                         "%s (%zu octets): %s", d->name, octets, pb_result_text(r));
+}
+
+/* -- public ----------------------------------------------------------------------------------- */
 
 void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
 {
     return pb_copy(a, d, msg);
+}
+
+size_t sennit_msg_size(const sennit_msg_desc *d, const void *msg) { return pb_size(d, msg); }
+
+const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value)
+{
+    const sennit_enum_value *v = pb_enum_value(d, value);
+    return v ? v->name : NULL;
 }
 
 sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
@@ -60,8 +76,17 @@ sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_s
     if (!own.data)
         return sennit_no_memory;
     enum pb_result r = pb_decode(d, msg, (char *)(uintptr_t)own.data, own.len, a, 0);
-    if (r == PB_OK)
-        return NULL;
-    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
-                         "%s (%zu octets): %s", d->name, octets.len, pb_result_text(r));
+    return codec_error(r, d, octets.len);
+}
+
+sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext, sennit_str unknown,
+                          void *value)
+{
+    return codec_error(pb_ext_get(ext, unknown, value, a), ext, unknown.len);
+}
+
+sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext, sennit_str *unknown,
+                          const void *value)
+{
+    return codec_error(pb_ext_set(ext, unknown, value, a), ext, unknown->len);
 }
