@@ -218,6 +218,7 @@ void rt_run_g(struct rt_worker *w, struct rt_g *g); /* from the native stack; ba
 /* -- worker.c -------------------------------------------------------------------------------- */
 bool rt_start(void);
 void rt_wake_one(void);
+bool rt_wake_poller(void); /* true: nobody slept in epoll */
 void rt_wake_worker(struct rt_worker *w);
 bool rt_work_visible(const struct rt_worker *w); /* that w (NULL: any) may take */
 bool rt_work_waiting(int64_t now);               /* as sysmon sees it: timers and hand-offs, too */

@@ -44,7 +44,7 @@ static void sysmon_sleep(void)
     uint32_t seen = atomic_load(&s->sysmon_word);
     atomic_store(&s->sysmon_asleep, 1);
     atomic_thread_fence(memory_order_seq_cst);
-    if (sysmon_all_idle() && !atomic_load(&s->stopping))
+    if (sysmon_all_idle() && atomic_load(&s->poller) && !atomic_load(&s->stopping))
         sys.futex_wait(&s->sysmon_word, seen, NULL);
     atomic_store(&s->sysmon_asleep, 0);
 }
@@ -129,11 +129,12 @@ static bool sysmon_look(void)
     rt_defer_flush_old(now - SYSMON_DEFER_NS);
     if (!atomic_load(&s->poller) && now - rt_netpoll_last() > SYSMON_STUCK_NS)
         rt_netpoll_check();
+    bool no_poller = rt_wake_poller();
     sysmon_uncap();
     if (!rt_work_waiting(now)) {
         for (uint32_t i = 0; i < atomic_load(&s->n_workers); i++)
             sysmon_stuck(atomic_load(&s->workers[i]), now);
-        return false;
+        return no_poller;
     }
     if (atomic_load(&s->n_idle)) {
         rt_wake_one();

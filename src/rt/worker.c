@@ -27,7 +27,8 @@
  * The first to fall asleep sleeps in epoll, until the next timer; the others on their futex. Never
  * two sleep in epoll: a wake-up would reach only one of them, perhaps not the one that was meant
  * and bears the searcher's role. So in_epoll stays set until a poller that was woken is out; who
- * falls asleep before that uses its futex, and the woken one, who runs, polls for it.
+ * falls asleep before that uses its futex, and the woken one, who runs, polls for it. Should that
+ * one retire, or sysmon find that nobody sleeps in epoll, one of the others is woken to do so.
  *
  * Spare workers. Of `enlisted` workers `stuck` ones are in one goroutine for long, or in a blocking
  * call; the others should be `target`. sysmon and sennit_blocking_begin enlist more, a worker that
@@ -124,6 +125,17 @@ void rt_wake_one(void)
     lock_drop(&s->idle_lock, LOCK_SCHED);
     if (w)
         worker_rouse(w, polls);
+}
+
+/* Somebody has to sleep in epoll: a worker that came out of it may have become stuck or retired,
+ * while the others fell asleep on their futex. Who is woken finds nothing and sleeps there. */
+bool rt_wake_poller(void)
+{
+    struct rt_state *s = &rt_state;
+    bool none = !atomic_load(&s->poller) && !atomic_load(&s->in_epoll) && atomic_load(&s->n_idle);
+    if (none)
+        rt_wake_one();
+    return none;
 }
 
 void rt_wake_worker(struct rt_worker *w)
@@ -292,6 +304,7 @@ static void worker_retire(struct rt_worker *w)
     pthread_mutex_unlock(&s->mutex);
     if (rt_work_visible(NULL))
         rt_wake_one();
+    rt_wake_poller();
     while (atomic_load(&w->parked) && !atomic_load(&s->stopping))
         sys.futex_wait(&w->parked, 1, NULL);
     rt_sysmon_wake();
