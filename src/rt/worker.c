@@ -290,7 +290,8 @@ static void worker_retire(struct rt_worker *w)
         atomic_store(&s->searching, 0);
     }
     pthread_mutex_unlock(&s->mutex);
-    if (rt_work_visible(NULL))
+    /* It may have come out of epoll while the others, who then used their futex, relied on it. */
+    if (!s->poller || rt_work_visible(NULL))
         rt_wake_one();
     while (atomic_load(&w->parked) && !atomic_load(&s->stopping))
         sys.futex_wait(&w->parked, 1, NULL);
