@@ -8,7 +8,8 @@
  *
  * Program arguments: names (substrings) select tests; -l lists; --faults runs each selected test
  * again with the 1st, 2nd, 3rd... system call or allocation failing until none fires (TEST_FAULTS
- * marks those that take part, and must then end in success or a clean error).
+ * marks those that take part, and must then end in success or a clean error); --faults=N begins
+ * with the Nth, and SENNIT_FAULT_TRACE=1 tells where it struck.
  * The last line is "N passed, N failed". */
 #ifndef SENNIT_TEST_HARNESS_H
 #define SENNIT_TEST_HARNESS_H

@@ -56,6 +56,7 @@ bool conn_enter(struct sennit_conn *c); /* false: shutting down */
 void conn_leave(struct sennit_conn *c);
 void conn_ref(struct sennit_conn *c);
 void conn_unref(struct sennit_conn *c);
-void connect_run(void *conn); /* the connector's goroutine */
+sennit_duration connect_backoff(unsigned attempts); /* after so many failed in a row */
+void connect_run(void *conn);                       /* the connector's goroutine */
 
 #endif

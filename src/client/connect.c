@@ -174,7 +174,7 @@ static bool connect_attempt(struct sennit_conn *c)
     return true;
 }
 
-static sennit_duration connect_backoff(unsigned attempts)
+sennit_duration connect_backoff(unsigned attempts)
 {
     double pause = (double)LIMIT_BACKOFF_FIRST_NS;
     for (unsigned i = 1; i < attempts && pause < (double)LIMIT_BACKOFF_MAX_NS; i++)

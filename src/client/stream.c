@@ -317,7 +317,7 @@ sennit_stream *sennit_start(sennit_conn *conn, sennit_ctx *ctx, const sennit_met
                             const void *request, const sennit_call_options *o, size_t size)
 {
     struct call_plan p;
-    if (!ctx || !call_plan_init(&p, conn, ctx, m, o, size))
+    if (!ctx || ctx_is_lame(ctx) || !call_plan_init(&p, conn, ctx, m, o, size))
         return NULL;
     p.request = request;
     struct client_stream *c = client_stream_new(&p);

@@ -209,14 +209,15 @@ static bool transport_flush_round(struct transport *t)
     t->unsent = NULL;
     lock_take(&t->lock, LOCK_WRITE);
     h2_out_give_back(&t->out, buf, t->unsent_cap);
-    if (sent < 0)
+    if (sent < 0) {
         t->write_failed = true;
+        transport_wake(t); /* what the peer sent is still read, then the task ends it */
+    }
     if (t->reading_paused && t->out.len < LIMIT_OUT_HIGH_WATER) {
         t->reading_paused = false;
         transport_wake(t);
     }
     lock_drop(&t->lock, LOCK_WRITE);
-    /* A broken pipe: the reader sees the reason when it reads; what the peer sent is still read. */
     return sent > 0;
 }
 

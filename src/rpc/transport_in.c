@@ -619,6 +619,12 @@ void transport_task(struct rt_task *task)
     transport_apply(t);
     transport_drain_step(t);
     lock_take(&t->lock, LOCK_WRITE);
+    if (t->write_failed && !again && !t->close_wanted) {
+        t->close_wanted = true;
+        t->close_code = SENNIT_UNAVAILABLE;
+        snprintf(t->reason, sizeof t->reason, "error writing to %s",
+                 t->server ? "client" : "server");
+    }
     over = t->close_wanted;
     if (!over && again)
         transport_wake(t);

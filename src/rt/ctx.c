@@ -49,6 +49,8 @@ struct sennit_ctx ctx_lame = {
     .arena = { .cap = 1, .shared = true, .failed = true },
 };
 
+bool ctx_is_lame(const struct sennit_ctx *ctx) { return ctx == &ctx_lame; }
+
 __attribute__((noinline)) static const void *ctx_thread(void)
 {
     static _Thread_local char here;

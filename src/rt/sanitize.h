@@ -15,20 +15,17 @@
 #ifndef SENNIT_RT_SANITIZE_H
 #define SENNIT_RT_SANITIZE_H
 
-#include <stddef.h>
+#include "base/base.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define RT_ASAN 1
 #endif
-#if __has_feature(thread_sanitizer) && !defined(RT_TSAN)
-#define RT_TSAN 1
-#endif
 #endif
 #if defined(__SANITIZE_ADDRESS__) && !defined(RT_ASAN)
 #define RT_ASAN 1
 #endif
-#if defined(__SANITIZE_THREAD__) && !defined(RT_TSAN)
+#if defined(BASE_TSAN) && !defined(RT_TSAN)
 #define RT_TSAN 1
 #endif
 

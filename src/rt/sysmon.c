@@ -9,8 +9,8 @@
  * time; the last one under the cap takes no fresh goroutines: it is kept for those that are
  * resumed.
  *
- * Asleep while no worker runs. Protocol: it stores asleep = 1, then reads n_idle; a worker that
- * wakes lowers n_idle, then reads asleep (all seq_cst). */
+ * Asleep while no worker runs and one of them polls. Protocol: it stores asleep = 1, then reads
+ * n_idle; a worker that wakes lowers n_idle, then reads asleep (all seq_cst). */
 #include "rt/rt_private.h"
 
 enum {
@@ -24,7 +24,7 @@ static bool sysmon_all_idle(void)
 {
     struct rt_state *s = &rt_state;
     return (int32_t)atomic_load(&s->n_idle) >= atomic_load(&s->enlisted) - atomic_load(&s->stuck) &&
-           atomic_load(&s->n_idle) > 0;
+           atomic_load(&s->n_idle) > 0 && s->poller;
 }
 
 void rt_sysmon_wake(void)
@@ -44,7 +44,7 @@ static void sysmon_sleep(void)
     uint32_t seen = atomic_load(&s->sysmon_word);
     atomic_store(&s->sysmon_asleep, 1);
     atomic_thread_fence(memory_order_seq_cst);
-    if (sysmon_all_idle() && atomic_load(&s->poller) && !atomic_load(&s->stopping))
+    if (sysmon_all_idle() && !atomic_load(&s->stopping))
         sys.futex_wait(&s->sysmon_word, seen, NULL);
     atomic_store(&s->sysmon_asleep, 0);
 }

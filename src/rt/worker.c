@@ -548,14 +548,17 @@ static bool worker_start_locked(void)
     }
     s->target = made;
     s->has_sysmon = rt_thread_create(&s->sysmon, rt_sysmon_main, NULL, WORKER_STACK) >= 0;
+    san_release(&s->running);
     atomic_store(&s->running, 1);
     return true;
 }
 
 bool rt_start(void)
 {
-    if (likely(atomic_load_explicit(&rt_state.running, memory_order_acquire)))
+    if (likely(atomic_load_explicit(&rt_state.running, memory_order_acquire))) {
+        san_acquire(&rt_state.running);
         return true;
+    }
     pthread_mutex_lock(&rt_state.mutex);
     bool ok = atomic_load(&rt_state.running) || worker_start_locked();
     pthread_mutex_unlock(&rt_state.mutex);

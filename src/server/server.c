@@ -70,16 +70,22 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
     return s;
 }
 
+/* A mistake that must not harm a server that is serving: told to the caller alone. */
+static bool server_is_late(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    bool late = s->state != SERVER_NEW || s->serving;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    return late;
+}
+
 sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const void *methods,
                            void *self)
 {
     if (server_is_lame(s))
         return sennit_no_memory;
     sennit_err err = NULL;
-    lock_take(&s->lock, LOCK_REGISTRY);
-    bool late = s->state != SERVER_NEW || s->serving;
-    lock_drop(&s->lock, LOCK_REGISTRY);
-    if (late) {
+    if (server_is_late(s)) {
         return sennit_errorf(SENNIT_FAILED_PRECONDITION,
                              "service %s registered after sennit_serve: register before", d->name);
     }
@@ -104,14 +110,13 @@ static sennit_err server_add_listener(struct sennit_server *s, struct net_listen
     }
     l->listener = nl, l->server = s;
     lock_take(&s->lock, LOCK_REGISTRY);
-    bool late = s->serving || s->state != SERVER_NEW;
-    if (!late)
-        list_push_back(&s->listeners, &l->node);
+    list_push_back(&s->listeners, &l->node);
     lock_drop(&s->lock, LOCK_REGISTRY);
-    if (!late)
-        return NULL;
-    net_listener_close(nl);
-    sys.free(l);
+    return NULL;
+}
+
+static sennit_err server_listens_late(void)
+{
     return sennit_errorf(SENNIT_FAILED_PRECONDITION, "listen after sennit_serve: listen before");
 }
 
@@ -129,6 +134,8 @@ sennit_err sennit_listen(sennit_server *s, const char *address)
     struct net_listener *nl = NULL;
     if (server_is_lame(s))
         return sennit_no_memory;
+    if (server_is_late(s))
+        return server_listens_late();
     sennit_err err = net_listen(address, &nl);
     return server_listened(s, err, nl);
 }
@@ -138,6 +145,8 @@ sennit_err sennit_listen_fd(sennit_server *s, int fd)
     struct net_listener *nl = NULL;
     if (server_is_lame(s))
         return sennit_no_memory;
+    if (server_is_late(s))
+        return server_listens_late();
     sennit_err err = net_listen_fd(fd, &nl);
     return server_listened(s, err, nl);
 }
