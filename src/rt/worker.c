@@ -290,7 +290,9 @@ static void worker_retire(struct rt_worker *w)
         atomic_store(&s->searching, 0);
     }
     pthread_mutex_unlock(&s->mutex);
-    if (rt_work_visible(NULL))
+    /* w may have been the poller, roused just now, while another went to sleep and left the poll to
+     * it: without this nobody would ever look at the sockets again. */
+    if (!atomic_load(&s->poller) || rt_work_visible(NULL))
         rt_wake_one();
     while (atomic_load(&w->parked) && !atomic_load(&s->stopping))
         sys.futex_wait(&w->parked, 1, NULL);
