@@ -41,8 +41,7 @@ static size_t random_text(char *to, bool name)
     unsigned kind = below(20);
     if (kind < 15) {
         const char *s = name ? names[below(countof(names))] : values[below(countof(values))];
-        strcpy(to, s);
-        return strlen(s);
+        return (size_t)(stpncpy(to, s, OCTETS) - to);
     }
     size_t n = kind < 19 ? below(20) : below(OCTETS);
     for (size_t i = 0; i < n; i++)
