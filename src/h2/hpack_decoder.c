@@ -82,8 +82,7 @@ void hpack_decoder_free(struct hpack_decoder *d)
 
 /* -- integers and strings -------------------------------------------------------------------- */
 
-static const uint8_t *decoder_int(const uint8_t *p, const uint8_t *end, unsigned bits,
-                                  uint32_t *out)
+const uint8_t *hpack_int_decode(const uint8_t *p, const uint8_t *end, unsigned bits, uint32_t *out)
 {
     uint32_t most = (1u << bits) - 1, value;
     if (p == end)
@@ -115,7 +114,7 @@ static const uint8_t *decoder_string(struct hpack_decoder *d, const uint8_t *p, 
 {
     uint32_t len;
     bool huffman = p < end && (*p & 0x80);
-    p = decoder_int(p, end, 7, &len);
+    p = hpack_int_decode(p, end, 7, &len);
     if (!p || len > (size_t)(end - p))
         return NULL;
     *s = (const char *)p;
@@ -234,7 +233,7 @@ static const uint8_t *decoder_literal(struct hpack_decoder *d, const uint8_t *p,
     uint8_t name_flags;
     uint32_t index;
     *result = HPACK_COMPRESSION_ERROR;
-    p = decoder_int(p, end, bits, &index);
+    p = hpack_int_decode(p, end, bits, &index);
     if (!p)
         return NULL;
     if (index) {
@@ -266,7 +265,7 @@ static const uint8_t *decoder_resize(struct hpack_decoder *d, const uint8_t *p, 
                                      int *result)
 {
     uint32_t size;
-    p = decoder_int(p, end, 5, &size);
+    p = hpack_int_decode(p, end, 5, &size);
     *result = p && size <= d->announced ? HPACK_OK : HPACK_COMPRESSION_ERROR;
     if (*result == HPACK_OK) {
         d->limit = size;
@@ -279,7 +278,7 @@ static const uint8_t *decoder_indexed(struct hpack_decoder *d, const uint8_t *p,
                                       int *result)
 {
     uint32_t index;
-    p = decoder_int(p, end, 7, &index);
+    p = hpack_int_decode(p, end, 7, &index);
     const struct h2_field *f = p ? decoder_lookup(d, index) : NULL;
     *result = f ? decoder_emit(d, f) : HPACK_COMPRESSION_ERROR;
     return p;
@@ -308,7 +307,6 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
                  const struct h2_field **fields, size_t *n)
 {
     const uint8_t *p = block, *end = block + len;
-    unsigned updates = 0;
     int result = HPACK_OK;
     *fields = NULL, *n = 0;
     if (!decoder_begin(d, len, max_list))
@@ -317,7 +315,7 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
     while (p < end && result == HPACK_OK) {
         uint8_t c = *p;
         if ((c & 0xe0) == 0x20) {
-            if (started || ++updates > 2)
+            if (started) /* how many came before it matters as little here as to other decoders */
                 return HPACK_COMPRESSION_ERROR;
             p = decoder_resize(d, p, end, &result);
             continue;

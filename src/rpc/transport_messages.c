@@ -183,6 +183,9 @@ void messages_end(struct rpc_stream *s)
                 s->arena, "unexpected HTTP status code received from server: %u", s->http_status);
             stream_finish(s, status_from_http(s->http_status),
                           text.data ? text : sennit_s("unexpected HTTP status"));
+        } else if (s->failed_in) { /* told apart in its headers */
+            stream_finish(s, SENNIT_UNKNOWN,
+                          sennit_s("the server's answer is no gRPC: unexpected content-type"));
         } else {
             stream_finish(s, SENNIT_INTERNAL,
                           sennit_s("server closed the stream without sending trailers"));

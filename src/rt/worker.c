@@ -304,7 +304,7 @@ static void worker_retire(struct rt_worker *w)
     pthread_mutex_unlock(&s->mutex);
     if (rt_work_visible(NULL))
         rt_wake_one();
-    rt_wake_poller();
+    rt_wake_poller(); /* w may have been it, roused just now, and others left the poll to it */
     while (atomic_load(&w->parked) && !atomic_load(&s->stopping))
         sys.futex_wait(&w->parked, 1, NULL);
     rt_sysmon_wake();
