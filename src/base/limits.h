@@ -30,12 +30,13 @@
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
 /* -- secured connections -- */
-#define LIMIT_SECURE_BATCH   65536u /* octets encrypted before they are sent: four whole records */
-#define LIMIT_HANDSHAKE_READ 16384u /* octets read or written at once during a handshake */
-#define LIMIT_HANDSHAKES     4096u  /* of one server at a time; more wait in the backlog */
-#define LIMIT_TLS_CONTROL    32u    /* key updates and tickets a peer may send for nothing */
-#define LIMIT_TLS_REFILL     16384u /* octets of plain text that allow one more */
-#define LIMIT_TLS_SESSIONS   64u    /* kept for resumption by a client's credentials */
+#define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */
+#define LIMIT_HANDSHAKE_READ  16384u /* octets read or written at once during a handshake */
+#define LIMIT_HANDSHAKES      4096u  /* of one server at a time; more wait in the backlog */
+#define LIMIT_HANDSHAKE_STEPS 4      /* computed at once: what others wait for at most */
+#define LIMIT_TLS_CONTROL     32u    /* key updates and tickets a peer may send for nothing */
+#define LIMIT_TLS_REFILL      16384u /* octets of plain text that allow one more */
+#define LIMIT_TLS_SESSIONS    64u    /* kept for resumption by a client's credentials */
 
 /* -- messages -------------------------------------------------------------------------------- */
 #define LIMIT_RECV_MESSAGE 4194304u  /* gRPC's default */

@@ -285,12 +285,29 @@ static sennit_err secure_shake_receive(struct secure_shake *h)
     }
 }
 
+/* The costly part. At most so many goroutines are in it or ready for it, so that a crowd of new
+ * connections stands in line here and not before everybody else in the run queue. */
+static sennit_err secure_shake_step(struct secure_shake *h, int *step)
+{
+    static sennit_mutex gates[LIMIT_HANDSHAKE_STEPS];
+    static _Atomic uint32_t next;
+    sennit_mutex *gate = &gates[atomic_fetch_add(&next, 1) % LIMIT_HANDSHAKE_STEPS];
+    sennit_err err = sennit_mutex_lock(gate, h->ctx);
+    if (err)
+        return secure_waited(-ECANCELED, h->ctx);
+    *step = h->s->ops->handshake(h->s);
+    sennit_mutex_unlock(gate);
+    return NULL;
+}
+
 static sennit_err secure_shake_hands(struct secure_shake *h)
 {
     h->s->out = h->out, h->s->out_room = sizeof h->out, h->s->out_len = 0;
     for (;;) {
-        int step = h->s->ops->handshake(h->s);
-        sennit_err err = secure_shake_send(h);
+        int step = 0;
+        sennit_err err = secure_shake_step(h, &step);
+        if (!err)
+            err = secure_shake_send(h);
         if (step == -EPROTO)
             return sennit_errorf(SENNIT_UNAVAILABLE, "%s", h->s->failed);
         if (!err && step == -EAGAIN)

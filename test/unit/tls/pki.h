@@ -19,6 +19,7 @@
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -146,6 +147,7 @@ static bool pki_at_end(void)
 
 __attribute__((constructor)) static void pki_init(void)
 {
+    signal(SIGPIPE, SIG_IGN); /* of raw peers; ours never raises it */
     CRYPTO_set_mem_functions(pki_malloc, pki_realloc, pki_release);
     test_at_end = pki_at_end;
 }

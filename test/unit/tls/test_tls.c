@@ -2,59 +2,7 @@
  *
  * test_tls.c: calls over TLS in one process: our client, our server. */
 #include "echo.h"
-#include "pki.h"
-
-static const struct echo_service plain = { .unary = echo_back };
-
-struct world {
-    struct pki ca, server, client;
-    sennit_creds *server_creds;
-    struct echo_server e;
-};
-
-static void world_pki(struct world *w)
-{
-    pki_make(&w->ca, NULL, "Test Root", NULL, 30);
-    pki_make(&w->server, &w->ca, "server", "DNS:server.test,DNS:*.wild.test,IP:127.0.0.1", 30);
-    pki_make(&w->client, &w->ca, "client", "URI:spiffe://test/client,DNS:client.test", 30);
-}
-
-static void world_start(struct world *w, sennit_tls_options o, const struct echo_service *service)
-{
-    if (!o.cert_pem.data && !o.cert_file)
-        o.cert_pem = pki_cert(&w->server), o.key_pem = pki_key(&w->server);
-    w->server_creds = sennit_tls_new(&o);
-    echo_start(&w->e, service, NULL, (sennit_server_options){ .creds = w->server_creds });
-}
-
-static void world_stop(struct world *w)
-{
-    echo_stop(&w->e);
-    sennit_creds_free(w->server_creds);
-    pki_free(&w->ca), pki_free(&w->server), pki_free(&w->client);
-}
-
-static sennit_conn *world_dial(struct world *w, sennit_tls_options o)
-{
-    if (!o.ca_pem.data)
-        o.ca_pem = pki_cert(&w->ca);
-    sennit_creds *creds = sennit_tls_new(&o);
-    sennit_conn *c = sennit_dial(w->e.address, &(sennit_conn_options){ .creds = creds });
-    sennit_creds_free(creds);
-    return c;
-}
-
-/* One call; its error's text, or "fine". Lives as long as an error that the caller received. */
-static const char *world_call(sennit_conn *c)
-{
-    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
-    struct echo_msg reply;
-    sennit_err err = echo_call(c, ctx, "hello", &reply);
-    if (!err)
-        check_str(reply.text.data, "hello");
-    sennit_ctx_free(ctx);
-    return err ? err->message : "fine";
-}
+#include "world.h"
 
 TEST(call_over_tls_answers)
 {
