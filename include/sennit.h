@@ -396,6 +396,35 @@ SENNIT_API sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext
 SENNIT_API sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext,
                                      sennit_str *unknown, const void *value);
 
+/* How JSON and text format are read and written. Types inside google.protobuf.Any, and extensions,
+ * are found in the file of the message itself, in `files`, and in what these import. */
+typedef struct sennit_format_options {
+    const sennit_file_desc *const *files; /* &sennit_file__x_proto */
+    size_t n_files;
+    bool multi_line;     /* one field a line, indented by two; text has several lines or one */
+    bool proto_names;    /* JSON: names as in the .proto, not in camel case */
+    bool enum_numbers;   /* numbers instead of names */
+    bool all_fields;     /* JSON: zero and empty ones of fields without presence, too */
+    bool unknown_fields; /* text: those, too, by number */
+    bool ignore_unknown; /* reading: skip fields, and names of enum values, that are not known */
+} sennit_format_options;
+/* *text lives in a. INVALID_ARGUMENT: a type inside an Any is not known or does not fit, a value
+ * has no such form (a time out of range, a string that is not UTF-8), or deeper than 100. */
+SENNIT_API sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               const void *msg, const sennit_format_options *o,
+                                               size_t size, sennit_str *text);
+/* Into *msg, which lives in a. INVALID_ARGUMENT says what is wrong in which line; *msg is the empty
+ * message then. */
+SENNIT_API sennit_err sennit_json_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               sennit_str text, const sennit_format_options *o,
+                                               size_t size, void *msg);
+SENNIT_API sennit_err sennit_text_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               const void *msg, const sennit_format_options *o,
+                                               size_t size, sennit_str *text);
+SENNIT_API sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               sennit_str text, const sennit_format_options *o,
+                                               size_t size, void *msg);
+
 /* The functions of each message T, for all generated headers: see those above. */
 #define SENNIT_DEFINE_MESSAGE(T, table)                                                            \
     static inline T *T##_copy(sennit_arena *arena, const T *from)                                  \
@@ -405,7 +434,19 @@ SENNIT_API sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext
     { return sennit_msg_encode(arena, &table, from); }                                             \
     static inline SENNIT_NODISCARD sennit_err T##_decode(sennit_arena *arena, sennit_str octets,   \
                                                          T *to)                                    \
-    { return sennit_msg_decode(arena, &table, octets, to); }
+    { return sennit_msg_decode(arena, &table, octets, to); }                                       \
+    static inline SENNIT_NODISCARD sennit_err T##_to_json(                                         \
+        sennit_arena *arena, const T *from, const sennit_format_options *o, sennit_str *to)        \
+    { return sennit_json_encode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_from_json(                                       \
+        sennit_arena *arena, sennit_str from, const sennit_format_options *o, T *to)               \
+    { return sennit_json_decode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_to_text(                                         \
+        sennit_arena *arena, const T *from, const sennit_format_options *o, sennit_str *to)        \
+    { return sennit_text_encode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_from_text(                                       \
+        sennit_arena *arena, sennit_str from, const sennit_format_options *o, T *to)               \
+    { return sennit_text_decode_sized(arena, &table, from, o, sizeof *o, to); }
 #define SENNIT_DEFINE_ENUM(T, table)                                                               \
     static inline const char *T##_name(int32_t value) { return sennit_enum_name(&table, value); }
 /* Of the extension T of the messages M. */

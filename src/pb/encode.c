@@ -152,35 +152,6 @@ static void encode_push(struct encode *w, const sennit_msg_desc *d, const void *
     encode_octets(w, u->data, u->data ? u->len : 0);
 }
 
-static bool encode_present(const struct encode_frame *f, const sennit_field *field)
-{
-    const char *value = f->msg + field->offset;
-    if (field->flags & SENNIT_FIELD_ONEOF) {
-        uint32_t which;
-        memcpy(&which, f->msg + field->presence, sizeof which);
-        return which == field->number;
-    }
-    if (pb_is_message(field)) {
-        const void *p;
-        memcpy(&p, value, sizeof p);
-        bool own = p != ((const sennit_msg_desc *)field->type)->empty;
-        bool has = (field->flags & SENNIT_FIELD_HAS) && pb_has(f->msg, field->presence);
-        return f->map || (p && (own || has));
-    }
-    if (f->map)
-        return true;
-    if (field->flags & SENNIT_FIELD_HAS)
-        return pb_has(f->msg, field->presence);
-    if (pb_kind_wire[field->kind] == PB_LENGTH) {
-        sennit_str s;
-        memcpy(&s, value, sizeof s);
-        return s.data && s.len;
-    }
-    uint64_t v = 0;
-    memcpy(&v, value, pb_kind_size[field->kind]);
-    return v != 0;
-}
-
 static void encode_packed(struct encode *w, const sennit_field *f, const struct pb_list *l)
 {
     size_t mark = w->written, size = pb_kind_size[f->kind];
@@ -235,7 +206,7 @@ static void encode_field(struct encode *w)
     const sennit_field *field = &f->d->fields[f->field - 1];
     if (field->flags & SENNIT_FIELD_REPEATED) {
         encode_repeated(w, field);
-    } else if (!encode_present(f, field)) {
+    } else if (!pb_present(f->msg, field, f->map)) {
         f->field--;
         if (field->flags & SENNIT_FIELD_REQUIRED)
             w->result = PB_MISSING;

@@ -48,6 +48,10 @@ static inline bool pb_oneof_is(const void *msg, const sennit_field *f)
     return which == f->number;
 }
 
+/* Whether the field is there: set, or not empty. map: the message is an entry, whose fields always
+ * are. */
+bool pb_present(const void *msg, const sennit_field *field, bool map);
+
 /* The field at s: its tag and octets as a whole; 0: none, or broken. *value is that of a varint or
  * fixed field, *body the content of a length-delimited field or group. */
 struct pb_raw {

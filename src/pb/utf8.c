@@ -66,8 +66,40 @@ const char *pb_result_text(enum pb_result r)
         "the message is over 2 GiB",
         "no memory",
         "a required field is missing",
+        "the text is malformed",
     };
     return (size_t)r < countof(texts) ? texts[r] : "unknown error";
+}
+
+bool pb_present(const void *msg, const sennit_field *field, bool map)
+{
+    const char *value = (const char *)msg + field->offset;
+    if (field->flags & SENNIT_FIELD_ONEOF)
+        return pb_oneof_is(msg, field);
+    if (field->flags & SENNIT_FIELD_REPEATED) {
+        struct pb_list l;
+        memcpy(&l, value, sizeof l);
+        return l.data && l.len;
+    }
+    if (pb_is_message(field)) {
+        const void *p;
+        memcpy(&p, value, sizeof p);
+        bool own = p != ((const sennit_msg_desc *)field->type)->empty;
+        bool has = (field->flags & SENNIT_FIELD_HAS) && pb_has(msg, field->presence);
+        return map || (p && (own || has));
+    }
+    if (map)
+        return true;
+    if (field->flags & SENNIT_FIELD_HAS)
+        return pb_has(msg, field->presence);
+    if (pb_kind_wire[field->kind] == PB_LENGTH) {
+        sennit_str s;
+        memcpy(&s, value, sizeof s);
+        return s.data && s.len;
+    }
+    uint64_t v = 0;
+    memcpy(&v, value, pb_kind_size[field->kind]);
+    return v != 0;
 }
 
 const sennit_enum_value *pb_enum_value(const sennit_enum_desc *d, int32_t number)

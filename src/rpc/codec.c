@@ -90,3 +90,53 @@ sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext, sennit_st
 {
     return codec_error(pb_ext_set(ext, unknown, value, a), ext, unknown->len);
 }
+
+/* What the caller's options have, by their size; zero where they have nothing. */
+static sennit_format_options codec_options(const sennit_format_options *o, size_t size)
+{
+    sennit_format_options all = { 0 };
+    if (o)
+        memcpy(&all, o, size < sizeof all ? size : sizeof all);
+    return all;
+}
+
+static sennit_err codec_text_error(enum pb_result r, const sennit_msg_desc *d,
+                                   const struct pb_why *why)
+{
+    if (r == PB_OK)
+        return NULL;
+    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
+                         "%s: %s", d->name, why->text[0] ? why->text : pb_result_text(r));
+}
+
+sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
+                                    const sennit_format_options *o, size_t size, sennit_str *text)
+{
+    struct pb_why why;
+    sennit_format_options all = codec_options(o, size);
+    return codec_text_error(pb_json_encode(a, d, msg, &all, text, &why), d, &why);
+}
+
+sennit_err sennit_json_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str text,
+                                    const sennit_format_options *o, size_t size, void *msg)
+{
+    struct pb_why why;
+    sennit_format_options all = codec_options(o, size);
+    return codec_text_error(pb_json_decode(a, d, text, &all, msg, &why), d, &why);
+}
+
+sennit_err sennit_text_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
+                                    const sennit_format_options *o, size_t size, sennit_str *text)
+{
+    struct pb_why why;
+    sennit_format_options all = codec_options(o, size);
+    return codec_text_error(pb_text_encode(a, d, msg, &all, text, &why), d, &why);
+}
+
+sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str text,
+                                    const sennit_format_options *o, size_t size, void *msg)
+{
+    struct pb_why why;
+    sennit_format_options all = codec_options(o, size);
+    return codec_text_error(pb_text_decode(a, d, text, &all, msg, &why), d, &why);
+}
