@@ -37,6 +37,12 @@ size_t pb_size(const struct sennit_msg_desc *d, const void *msg);
  * Strings are checked for UTF-8 (PB_BAD_UTF8) as the field's flag says. */
 enum pb_result pb_encode(const struct sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
                          size_t headroom, sennit_str *out);
+/* The same two, as options say. */
+enum pb_result pb_encode_with(const struct sennit_msg_desc *d, const void *msg,
+                              struct sennit_arena *a, size_t headroom,
+                              const struct sennit_wire_options *o, sennit_str *out);
+enum pb_result pb_decode_with(const struct sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                              struct sennit_arena *a, const struct sennit_wire_options *o);
 /* Deep copy into a; NULL: no memory or too deep. */
 void *pb_copy(struct sennit_arena *a, const struct sennit_msg_desc *d, const void *msg);
 /* Whether all required fields are there, in msg and all below it; no memory is an error, too. */

@@ -71,11 +71,37 @@ sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const vo
 sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
                              void *msg)
 {
-    sennit_str own = arena_str(a, octets.data ? octets.data : "", octets.len);
+    return sennit_msg_decode_sized(a, d, octets, NULL, 0, msg);
+}
+
+/* What the caller's options have, by their size; zero where they have nothing. */
+static sennit_wire_options codec_wire_options(const sennit_wire_options *o, size_t size)
+{
+    sennit_wire_options all = { 0 };
+    if (o)
+        memcpy(&all, o, min_size(size, sizeof all));
+    return all;
+}
+
+sennit_err sennit_msg_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
+                                   const sennit_wire_options *o, size_t size, sennit_str *octets)
+{
+    sennit_wire_options all = codec_wire_options(o, size);
+    enum pb_result r = pb_encode_with(d, msg, a, 0, &all, octets);
+    return codec_error(r, d, octets->len);
+}
+
+sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
+                                   const sennit_wire_options *o, size_t size, void *msg)
+{
+    sennit_wire_options all = codec_wire_options(o, size);
+    sennit_str own = octets;
+    if (!all.in_place || !octets.data)
+        own = arena_str(a, octets.data ? octets.data : "", octets.data ? octets.len : 0);
     pb_init(d, msg);
     if (!own.data)
         return sennit_no_memory;
-    enum pb_result r = pb_decode(d, msg, (char *)(uintptr_t)own.data, own.len, a, 0);
+    enum pb_result r = pb_decode_with(d, msg, (char *)(uintptr_t)own.data, own.len, a, &all);
     return codec_error(r, d, octets.len);
 }
 
@@ -96,7 +122,7 @@ static sennit_format_options codec_options(const sennit_format_options *o, size_
 {
     sennit_format_options all = { 0 };
     if (o)
-        memcpy(&all, o, size < sizeof all ? size : sizeof all);
+        memcpy(&all, o, min_size(size, sizeof all));
     return all;
 }
 
