@@ -83,6 +83,8 @@ SENNIT_API void sennit_arena_free(sennit_arena *a);
 /* size octets, aligned to 8, not zeroed, that live as long as a. NULL: a is NULL, no memory, or
  * over the arena's cap (1 GiB unless sennit_ctx_cap says otherwise). */
 SENNIT_API void *sennit_alloc(sennit_arena *a, size_t size);
+/* Frees all that lives in a, and keeps a block for what comes next. Not for a context's arena. */
+SENNIT_API void sennit_arena_reset(sennit_arena *a);
 SENNIT_DEFINE_AUTO(sennit_arena)
 
 /* -- errors ---------------------------------------------------------------------------------- */
@@ -377,7 +379,8 @@ typedef struct sennit_service_desc {
 } sennit_service_desc;
 /* A deep copy of msg that lives as long as a; NULL: no memory, or deeper than 100. */
 SENNIT_API void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg);
-/* Octets of the encoded message; SIZE_MAX: over 2 GiB or deeper than 100. */
+/* Octets of the encoded message, found by encoding it; SIZE_MAX: as data NULL below, but for
+ * required fields. */
 SENNIT_API size_t sennit_msg_size(const sennit_msg_desc *d, const void *msg);
 /* The encoded octets, in arena; data NULL: no memory, bad UTF-8, a required field is missing, over
  * 2 GiB or deeper than 100. */
@@ -386,6 +389,19 @@ SENNIT_API sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *
  * is wrong with the octets, and *msg is the empty message then. */
 SENNIT_API sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d,
                                         sennit_str octets, void *msg);
+typedef struct sennit_wire_options {
+    uint32_t depth;     /* of messages within messages; 0: 100 */
+    bool deterministic; /* encoding: maps in the order of their keys */
+    bool partial;       /* required fields may be missing */
+    bool in_place;      /* decoding: octets are yours, live as long as the message, have a spare
+                         * octet behind them and are written to: no copy is made */
+} sennit_wire_options;
+SENNIT_API sennit_err sennit_msg_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                              const void *msg, const sennit_wire_options *o,
+                                              size_t size, sennit_str *octets);
+SENNIT_API sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                              sennit_str octets, const sennit_wire_options *o,
+                                              size_t size, void *msg);
 /* The value's name in the .proto, or NULL. */
 SENNIT_API const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value);
 /* Extensions stay among the unknown fields until asked for: they are copied and sent as they came.
@@ -396,6 +412,35 @@ SENNIT_API sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext
 SENNIT_API sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext,
                                      sennit_str *unknown, const void *value);
 
+/* How JSON and text format are read and written. Types inside google.protobuf.Any, and extensions,
+ * are found in the file of the message itself, in `files`, and in what these import. */
+typedef struct sennit_format_options {
+    const sennit_file_desc *const *files; /* &sennit_file__x_proto */
+    size_t n_files;
+    bool multi_line;     /* one field a line, indented by two; text has several lines or one */
+    bool proto_names;    /* JSON: names as in the .proto, not in camel case */
+    bool enum_numbers;   /* numbers instead of names */
+    bool all_fields;     /* JSON: zero and empty ones of fields without presence, too */
+    bool unknown_fields; /* text: those, too, by number */
+    bool ignore_unknown; /* reading: skip fields, and names of enum values, that are not known */
+} sennit_format_options;
+/* *text lives in a. INVALID_ARGUMENT: a type inside an Any is not known or does not fit, a value
+ * has no such form (a time out of range, a string that is not UTF-8), or deeper than 100. */
+SENNIT_API sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               const void *msg, const sennit_format_options *o,
+                                               size_t size, sennit_str *text);
+/* Into *msg, which lives in a. INVALID_ARGUMENT says what is wrong in which line; *msg is the empty
+ * message then. */
+SENNIT_API sennit_err sennit_json_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               sennit_str text, const sennit_format_options *o,
+                                               size_t size, void *msg);
+SENNIT_API sennit_err sennit_text_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               const void *msg, const sennit_format_options *o,
+                                               size_t size, sennit_str *text);
+SENNIT_API sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               sennit_str text, const sennit_format_options *o,
+                                               size_t size, void *msg);
+
 /* The functions of each message T, for all generated headers: see those above. */
 #define SENNIT_DEFINE_MESSAGE(T, table)                                                            \
     static inline T *T##_copy(sennit_arena *arena, const T *from)                                  \
@@ -405,7 +450,19 @@ SENNIT_API sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext
     { return sennit_msg_encode(arena, &table, from); }                                             \
     static inline SENNIT_NODISCARD sennit_err T##_decode(sennit_arena *arena, sennit_str octets,   \
                                                          T *to)                                    \
-    { return sennit_msg_decode(arena, &table, octets, to); }
+    { return sennit_msg_decode(arena, &table, octets, to); }                                       \
+    static inline SENNIT_NODISCARD sennit_err T##_to_json(                                         \
+        sennit_arena *arena, const T *from, const sennit_format_options *o, sennit_str *to)        \
+    { return sennit_json_encode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_from_json(                                       \
+        sennit_arena *arena, sennit_str from, const sennit_format_options *o, T *to)               \
+    { return sennit_json_decode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_to_text(                                         \
+        sennit_arena *arena, const T *from, const sennit_format_options *o, sennit_str *to)        \
+    { return sennit_text_encode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_from_text(                                       \
+        sennit_arena *arena, sennit_str from, const sennit_format_options *o, T *to)               \
+    { return sennit_text_decode_sized(arena, &table, from, o, sizeof *o, to); }
 #define SENNIT_DEFINE_ENUM(T, table)                                                               \
     static inline const char *T##_name(int32_t value) { return sennit_enum_name(&table, value); }
 /* Of the extension T of the messages M. */

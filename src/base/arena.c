@@ -176,4 +176,10 @@ void sennit_arena_free(sennit_arena *a)
     }
 }
 
+void sennit_arena_reset(sennit_arena *a)
+{
+    if (a)
+        arena_reset(a);
+}
+
 void *sennit_alloc(sennit_arena *a, size_t size) { return a ? arena_alloc(a, size) : NULL; }

@@ -42,6 +42,7 @@
 #define LIMIT_RECV_MESSAGE 4194304u  /* gRPC's default */
 #define LIMIT_UNFINISHED   16777216u /* octets granted to unfinished unary messages, a connection */
 #define LIMIT_PB_DEPTH     100u      /* protobuf's default recursion limit */
+#define LIMIT_JSON_DEPTH   128u      /* open objects and arrays; a multiple of 64 */
 #define LIMIT_PB_SIZE      2147483647u /* protobuf's limit on a message */
 
 /* -- goroutines ------------------------------------------------------------------------------ */
