@@ -6,17 +6,17 @@ const bench_Msg sennit__bench_Msg_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field bench_Msg_fields[] = {
-    { 1, offsetof(bench_Msg, payload), 0, SENNIT_KIND_BYTES,
-      0, 0, NULL, "payload" },
+    { 1, offsetof(bench_Msg, payload), 0, 0,
+      SENNIT_KIND_BYTES, NULL, "payload" },
 };
 const sennit_msg_desc sennit__bench_Msg = {
     SENNIT_TABLES, sizeof(bench_Msg), 1, 1,
     offsetof(bench_Msg, unknown_fields), 0,
     bench_Msg_fields, "bench.Msg",
-    &sennit__bench_Msg_empty,
+    &sennit__bench_Msg_empty, &sennit_file__bench_proto,
 };
 
-static const unsigned char sennit__bench_Bench_file[] = {
+static const unsigned char sennit_file__bench_proto_octets[] = {
     10, 11, 98, 101, 110, 99, 104, 46, 112, 114, 111, 116, 111, 18, 5, 98, 101, 110, 99, 104, 34,
     31, 10, 3, 77, 115, 103, 18, 24, 10, 7, 112, 97, 121, 108, 111, 97, 100, 24, 1, 32, 1, 40, 12,
     82, 7, 112, 97, 121, 108, 111, 97, 100, 50, 78, 10, 5, 66, 101, 110, 99, 104, 18, 31, 10, 5,
@@ -24,6 +24,18 @@ static const unsigned char sennit__bench_Bench_file[] = {
     101, 110, 99, 104, 46, 77, 115, 103, 18, 36, 10, 6, 83, 116, 114, 101, 97, 109, 18, 10, 46,
     98, 101, 110, 99, 104, 46, 77, 115, 103, 26, 10, 46, 98, 101, 110, 99, 104, 46, 77, 115, 103,
     40, 1, 48, 1, 98, 6, 112, 114, 111, 116, 111, 51, 0,
+};
+static const sennit_msg_desc *const sennit_file__bench_proto_messages[] = {
+    &sennit__bench_Msg,
+};
+const sennit_file_desc sennit_file__bench_proto = {
+    SENNIT_TABLES, 0, 1, 0, 0,
+    "bench.proto",
+    NULL,
+    sennit_file__bench_proto_messages,
+    NULL,
+    NULL,
+    { (const char *)sennit_file__bench_proto_octets, sizeof sennit_file__bench_proto_octets - 1 },
 };
 
 static sennit_err bench_Bench_Unary_invoke(const void *service, void *self, sennit_ctx *ctx,
@@ -61,6 +73,5 @@ const sennit_method sennit__bench_Bench_methods[2] = {
 const sennit_service_desc sennit__bench_Bench = {
     SENNIT_TABLES, 2, "bench.Bench",
     sennit__bench_Bench_methods,
-    { (const char *)sennit__bench_Bench_file,
-      sizeof sennit__bench_Bench_file - 1 },
+    &sennit_file__bench_proto,
 };

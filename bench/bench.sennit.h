@@ -6,17 +6,15 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__bench_proto;
+
 typedef struct bench_Msg {
     sennit_str payload; /* = 1 */
     sennit_str unknown_fields;
 } bench_Msg;
 extern const sennit_msg_desc sennit__bench_Msg;
 extern const bench_Msg sennit__bench_Msg_empty;
-/* A deep copy that lives as long as arena; NULL: no memory. */
-static inline bench_Msg *bench_Msg_copy(sennit_arena *arena, const bench_Msg *from)
-{
-    return (bench_Msg *)sennit_msg_copy(arena, &sennit__bench_Msg, from);
-}
+SENNIT_DEFINE_MESSAGE(bench_Msg, sennit__bench_Msg)
 
 /* Streams are typed by direction: a Client sends requests, a Server sends responses.
  * What recv returns lives until the same goroutine receives again on that stream, or it ends.

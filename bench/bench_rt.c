@@ -66,7 +66,7 @@ void bench_go(void (*fn)(void *arg), void *arg)
     }
 }
 
-/* -- spawning --- */
+/* -- spawning -------------------------------------------------------------------------------- */
 
 static void bench_nop(void *arg) { sennit_wait_group_done(arg); }
 
@@ -116,7 +116,7 @@ void bench_spawn_1e6(void)
     printf("spawn_1e6_rss_bytes_per_g\t%.0f\t-\t%d\n", (double)kib * 1024 / N, N);
 }
 
-/* -- yielding --- */
+/* -- yielding -------------------------------------------------------------------------------- */
 
 struct bench_loop {
     sennit_wait_group done;
@@ -148,7 +148,7 @@ static void bench_yields(const char *name, int goroutines, int turns)
 void bench_yield(void) { bench_yields("yield_2g", 2, 5000000); }
 void bench_yield1000(void) { bench_yields("yield_1000g", 1000, 10000); }
 
-/* -- channels --- */
+/* -- channels -------------------------------------------------------------------------------- */
 
 static void bench_echo(void *arg)
 {
@@ -238,7 +238,7 @@ void bench_chanbuf(void)
     sennit_chan_free(l.to);
 }
 
-/* -- mutexes --- */
+/* -- mutexes --------------------------------------------------------------------------------- */
 
 static void bench_locker(void *arg)
 {
@@ -269,7 +269,7 @@ void bench_mutex(void)
     }
 }
 
-/* -- which --- */
+/* -- which ----------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;

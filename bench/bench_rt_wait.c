@@ -13,7 +13,7 @@
 
 static void wait_for(sennit_wait_group *g) { (void)sennit_wait_group_wait(g, NULL); }
 
-/* -- parked goroutines --- */
+/* -- parked goroutines ----------------------------------------------------------------------- */
 
 struct wait_gate {
     sennit_wait_group count;
@@ -74,7 +74,7 @@ void bench_idle(void)
 
 void bench_idle_deep(void) { wait_idles("idle_deep8k", 200000, wait_idle_deep, false); }
 
-/* -- timers --- */
+/* -- timers ---------------------------------------------------------------------------------- */
 
 static void wait_sleeper(void *arg)
 {
@@ -116,7 +116,7 @@ void bench_sleep(void)
     wait_lates("sleep1ms_late_us_p50/p99/max", 1000);
 }
 
-/* -- sockets --- */
+/* -- sockets --------------------------------------------------------------------------------- */
 
 struct wait_tcp {
     sennit_wait_group done;
@@ -186,7 +186,7 @@ void bench_tcp(void)
     sennit_fd_free(listener);
 }
 
-/* -- late --- */
+/* -- late ------------------------------------------------------------------------------------ */
 
 struct wait_hogs {
     sennit_wait_group done;

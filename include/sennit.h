@@ -63,7 +63,7 @@ static inline int *sennit_errno_location(void)
 #define errno (*sennit_errno_location())
 #endif
 
-/* -- strings and arenas ----------------------------------------------------------------------- */
+/* -- strings and arenas ---------------------------------------------------------------------- */
 
 /* Also for bytes. When the library made it, data is not NULL and data[len] is NUL. */
 typedef struct sennit_str { const char *data; size_t len; } sennit_str;
@@ -83,9 +83,11 @@ SENNIT_API void sennit_arena_free(sennit_arena *a);
 /* size octets, aligned to 8, not zeroed, that live as long as a. NULL: a is NULL, no memory, or
  * over the arena's cap (1 GiB unless sennit_ctx_cap says otherwise). */
 SENNIT_API void *sennit_alloc(sennit_arena *a, size_t size);
+/* Frees all that lives in a, and keeps a block for what comes next. Not for a context's arena. */
+SENNIT_API void sennit_arena_reset(sennit_arena *a);
 SENNIT_DEFINE_AUTO(sennit_arena)
 
-/* -- errors ----------------------------------------------------------------------------------- */
+/* -- errors ---------------------------------------------------------------------------------- */
 
 typedef enum sennit_code {
     SENNIT_OK, SENNIT_CANCELLED, SENNIT_UNKNOWN, SENNIT_INVALID_ARGUMENT, SENNIT_DEADLINE_EXCEEDED,
@@ -119,7 +121,7 @@ SENNIT_API sennit_err sennit_err_copy(sennit_arena *a, sennit_err err);
  * the caller received now. Never NULL. */
 SENNIT_API const char *sennit_err_text(sennit_err err);
 
-/* -- contexts: deadline, cancellation, values, metadata, arena -------------------------------- */
+/* -- contexts: deadline, cancellation, values, metadata, arena ------------------------------- */
 
 #define SENNIT_MILLISECOND INT64_C(1000000)
 #define SENNIT_SECOND INT64_C(1000000000)
@@ -160,7 +162,7 @@ SENNIT_API void sennit_ctx_free(sennit_ctx *ctx);
 SENNIT_API sennit_str sennit_printf(sennit_ctx *ctx, const char *fmt, ...) SENNIT_PRINTF(2, 3);
 SENNIT_DEFINE_AUTO(sennit_ctx)
 
-/* -- metadata --------------------------------------------------------------------------------- */
+/* -- metadata -------------------------------------------------------------------------------- */
 
 /* Keys in order, each as often as it was added; a key that ends in "-bin" has any bytes as value.
  * What came in and what goes out are apart: nothing is forwarded by itself. */
@@ -187,7 +189,7 @@ SENNIT_API sennit_err sennit_set_header(sennit_ctx *ctx, const char *key, sennit
 SENNIT_API sennit_err sennit_send_header(sennit_ctx *ctx);
 SENNIT_API sennit_err sennit_set_trailer(sennit_ctx *ctx, const char *key, sennit_str value);
 
-/* -- goroutines ------------------------------------------------------------------------------- */
+/* -- goroutines ------------------------------------------------------------------------------ */
 
 typedef struct sennit_go_options {
     const char *name; /* shown in errors and dumps; must outlive the goroutine */
@@ -225,10 +227,10 @@ SENNIT_API void sennit_unlock_thread(void);
 /* A value of each goroutine and plain thread, as _Thread_local would be if goroutines did not
  * change threads. The key is static; destroy (may be NULL) gets values that are not NULL when their
  * goroutine, or thread, ends. */
-typedef struct sennit_local { void (*destroy)(void *value); } sennit_local;
-SENNIT_API void *sennit_local_get(const sennit_local *key); /* NULL: never set */
+typedef struct sennit_goroutine_local { void (*destroy)(void *value); } sennit_goroutine_local;
+SENNIT_API void *sennit_goroutine_get(const sennit_goroutine_local *key); /* NULL: never set */
 /* sennit_no_memory: not set. */
-SENNIT_API sennit_err sennit_local_set(const sennit_local *key, void *value);
+SENNIT_API sennit_err sennit_goroutine_set(const sennit_goroutine_local *key, void *value);
 
 /* Structured: no goroutine outlives its group. The group's ctx is a child of ctx that the first
  * error cancels, and sennit_group_free. A group_go that fails is such an error. Declare what the
@@ -386,7 +388,7 @@ typedef struct sennit_stats {
 SENNIT_API void sennit_stats_sized(sennit_stats *out, size_t size);
 static inline void sennit_get_stats(sennit_stats *out) { sennit_stats_sized(out, sizeof *out); }
 
-/* -- generated tables ------------------------------------------------------------------------- */
+/* -- generated tables ------------------------------------------------------------------------ */
 
 /* Written by protoc-gen-sennit alone; the library reads all older versions. */
 #define SENNIT_TABLES 1 /* the first word of each table */
@@ -407,12 +409,15 @@ typedef enum sennit_kind {
 #define SENNIT_FIELD_ONEOF 16   /* uint32_t at offset `presence`: number of the set field */
 #define SENNIT_FIELD_UTF8 32    /* refused when not valid UTF-8 */
 #define SENNIT_FIELD_OPTIONAL 64 /* with HAS: sent if the bit is set */
+#define SENNIT_FIELD_REQUIRED 128 /* messages without it are neither sent nor received */
+#define SENNIT_FIELD_CLOSED 256   /* unknown values of the enum are kept as unknown fields */
+#define SENNIT_FIELD_JSON 512     /* the JSON name stands behind the name's NUL */
+#define SENNIT_FIELD_GROUP_NAME 1024 /* in text it goes by the name of its type */
 typedef struct sennit_field {
     uint32_t number;
     uint32_t offset; /* of the value in the struct */
-    uint16_t presence;
-    uint8_t kind, flags;
-    uint32_t reserved;
+    uint16_t presence, flags;
+    uint32_t kind;
     const void *type; /* sennit_msg_desc (messages, groups, maps) or sennit_enum_desc */
     const char *name;
 } sennit_field;
@@ -420,16 +425,32 @@ typedef struct sennit_enum_value { int32_t number; const char *name; } sennit_en
 typedef struct sennit_enum_desc {
     uint32_t version, n_values;
     const char *name; /* "pkg.Enum" */
-    const sennit_enum_value *values; /* in the file's order */
+    const sennit_enum_value *values; /* ascending by number, aliases in the file's order */
 } sennit_enum_desc;
+#define SENNIT_MSG_SET 1         /* option message_set_wire_format */
+#define SENNIT_MSG_MAP_ENTRY 2
+#define SENNIT_MSG_EXTENDABLE 4  /* has extension ranges */
+#define SENNIT_MSG_EXTENSION 8   /* stands for an extension: its one field is the value */
 typedef struct sennit_msg_desc {
     uint32_t version, size;         /* sizeof the struct */
     uint32_t n_fields, n_dense;     /* fields[i].number == i + 1 for i < n_dense */
-    uint32_t unknown, n_has;        /* offset of the sennit_str of unknown fields; has-bits */
+    uint32_t unknown;               /* offset of the sennit_str of unknown fields */
+    uint32_t flags;                 /* from bit 16 on: the first so many has-bits are required */
     const sennit_field *fields;     /* ascending by number */
-    const char *name;               /* "pkg.Message" */
+    const char *name;               /* "pkg.Message"; of an extension: "pkg.extension" */
     const void *empty;              /* the default instance, of `size` octets */
+    const struct sennit_file_desc *file; /* NULL: written by hand */
 } sennit_msg_desc;
+typedef struct sennit_ext_desc { const sennit_msg_desc *extendee, *value; } sennit_ext_desc;
+typedef struct sennit_file_desc {
+    uint32_t version, n_deps, n_messages, n_enums, n_exts;
+    const char *name;                /* "dir/x.proto" */
+    const struct sennit_file_desc *const *deps; /* as in the file; NULL: options only, not linked */
+    const sennit_msg_desc *const *messages;     /* nested ones as well */
+    const sennit_enum_desc *const *enums;
+    const sennit_ext_desc *exts;
+    sennit_str descriptor;           /* google.protobuf.FileDescriptorProto, without comments */
+} sennit_file_desc;
 typedef struct sennit_method {
     uint32_t version, flags; /* 1: the client streams, 2: the server streams */
     const char *path;        /* "/pkg.Service/Method" */
@@ -444,24 +465,144 @@ typedef struct sennit_service_desc {
     uint32_t version, n_methods;
     const char *name;
     const sennit_method *methods;
-    sennit_str file; /* its descriptor, for reflection */
+    const sennit_file_desc *file; /* for reflection */
 } sennit_service_desc;
 /* A deep copy of msg that lives as long as a; NULL: no memory, or deeper than 100. */
 SENNIT_API void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg);
-/* The encoded octets, in arena; data NULL: no memory, bad UTF-8, over 2 GiB or deeper than 100. */
+/* Octets of the encoded message, found by encoding it; SIZE_MAX: as data NULL below, but for
+ * required fields. */
+SENNIT_API size_t sennit_msg_size(const sennit_msg_desc *d, const void *msg);
+/* The encoded octets, in arena; data NULL: no memory, bad UTF-8, a required field is missing, over
+ * 2 GiB or deeper than 100. */
 SENNIT_API sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const void *msg);
 /* Decodes a copy of octets into *msg; what msg points to lives in arena. INVALID_ARGUMENT says what
  * is wrong with the octets, and *msg is the empty message then. */
 SENNIT_API sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d,
                                         sennit_str octets, void *msg);
+typedef struct sennit_wire_options {
+    uint32_t depth;     /* of messages within messages; 0: 100 */
+    bool deterministic; /* encoding: maps in the order of their keys */
+    bool partial;       /* required fields may be missing */
+    bool in_place;      /* decoding: octets are yours, live as long as the message, have a spare
+                         * octet behind them and are written to: no copy is made */
+} sennit_wire_options;
+SENNIT_API sennit_err sennit_msg_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                              const void *msg, const sennit_wire_options *o,
+                                              size_t size, sennit_str *octets);
+SENNIT_API sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                              sennit_str octets, const sennit_wire_options *o,
+                                              size_t size, void *msg);
+/* The value's name in the .proto, or NULL. */
+SENNIT_API const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value);
+/* Extensions stay among the unknown fields until asked for: they are copied and sent as they came.
+ * Decodes that of *msg into *value (the empty one when absent), which lives in a. */
+SENNIT_API sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext,
+                                     sennit_str unknown, void *value);
+/* Puts *value in place of the extension in *unknown, or takes it out when value is NULL. */
+SENNIT_API sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext,
+                                     sennit_str *unknown, const void *value);
 
-/* -- credentials, interceptors ---------------------------------------------------------------- */
+/* How JSON and text format are read and written. Types inside google.protobuf.Any, and extensions,
+ * are found in the file of the message itself, in `files`, and in what these import. */
+typedef struct sennit_format_options {
+    const sennit_file_desc *const *files; /* &sennit_file__x_proto */
+    size_t n_files;
+    bool multi_line;     /* one field a line, indented by two; text has several lines or one */
+    bool proto_names;    /* JSON: names as in the .proto, not in camel case */
+    bool enum_numbers;   /* numbers instead of names */
+    bool all_fields;     /* JSON: zero and empty ones of fields without presence, too */
+    bool unknown_fields; /* text: those, too, by number */
+    bool ignore_unknown; /* reading: skip fields, and names of enum values, that are not known */
+} sennit_format_options;
+/* *text lives in a. INVALID_ARGUMENT: a type inside an Any is not known or does not fit, a value
+ * has no such form (a time out of range, a string that is not UTF-8), or deeper than 100. */
+SENNIT_API sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               const void *msg, const sennit_format_options *o,
+                                               size_t size, sennit_str *text);
+/* Into *msg, which lives in a. INVALID_ARGUMENT says what is wrong in which line; *msg is the empty
+ * message then. */
+SENNIT_API sennit_err sennit_json_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               sennit_str text, const sennit_format_options *o,
+                                               size_t size, void *msg);
+SENNIT_API sennit_err sennit_text_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               const void *msg, const sennit_format_options *o,
+                                               size_t size, sennit_str *text);
+SENNIT_API sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
+                                               sennit_str text, const sennit_format_options *o,
+                                               size_t size, void *msg);
+
+/* The functions of each message T, for all generated headers: see those above. */
+#define SENNIT_DEFINE_MESSAGE(T, table)                                                            \
+    static inline T *T##_copy(sennit_arena *arena, const T *from)                                  \
+    { return (T *)sennit_msg_copy(arena, &table, from); }                                          \
+    static inline size_t T##_size(const T *from) { return sennit_msg_size(&table, from); }         \
+    static inline sennit_str T##_encode(sennit_arena *arena, const T *from)                        \
+    { return sennit_msg_encode(arena, &table, from); }                                             \
+    static inline SENNIT_NODISCARD sennit_err T##_decode(sennit_arena *arena, sennit_str octets,   \
+                                                         T *to)                                    \
+    { return sennit_msg_decode(arena, &table, octets, to); }                                       \
+    static inline SENNIT_NODISCARD sennit_err T##_to_json(                                         \
+        sennit_arena *arena, const T *from, const sennit_format_options *o, sennit_str *to)        \
+    { return sennit_json_encode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_from_json(                                       \
+        sennit_arena *arena, sennit_str from, const sennit_format_options *o, T *to)               \
+    { return sennit_json_decode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_to_text(                                         \
+        sennit_arena *arena, const T *from, const sennit_format_options *o, sennit_str *to)        \
+    { return sennit_text_encode_sized(arena, &table, from, o, sizeof *o, to); }                    \
+    static inline SENNIT_NODISCARD sennit_err T##_from_text(                                       \
+        sennit_arena *arena, sennit_str from, const sennit_format_options *o, T *to)               \
+    { return sennit_text_decode_sized(arena, &table, from, o, sizeof *o, to); }
+#define SENNIT_DEFINE_ENUM(T, table)                                                               \
+    static inline const char *T##_name(int32_t value) { return sennit_enum_name(&table, value); }
+/* Of the extension T of the messages M. */
+#define SENNIT_DEFINE_EXTENSION(T, M, table)                                                       \
+    static inline SENNIT_NODISCARD sennit_err T##_get(sennit_arena *arena, const M *from, T *to)   \
+    { return sennit_ext_get(arena, &table, from->unknown_fields, to); }                            \
+    static inline SENNIT_NODISCARD sennit_err T##_set(sennit_arena *arena, M *to, const T *from)   \
+    { return sennit_ext_set(arena, &table, &to->unknown_fields, from); }
+
+/* -- credentials, interceptors --------------------------------------------------------------- */
 
 /* Credentials say how a connection is secured. They must be named; nothing falls back to plain
  * text. */
 typedef struct sennit_creds sennit_creds;
-/* Plain text. Static: not to be freed. */
+/* Plain text. Static: free has no effect. */
 SENNIT_API const sennit_creds *sennit_insecure(void);
+/* Plain text between two programs of one machine: a unix socket (sennit_peer then names the peer's
+ * process and user) or loopback; any other address is refused. Static, as above. */
+SENNIT_API const sennit_creds *sennit_local(void);
+/* TLS 1.2 or 1.3 with ALPN "h2", in a library of its own (link sennit_tls, pkg-config sennit_tls).
+ * One object serves clients and servers. Files and texts are PEM; a text wins over a file. Without
+ * a CA a client trusts the system's roots. */
+typedef struct sennit_tls_options {
+    const char *ca_file;             /* whom to trust; on a server: for clients' certificates */
+    const char *cert_file, *key_file; /* own chain, leaf first, and its key (not encrypted) */
+    const char *server_name; /* client: whom to expect, and :authority, instead of the target's */
+    sennit_str ca_pem, cert_pem, key_pem; /* the same from memory; data NULL: none */
+    int client_cert; /* server: 1 required, 2 asked for and verified if sent, -1 not asked for;
+                        0: required if a CA is named, else not asked for */
+    bool tls13_only;
+    bool no_resumption;    /* each handshake is a full one */
+    size_t max_record_size; /* octets of plain text, 512 to 16384; 0: 16384 */
+    sennit_duration reload_interval; /* looks at the files again, at a handshake, when they were
+                                        last looked at so long ago; 0: only sennit_tls_reload */
+    const char *key_log_file; /* appends each connection's secrets for Wireshark: who reads that
+                                 file reads all */
+} sennit_tls_options;
+/* Always an object (law 4); what is wrong with files and texts comes out where it is used. Reads
+ * them when a connection or server is made with it. Free it with sennit_creds_free. */
+SENNIT_API sennit_creds *sennit_tls_new_sized(const sennit_tls_options *o, size_t size);
+/* Reads the files again: new connections use what is there now, on either side; those that stand
+ * go on. On error (half-written, unreadable, key and certificate do not match) nothing changes. */
+SENNIT_API sennit_err sennit_tls_reload(sennit_creds *c);
+static inline sennit_creds *sennit_tls_new(const sennit_tls_options *o)
+{
+    return sennit_tls_new_sized(o, sizeof *o);
+}
+/* Drops your hold: connections and servers have their own. NULL is fine. */
+SENNIT_API void sennit_creds_free(sennit_creds *c);
+SENNIT_DEFINE_AUTO(sennit_creds)
 
 /* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
 typedef struct sennit_call_creds { /* two fields for ever */
@@ -480,10 +621,18 @@ typedef struct sennit_interceptor {
 typedef struct sennit_peer {
     const char *address, *local_address; /* "127.0.0.1:50051", "unix:/run/x" */
     const char *auth_type;               /* "insecure", "local", "tls" */
-    const char *identity;                /* "" or the verified name of the certificate */
+    const char *identity; /* what was verified: "uid:1000" (local), or of the certificate its first
+                             URI, DNS name or else common name (tls); "": nothing */
+    const char *subject;  /* tls, of a verified certificate: "CN=a,O=b" (RFC 2253); "": none */
+    const char *const *names; /* its subject alternative names, as "DNS:a.b", "URI:spiffe://a/b", */
+    size_t n_names;           /* "IP:127.0.0.1", "email:a@b" */
+    const sennit_str *chain;  /* what the peer sent, in DER, its own certificate first; when a */
+    size_t n_chain;           /* session was resumed that one alone */
+    const char *protocol, *cipher; /* tls: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "": plain text */
+    int64_t pid, uid, gid;         /* local, of a unix socket's peer; else -1 */
 } sennit_peer;
 
-/* -- connections and calls -------------------------------------------------------------------- */
+/* -- connections and calls ------------------------------------------------------------------- */
 
 typedef struct sennit_conn sennit_conn; /* shared by any number of goroutines and clients */
 typedef struct sennit_conn_options {
@@ -526,7 +675,7 @@ typedef struct sennit_call_options {
     size_t max_retry_buffer_size;                /* 0: 256 KiB */
 } sennit_call_options;
 
-/* -- servers ---------------------------------------------------------------------------------- */
+/* -- servers --------------------------------------------------------------------------------- */
 
 typedef struct sennit_server sennit_server;
 #define SENNIT_UNLIMITED UINT32_MAX
@@ -570,7 +719,7 @@ SENNIT_DEFINE_AUTO(sennit_server)
 SENNIT_API const sennit_method *sennit_handler_method(sennit_ctx *ctx);
 SENNIT_API const sennit_peer *sennit_handler_peer(sennit_ctx *ctx);
 
-/* -- calls and streams, as generated code sees them ------------------------------------------- */
+/* -- calls and streams, as generated code sees them ------------------------------------------ */
 
 /* A unary call. *reply lives as long as ctx (which must not be NULL); after an error it is the
  * empty message. */

@@ -6,14 +6,14 @@ const helloworld_HelloRequest sennit__helloworld_HelloRequest_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field helloworld_HelloRequest_fields[] = {
-    { 1, offsetof(helloworld_HelloRequest, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
+    { 1, offsetof(helloworld_HelloRequest, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
 };
 const sennit_msg_desc sennit__helloworld_HelloRequest = {
     SENNIT_TABLES, sizeof(helloworld_HelloRequest), 1, 1,
     offsetof(helloworld_HelloRequest, unknown_fields), 0,
     helloworld_HelloRequest_fields, "helloworld.HelloRequest",
-    &sennit__helloworld_HelloRequest_empty,
+    &sennit__helloworld_HelloRequest_empty, &sennit_file__helloworld_proto,
 };
 
 const helloworld_HelloReply sennit__helloworld_HelloReply_empty = {
@@ -21,17 +21,17 @@ const helloworld_HelloReply sennit__helloworld_HelloReply_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field helloworld_HelloReply_fields[] = {
-    { 1, offsetof(helloworld_HelloReply, message), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "message" },
+    { 1, offsetof(helloworld_HelloReply, message), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "message" },
 };
 const sennit_msg_desc sennit__helloworld_HelloReply = {
     SENNIT_TABLES, sizeof(helloworld_HelloReply), 1, 1,
     offsetof(helloworld_HelloReply, unknown_fields), 0,
     helloworld_HelloReply_fields, "helloworld.HelloReply",
-    &sennit__helloworld_HelloReply_empty,
+    &sennit__helloworld_HelloReply_empty, &sennit_file__helloworld_proto,
 };
 
-static const unsigned char sennit__helloworld_Greeter_file[] = {
+static const unsigned char sennit_file__helloworld_proto_octets[] = {
     10, 16, 104, 101, 108, 108, 111, 119, 111, 114, 108, 100, 46, 112, 114, 111, 116, 111, 18, 10,
     104, 101, 108, 108, 111, 119, 111, 114, 108, 100, 34, 34, 10, 12, 72, 101, 108, 108, 111, 82,
     101, 113, 117, 101, 115, 116, 18, 18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40, 9, 82, 4,
@@ -41,6 +41,19 @@ static const unsigned char sennit__helloworld_Greeter_file[] = {
     108, 111, 18, 24, 46, 104, 101, 108, 108, 111, 119, 111, 114, 108, 100, 46, 72, 101, 108, 108,
     111, 82, 101, 113, 117, 101, 115, 116, 26, 22, 46, 104, 101, 108, 108, 111, 119, 111, 114, 108,
     100, 46, 72, 101, 108, 108, 111, 82, 101, 112, 108, 121, 98, 6, 112, 114, 111, 116, 111, 51, 0,
+};
+static const sennit_msg_desc *const sennit_file__helloworld_proto_messages[] = {
+    &sennit__helloworld_HelloRequest,
+    &sennit__helloworld_HelloReply,
+};
+const sennit_file_desc sennit_file__helloworld_proto = {
+    SENNIT_TABLES, 0, 2, 0, 0,
+    "helloworld.proto",
+    NULL,
+    sennit_file__helloworld_proto_messages,
+    NULL,
+    NULL,
+    { (const char *)sennit_file__helloworld_proto_octets, sizeof sennit_file__helloworld_proto_octets - 1 },
 };
 
 static sennit_err helloworld_Greeter_SayHello_invoke(const void *service, void *self,
@@ -64,6 +77,5 @@ const sennit_method sennit__helloworld_Greeter_methods[1] = {
 const sennit_service_desc sennit__helloworld_Greeter = {
     SENNIT_TABLES, 1, "helloworld.Greeter",
     sennit__helloworld_Greeter_methods,
-    { (const char *)sennit__helloworld_Greeter_file,
-      sizeof sennit__helloworld_Greeter_file - 1 },
+    &sennit_file__helloworld_proto,
 };

@@ -6,6 +6,8 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__helloworld_proto;
+
 /* The request message containing the user's name. */
 typedef struct helloworld_HelloRequest {
     sennit_str name; /* = 1 */
@@ -13,13 +15,7 @@ typedef struct helloworld_HelloRequest {
 } helloworld_HelloRequest;
 extern const sennit_msg_desc sennit__helloworld_HelloRequest;
 extern const helloworld_HelloRequest sennit__helloworld_HelloRequest_empty;
-/* A deep copy that lives as long as arena; NULL: no memory. */
-static inline helloworld_HelloRequest *
-helloworld_HelloRequest_copy(sennit_arena *arena, const helloworld_HelloRequest *from)
-{
-    return (helloworld_HelloRequest *)sennit_msg_copy(arena, &sennit__helloworld_HelloRequest,
-                                                      from);
-}
+SENNIT_DEFINE_MESSAGE(helloworld_HelloRequest, sennit__helloworld_HelloRequest)
 
 /* The response message containing the greetings */
 typedef struct helloworld_HelloReply {
@@ -28,11 +24,7 @@ typedef struct helloworld_HelloReply {
 } helloworld_HelloReply;
 extern const sennit_msg_desc sennit__helloworld_HelloReply;
 extern const helloworld_HelloReply sennit__helloworld_HelloReply_empty;
-static inline helloworld_HelloReply *helloworld_HelloReply_copy(sennit_arena *arena,
-                                                                const helloworld_HelloReply *from)
-{
-    return (helloworld_HelloReply *)sennit_msg_copy(arena, &sennit__helloworld_HelloReply, from);
-}
+SENNIT_DEFINE_MESSAGE(helloworld_HelloReply, sennit__helloworld_HelloReply)
 
 /* The greeting service definition. */
 /* Server side: fill in the methods you have; the others answer UNIMPLEMENTED. Each runs in its own

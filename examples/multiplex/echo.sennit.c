@@ -6,14 +6,14 @@ const echo_EchoRequest sennit__grpc_examples_echo_EchoRequest_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field echo_EchoRequest_fields[] = {
-    { 1, offsetof(echo_EchoRequest, message), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "message" },
+    { 1, offsetof(echo_EchoRequest, message), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "message" },
 };
 const sennit_msg_desc sennit__grpc_examples_echo_EchoRequest = {
     SENNIT_TABLES, sizeof(echo_EchoRequest), 1, 1,
     offsetof(echo_EchoRequest, unknown_fields), 0,
     echo_EchoRequest_fields, "grpc.examples.echo.EchoRequest",
-    &sennit__grpc_examples_echo_EchoRequest_empty,
+    &sennit__grpc_examples_echo_EchoRequest_empty, &sennit_file__echo_proto,
 };
 
 const echo_EchoResponse sennit__grpc_examples_echo_EchoResponse_empty = {
@@ -21,17 +21,17 @@ const echo_EchoResponse sennit__grpc_examples_echo_EchoResponse_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field echo_EchoResponse_fields[] = {
-    { 1, offsetof(echo_EchoResponse, message), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "message" },
+    { 1, offsetof(echo_EchoResponse, message), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "message" },
 };
 const sennit_msg_desc sennit__grpc_examples_echo_EchoResponse = {
     SENNIT_TABLES, sizeof(echo_EchoResponse), 1, 1,
     offsetof(echo_EchoResponse, unknown_fields), 0,
     echo_EchoResponse_fields, "grpc.examples.echo.EchoResponse",
-    &sennit__grpc_examples_echo_EchoResponse_empty,
+    &sennit__grpc_examples_echo_EchoResponse_empty, &sennit_file__echo_proto,
 };
 
-static const unsigned char sennit__grpc_examples_echo_Echo_file[] = {
+static const unsigned char sennit_file__echo_proto_octets[] = {
     10, 10, 101, 99, 104, 111, 46, 112, 114, 111, 116, 111, 18, 18, 103, 114, 112, 99, 46, 101,
     120, 97, 109, 112, 108, 101, 115, 46, 101, 99, 104, 111, 34, 39, 10, 11, 69, 99, 104, 111, 82,
     101, 113, 117, 101, 115, 116, 18, 24, 10, 7, 109, 101, 115, 115, 97, 103, 101, 24, 1, 32, 1,
@@ -57,6 +57,19 @@ static const unsigned char sennit__grpc_examples_echo_Echo_file[] = {
     32, 46, 103, 114, 112, 99, 46, 101, 120, 97, 109, 112, 108, 101, 115, 46, 101, 99, 104, 111,
     46, 69, 99, 104, 111, 82, 101, 115, 112, 111, 110, 115, 101, 40, 1, 48, 1, 98, 6, 112, 114,
     111, 116, 111, 51, 0,
+};
+static const sennit_msg_desc *const sennit_file__echo_proto_messages[] = {
+    &sennit__grpc_examples_echo_EchoRequest,
+    &sennit__grpc_examples_echo_EchoResponse,
+};
+const sennit_file_desc sennit_file__echo_proto = {
+    SENNIT_TABLES, 0, 2, 0, 0,
+    "echo.proto",
+    NULL,
+    sennit_file__echo_proto_messages,
+    NULL,
+    NULL,
+    { (const char *)sennit_file__echo_proto_octets, sizeof sennit_file__echo_proto_octets - 1 },
 };
 
 static sennit_err echo_Echo_UnaryEcho_invoke(const void *service, void *self, sennit_ctx *ctx,
@@ -127,6 +140,5 @@ const sennit_method sennit__grpc_examples_echo_Echo_methods[4] = {
 const sennit_service_desc sennit__grpc_examples_echo_Echo = {
     SENNIT_TABLES, 4, "grpc.examples.echo.Echo",
     sennit__grpc_examples_echo_Echo_methods,
-    { (const char *)sennit__grpc_examples_echo_Echo_file,
-      sizeof sennit__grpc_examples_echo_Echo_file - 1 },
+    &sennit_file__echo_proto,
 };

@@ -6,6 +6,8 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__echo_proto;
+
 /* EchoRequest is the request for echo. */
 typedef struct echo_EchoRequest {
     sennit_str message; /* = 1 */
@@ -13,13 +15,7 @@ typedef struct echo_EchoRequest {
 } echo_EchoRequest;
 extern const sennit_msg_desc sennit__grpc_examples_echo_EchoRequest;
 extern const echo_EchoRequest sennit__grpc_examples_echo_EchoRequest_empty;
-/* A deep copy that lives as long as arena; NULL: no memory. */
-static inline echo_EchoRequest *echo_EchoRequest_copy(sennit_arena *arena,
-                                                      const echo_EchoRequest *from)
-{
-    return (echo_EchoRequest *)sennit_msg_copy(arena, &sennit__grpc_examples_echo_EchoRequest,
-                                               from);
-}
+SENNIT_DEFINE_MESSAGE(echo_EchoRequest, sennit__grpc_examples_echo_EchoRequest)
 
 /* EchoResponse is the response for echo. */
 typedef struct echo_EchoResponse {
@@ -28,12 +24,7 @@ typedef struct echo_EchoResponse {
 } echo_EchoResponse;
 extern const sennit_msg_desc sennit__grpc_examples_echo_EchoResponse;
 extern const echo_EchoResponse sennit__grpc_examples_echo_EchoResponse_empty;
-static inline echo_EchoResponse *echo_EchoResponse_copy(sennit_arena *arena,
-                                                        const echo_EchoResponse *from)
-{
-    return (echo_EchoResponse *)sennit_msg_copy(arena, &sennit__grpc_examples_echo_EchoResponse,
-                                                from);
-}
+SENNIT_DEFINE_MESSAGE(echo_EchoResponse, sennit__grpc_examples_echo_EchoResponse)
 
 /* Streams are typed by direction: a Client sends requests, a Server sends responses.
  * What recv returns lives until the same goroutine receives again on that stream, or it ends.

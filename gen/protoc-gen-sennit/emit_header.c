@@ -24,7 +24,7 @@ static void emit_comment_at(const struct file *file, struct text *t, int indent,
         text_comment(t, indent, l->leading_comments, l->trailing_comments);
 }
 
-static bool emit_is_public(const struct file *file, size_t dependency)
+bool emit_is_public(const struct file *file, size_t dependency)
 {
     for (size_t i = 0; i < file->f->public_dependency.len; i++)
         if (file->f->public_dependency.data[i] == (int32_t)dependency)
@@ -53,7 +53,7 @@ void emit_includes(struct gen *g, const struct file *file, struct text *t)
     }
 }
 
-static void emit_enum(const struct type *e, struct text *t)
+static void emit_enum(struct gen *g, const struct type *e, struct text *t)
 {
     text_add(t, "\n", 1);
     emit_comment_at(e->file, t, 0, e->path);
@@ -72,19 +72,27 @@ static void emit_enum(const struct type *e, struct text *t)
             text_printf(t, "    %s_%s = %d,\n", e->name, v->name.data, v->number);
     }
     text_printf(t, "} %s;\nextern const sennit_enum_desc %s;\n", e->name, e->table);
+    text_signature(t, 0, "", "SENNIT_DEFINE_ENUM", gen_printf(g, "%s|%s", e->name, e->table));
+    text_add(t, "\n", 1);
+}
+
+static const struct field *emit_has_field(const struct type *m, uint32_t has)
+{
+    for (size_t i = 0; i < m->n_fields; i++)
+        if (m->fields[i].flags & SENNIT_FIELD_HAS && m->fields[i].has == has)
+            return &m->fields[i];
+    return NULL;
 }
 
 /* uint32_t has_a : 1, has_b : 1;  32 to a word. */
 static void emit_has_bits(const struct type *m, struct text *t)
 {
     size_t column = 0;
-    for (size_t i = 0; i < m->n_fields; i++) {
-        const struct field *f = &m->fields[i];
-        if (!(f->flags & SENNIT_FIELD_HAS))
-            continue;
-        size_t n = strlen("has_ : 1, ") + f->f->name.len;
-        if (f->has % 32 == 0) {
-            text_printf(t, "%s    uint32_t ", f->has ? ";\n" : "");
+    for (uint32_t i = 0; i < m->n_has; i++) {
+        const char *name = emit_has_field(m, i)->f->name.data;
+        size_t n = strlen("has_ : 1, ") + strlen(name);
+        if (i % 32 == 0) {
+            text_printf(t, "%s    uint32_t ", i ? ";\n" : "");
             column = 13;
         } else if (column + n > 98) {
             text_printf(t, ",\n%13s", "");
@@ -92,7 +100,7 @@ static void emit_has_bits(const struct type *m, struct text *t)
         } else {
             text_add(t, ", ", 2);
         }
-        text_printf(t, "has_%s : 1", f->f->name.data);
+        text_printf(t, "has_%s : 1", name);
         column += n;
     }
     if (m->n_has)
@@ -154,21 +162,21 @@ static void emit_oneof_numbers(const struct type *m, struct text *t)
         text_add(t, "};\n", 3);
 }
 
-static void emit_copy(struct gen *g, const struct type *m, struct text *t)
+/* What the extension extends, as in the .proto. */
+static void emit_extends(const struct type *m, struct text *t)
 {
-    text_signature(t, 0, gen_printf(g, "static inline %s *", m->name),
-                   gen_printf(g, "%s_copy", m->name),
-                   gen_printf(g, "sennit_arena *arena|const %s *from", m->name));
-    text_add(t, "\n{\n", 3);
-    text_signature(t, 4, gen_printf(g, "return (%s *)", m->name), "sennit_msg_copy",
-                   gen_printf(g, "arena|&%s|from", m->table));
-    text_add(t, ";\n}\n", 4);
+    const struct field *f = &m->fields[0];
+    const char *label = f->flags & SENNIT_FIELD_REPEATED ? "repeated" : "optional";
+    text_printf(t, "/* extend %s { %s ... %s = %d } */\n", m->extendee->full, label, m->full,
+                f->f->number);
 }
 
-static void emit_message(struct gen *g, const struct type *m, struct text *t, bool *first_copy)
+static void emit_message(struct gen *g, const struct type *m, struct text *t)
 {
     text_add(t, "\n", 1);
     emit_comment_at(m->file, t, 0, m->path);
+    if (m->extendee)
+        emit_extends(m, t);
     text_printf(t, "typedef struct %s {\n", m->name);
     emit_has_bits(m, t);
     for (size_t i = 0; i < m->n_fields; i++)
@@ -180,12 +188,14 @@ static void emit_message(struct gen *g, const struct type *m, struct text *t, bo
     emit_oneof_numbers(m, t);
     text_printf(t, "extern const sennit_msg_desc %s;\nextern const %s %s_empty;\n", m->table,
                 m->name, m->table);
-    if (m->map_entry)
-        return;
-    if (*first_copy)
-        text_printf(t, "/* A deep copy that lives as long as arena; NULL: no memory. */\n");
-    *first_copy = false;
-    emit_copy(g, m, t);
+    if (m->extendee)
+        text_signature(t, 0, "", "SENNIT_DEFINE_EXTENSION",
+                       gen_printf(g, "%s|%s|%s", m->name, m->extendee->name, m->table));
+    else if (!m->map_entry)
+        text_signature(t, 0, "", "SENNIT_DEFINE_MESSAGE",
+                       gen_printf(g, "%s|%s", m->name, m->table));
+    if (!m->map_entry)
+        text_add(t, "\n", 1);
 }
 
 /* Structs that are pointed to before they stand. */
@@ -215,16 +225,16 @@ static bool emit_any_has(const struct file *file)
 
 void emit_header(struct gen *g, struct file *file, struct text *t)
 {
-    bool first_copy = true;
     text_printf(t, "/* Generated by protoc-gen-sennit from %s", file->name);
     if (file->option)
         text_printf(t, " (prefix=%s)", file->option);
     text_printf(t, ". Do not edit. */\n#pragma once\n#include \"sennit.h\"\n");
     emit_includes(g, file, t);
     text_printf(t, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
+    text_printf(t, "\nextern const sennit_file_desc %s;\n", file->table);
     for (const struct type *e = file->types; e; e = e->next)
         if (e->e)
-            emit_enum(e, t);
+            emit_enum(g, e, t);
     if (emit_any_has(file))
         text_printf(
             t, "\n/* has_x: set in what you receive when x was there. When you send, a sub-message"
@@ -233,7 +243,7 @@ void emit_header(struct gen *g, struct file *file, struct text *t)
     emit_forwards(file, t);
     for (const struct type *m = file->types; m; m = m->next)
         if (m->m)
-            emit_message(g, m, t, &first_copy);
+            emit_message(g, m, t);
     emit_services(g, file, t);
     text_printf(t, "\n#ifdef __cplusplus\n}\n#endif\n");
 }

@@ -31,19 +31,35 @@ static bool kind_in(uint8_t kind, uint32_t set) { return set >> kind & 1; }
 #define KINDS_UNSIGNED KINDS(UINT32, UINT64, FIXED32, FIXED64)
 #define KINDS_STRING   KINDS(STRING, STRING, BYTES, BYTES)
 
-static void emit_enum_table(const struct type *e, struct text *t)
+static int value_compare(const void *a, const void *b)
 {
-    text_printf(t, "\nstatic const sennit_enum_value %s_values[] = {\n", e->name);
-    for (size_t i = 0; i < e->e->value.len; i++) {
-        const sennit_plugin_EnumValue *v = &e->e->value.data[i];
-        text_printf(t, "    { %s_%s, \"%s\" },\n", e->name, v->name.data, v->name.data);
-    }
-    text_printf(t, "};\nconst sennit_enum_desc %s = {\n", e->table);
-    text_printf(t, "    SENNIT_TABLES, %zu, \"%s\",\n    %s_values,\n};\n", e->e->value.len,
-                e->full, e->name);
+    const sennit_plugin_EnumValue *x = *(const sennit_plugin_EnumValue *const *)a,
+                                  *y = *(const sennit_plugin_EnumValue *const *)b;
+    if (x->number != y->number)
+        return x->number < y->number ? -1 : 1;
+    return (x > y) - (x < y);
 }
 
-/* -- default instances -- */
+/* Values by number, so that closed enums are checked by bisection; aliases stay in their order. */
+static void emit_enum_table(struct gen *g, const struct type *e, struct text *t)
+{
+    size_t n = e->e->value.len;
+    const sennit_plugin_EnumValue **by = arena_alloc(g->a, n * sizeof *by);
+    if (!by) {
+        gen_fail(g, e->file, e->path, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        by[i] = &e->e->value.data[i];
+    qsort(by, n, sizeof *by, value_compare);
+    text_printf(t, "\nstatic const sennit_enum_value %s_values[] = {\n", e->name);
+    for (size_t i = 0; i < n; i++)
+        text_printf(t, "    { %s_%s, \"%s\" },\n", e->name, by[i]->name.data, by[i]->name.data);
+    text_printf(t, "};\nconst sennit_enum_desc %s = {\n", e->table);
+    text_printf(t, "    SENNIT_TABLES, %zu, \"%s\",\n    %s_values,\n};\n", n, e->full, e->name);
+}
+
+/* -- default instances ----------------------------------------------------------------------- */
 
 static int octal(char c) { return c >= '0' && c <= '7' ? c - '0' : -1; }
 
@@ -145,8 +161,7 @@ static bool field_has_default(const struct field *f)
         return false;
     if (kind_in(f->kind, KINDS_STRING) || f->f->has_default_value)
         return true;
-    return f->kind == SENNIT_KIND_ENUM && f->flags & SENNIT_FIELD_OPTIONAL &&
-           f->type->e->value.data[0].number != 0;
+    return f->kind == SENNIT_KIND_ENUM && f->type->e->value.data[0].number != 0;
 }
 
 static void emit_empty(struct gen *g, const struct type *m, struct text *t)
@@ -168,12 +183,13 @@ static void emit_empty(struct gen *g, const struct type *m, struct text *t)
     text_printf(t, "    .unknown_fields = { \"\", 0 },\n};\n");
 }
 
-/* -- tables -- */
+/* -- tables ---------------------------------------------------------------------------------- */
 
-static void emit_flags(struct text *t, uint8_t flags)
+static void emit_flags(struct text *t, uint16_t flags)
 {
-    static const char *const names[] = { "REPEATED", "PACKED", "MAP",     "HAS",
-                                         "ONEOF",    "UTF8",   "OPTIONAL" };
+    static const char *const names[] = { "REPEATED", "PACKED", "MAP",       "HAS",
+                                         "ONEOF",    "UTF8",   "OPTIONAL",  "REQUIRED",
+                                         "CLOSED",   "JSON",   "GROUP_NAME" };
     bool any = false;
     for (size_t i = 0; i < countof(names); i++) {
         if (!(flags >> i & 1))
@@ -185,7 +201,7 @@ static void emit_flags(struct text *t, uint8_t flags)
         text_add(t, "0", 1);
 }
 
-static void emit_row(const struct type *m, const struct field *f, struct text *t)
+static void emit_row(struct gen *g, const struct type *m, const struct field *f, struct text *t)
 {
     text_printf(t, "    { %d, offsetof(%s, %s), ", f->f->number, m->name, f->name);
     if (f->oneof >= 0)
@@ -193,12 +209,23 @@ static void emit_row(const struct type *m, const struct field *f, struct text *t
                     m->m->oneof_decl.data[f->oneof].name.data);
     else
         text_printf(t, "%u", (unsigned)f->has);
-    text_printf(t, ", SENNIT_KIND_%s,\n      ", kind_names[f->kind]);
+    text_printf(t, ", ");
     emit_flags(t, f->flags);
-    if (f->type)
-        text_printf(t, ", 0, &%s, \"%s\" },\n", f->type->table, f->f->name.data);
-    else
-        text_printf(t, ", 0, NULL, \"%s\" },\n", f->f->name.data);
+    text_printf(t, ",\n      SENNIT_KIND_%s, %s%s, ", kind_names[f->kind], f->type ? "&" : "",
+                f->type ? f->type->table : "NULL");
+    if (f->flags & SENNIT_FIELD_JSON) {
+        size_t n = f->f->name.len + 1 + f->f->json_name.len;
+        char *both = arena_alloc(g->a, n + 1);
+        if (both) {
+            memcpy(both, f->f->name.data, f->f->name.len + 1);
+            memcpy(both + f->f->name.len + 1, f->f->json_name.data, f->f->json_name.len);
+        }
+        t->failed |= !both;
+        text_literal(t, (sennit_str){ both, both ? n : 0 });
+        text_printf(t, " },\n");
+    } else {
+        text_printf(t, "\"%s\" },\n", f->f->name.data);
+    }
 }
 
 static int field_compare(const void *a, const void *b)
@@ -225,6 +252,28 @@ static const struct field **fields_sorted(struct gen *g, const struct type *m)
     return by;
 }
 
+static void emit_message_flags(const struct type *m, struct text *t)
+{
+    const struct type *set = m->extendee ? m->extendee : m;
+    const struct {
+        bool set;
+        const char *name;
+    } flags[] = { { set->m->options->message_set_wire_format, "SET" },
+                  { m->map_entry, "MAP_ENTRY" },
+                  { m->m->extension_range.len > 0, "EXTENDABLE" },
+                  { m->extendee != NULL, "EXTENSION" } };
+    bool any = false;
+    for (size_t i = 0; i < countof(flags); i++) {
+        if (flags[i].set)
+            text_printf(t, "%sSENNIT_MSG_%s", any ? " | " : "", flags[i].name);
+        any |= flags[i].set;
+    }
+    if (m->n_required)
+        text_printf(t, "%s%u << 16", any ? " | " : "", (unsigned)m->n_required);
+    else if (!any)
+        text_add(t, "0", 1);
+}
+
 static void emit_message_table(struct gen *g, const struct type *m, struct text *t)
 {
     const struct field **by = fields_sorted(g, m);
@@ -236,89 +285,20 @@ static void emit_message_table(struct gen *g, const struct type *m, struct text 
         text_printf(t, "static const sennit_field %s_fields[] = {\n", m->name);
         for (size_t i = 0; i < m->n_fields; i++) {
             dense += dense == i && by[i]->f->number == (int32_t)i + 1;
-            emit_row(m, by[i], t);
+            emit_row(g, m, by[i], t);
         }
         text_printf(t, "};\n");
     }
     text_printf(t, "const sennit_msg_desc %s = {\n", m->table);
     text_printf(t, "    SENNIT_TABLES, sizeof(%s), %zu, %zu,\n", m->name, m->n_fields, dense);
-    text_printf(t, "    offsetof(%s, unknown_fields), %u,\n", m->name, (unsigned)m->n_has);
-    text_printf(t, "    %s%s, \"%s\",\n    &%s_empty,\n};\n", m->n_fields ? m->name : "NULL",
-                m->n_fields ? "_fields" : "", m->full, m->table);
+    text_printf(t, "    offsetof(%s, unknown_fields), ", m->name);
+    emit_message_flags(m, t);
+    text_printf(t, ",\n    %s%s, \"%s\",\n    &%s_empty, &%s,\n};\n",
+                m->n_fields ? m->name : "NULL", m->n_fields ? "_fields" : "", m->full, m->table,
+                m->file->table);
 }
 
-/* -- services -- */
-
-/* Octets of the varint at s; 0: it does not end. */
-static size_t descriptor_varint(const uint8_t *s, size_t n, uint64_t *v)
-{
-    *v = 0;
-    for (size_t i = 0; i < n && i < 10; i++) {
-        *v |= (uint64_t)(s[i] & 127) << 7 * i;
-        if (s[i] < 128)
-            return i + 1;
-    }
-    return 0;
-}
-
-/* Octets of the field at s with its tag; 0: not a field of a descriptor. */
-static size_t descriptor_field(const uint8_t *s, size_t n, uint64_t *tag)
-{
-    uint64_t v;
-    size_t head = descriptor_varint(s, n, tag), more = 0;
-    if (!head)
-        return 0;
-    switch (*tag & 7) {
-    case 0:
-        more = descriptor_varint(s + head, n - head, &v);
-        break;
-    case 1:
-        more = 8;
-        break;
-    case 2:
-        more = descriptor_varint(s + head, n - head, &v);
-        more = more && v <= n - head - more ? more + (size_t)v : 0;
-        break;
-    case 5:
-        more = 4;
-        break;
-    default:
-        break;
-    }
-    return more && more <= n - head ? head + more : 0;
-}
-
-static void emit_octets(struct text *t, const uint8_t *s, size_t n, size_t *column)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (*column > 94) {
-            text_add(t, "\n   ", 4);
-            *column = 3;
-        }
-        text_printf(t, " %u,", (unsigned)s[i]);
-        *column += s[i] < 10 ? 3 : s[i] < 100 ? 4 : 5;
-    }
-}
-
-static void emit_descriptor(struct gen *g, const struct file *file, struct text *t)
-{
-    const uint8_t *s = (const uint8_t *)file->octets.data;
-    size_t left = file->octets.len, column = 3;
-    text_printf(t, "\nstatic const unsigned char %s_file[] = {\n   ", file->services[0].table);
-    while (left) {
-        uint64_t tag;
-        size_t n = descriptor_field(s, left, &tag);
-        if (!n) {
-            gen_fail(g, file, (gen_path){ "", 0 }, "the descriptor has a group in it");
-            return;
-        }
-        if (tag >> 3 != 9) /* source_code_info */
-            emit_octets(t, s, n, &column);
-        s += n;
-        left -= n;
-    }
-    text_printf(t, " 0,\n};\n");
-}
+/* -- services -------------------------------------------------------------------------------- */
 
 static void emit_service_table(struct gen *g, const struct file *file, const struct service *s,
                                struct text *t)
@@ -336,8 +316,7 @@ static void emit_service_table(struct gen *g, const struct file *file, const str
     text_printf(t, n ? "};\n" : "\n");
     text_printf(t, "const sennit_service_desc %s = {\n    SENNIT_TABLES, %zu, \"%s\",\n    %s%s,\n",
                 s->table, n, s->full, n ? s->table : "NULL", n ? "_methods" : "");
-    text_printf(t, "    { (const char *)%s_file,\n      sizeof %s_file - 1 },\n};\n",
-                file->services[0].table, file->services[0].table);
+    text_printf(t, "    &%s,\n};\n", file->table);
     t->failed |= g->error != NULL;
 }
 
@@ -349,13 +328,14 @@ void emit_source(struct gen *g, struct file *file, struct text *t)
     text_printf(t, ". Do not edit. */\n#include \"%s.sennit.h\"\n", file->base);
     for (const struct type *e = file->types; e; e = e->next)
         if (e->e)
-            emit_enum_table(e, t);
+            emit_enum_table(g, e, t);
     for (const struct type *m = file->types; m && !g->error; m = m->next)
         if (m->m)
             emit_message_table(g, m, t);
-    if (!file->f->service.len || g->error)
+    if (!g->error)
+        emit_file_table(g, file, t);
+    if (g->error)
         return;
-    emit_descriptor(g, file, t);
     emit_invokes(g, file, t);
     for (size_t i = 0; i < file->f->service.len && !g->error; i++)
         emit_service_table(g, file, &file->services[i], t);

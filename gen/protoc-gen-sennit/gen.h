@@ -25,10 +25,15 @@
 #define GEN_MAX_PREFIXES 64u
 #define GEN_MAX_NESTED   64u /* messages within messages; protoc itself stops at 32 */
 
-enum { GEN_EDITION_PROTO2 = 998, GEN_EDITION_PROTO3 = 999, GEN_EDITION_2023 = 1000 };
+enum {
+    GEN_EDITION_PROTO2 = 998,
+    GEN_EDITION_PROTO3 = 999,
+    GEN_EDITION_2023 = 1000,
+    GEN_EDITION_2024
+};
 enum { GEN_INHERIT = 0, GEN_EXPLICIT = 1, GEN_IMPLICIT = 2, GEN_REQUIRED = 3 };
 enum { GEN_PACKED = 1, GEN_EXPANDED = 2, GEN_VERIFY = 2, GEN_NO_VERIFY = 3 };
-enum { GEN_DELIMITED = 2 };
+enum { GEN_OPEN = 1, GEN_CLOSED = 2, GEN_DELIMITED = 2 };
 enum { GEN_LABEL_OPTIONAL = 1, GEN_LABEL_REQUIRED = 2, GEN_LABEL_REPEATED = 3 };
 
 /* A map from octets to pointers; keys are not copied. */
@@ -54,7 +59,8 @@ struct field {
     struct type *type; /* messages, groups, enums */
     int oneof;         /* index of a real oneof, or -1 */
     uint32_t has;      /* number of the has-bit, with SENNIT_FIELD_HAS */
-    uint8_t kind, flags;
+    uint8_t kind;
+    uint16_t flags;
     gen_path path;
 };
 
@@ -69,7 +75,9 @@ struct type {
     struct sennit_plugin_Features features;
     struct field *fields; /* in the file's order; set by model_resolve */
     size_t n_fields;
-    uint32_t n_has;
+    uint32_t n_has, n_required;    /* required fields have the first has-bits */
+    const char *extendee_name;     /* ".pkg.M": this message stands for an extension of it, */
+    struct type *extendee;         /* with the one field `value`; see load_extension */
     bool map_entry, seen, forward; /* for the header: defined already; declared ahead */
 };
 
@@ -84,6 +92,7 @@ struct file {
     const sennit_plugin_File *f;
     sennit_str octets;            /* as protoc sent it */
     const char *name, *base;      /* "dir/x.proto", "dir/x" */
+    const char *table;            /* "sennit_file__dir_x_proto" */
     const char *package, *prefix; /* prefix: of C names, "" or with its underscore */
     const char *option;           /* what prefix= said for it, or NULL */
     struct type *types, **types_end;
@@ -111,11 +120,11 @@ struct gen {
     const char *error; /* NULL: none */
 };
 
-/* -- generate.c -- */
+/* -- generate.c ------------------------------------------------------------------------------ */
 /* in has a spare octet behind its n, and is used up. NULL: it was larger than GEN_MAX_INPUT. */
 enum pb_result gen_answer(struct sennit_arena *a, char *in, size_t n, sennit_str *out);
 
-/* -- text.c -- */
+/* -- text.c ---------------------------------------------------------------------------------- */
 const void *map_get(const struct map *m, sennit_str key);
 /* Adds or replaces; false: no memory. */
 bool map_put(struct map *m, struct sennit_arena *a, sennit_str key, const void *value);
@@ -132,19 +141,21 @@ void text_signature(struct text *t, int indent, const char *head, const char *na
 /* A C string literal; octets that are not printable ASCII in octal. */
 void text_literal(struct text *t, sennit_str s);
 
-/* -- model.c, resolve.c -- */
+/* -- model.c, resolve.c ---------------------------------------------------------------------- */
 void gen_fail(struct gen *g, const struct file *file, gen_path where, const char *fmt, ...)
     SENNIT_PRINTF(4, 5);
 gen_path path_child(struct gen *g, gen_path parent, int32_t field, size_t index);
 const sennit_plugin_SourceInfo_Location *path_location(const struct file *file, gen_path where);
 /* Files, types, services of the whole request. False: g->error is set. */
 bool model_load(struct gen *g);
+/* Features of all files. False: g->error is set. */
+bool model_features(struct gen *g);
 /* Fields of the file's messages and types of its methods. False: g->error is set. */
 bool model_resolve(struct gen *g, struct file *file);
 struct type *resolve_type(struct gen *g, struct file *file, const char *name, bool is_enum,
                           gen_path where);
 
-/* -- names.c -- */
+/* -- names.c --------------------------------------------------------------------------------- */
 bool name_is_ident(sennit_str s);
 bool name_is_reserved(const char *s); /* a keyword of C or C++, or a macro */
 bool name_is_local(const char *s);    /* a parameter of generated functions: no name for a type */
@@ -155,11 +166,13 @@ const char *name_of_oneof(const struct type *t, const sennit_plugin_Field *f);
 const char *name_of_method(struct gen *g,
                            const sennit_plugin_Method *m); /* in the service struct */
 
-/* -- emit_header.c, emit_service.c, emit_source.c -- */
+/* -- emit_header.c, emit_service.c, emit_source.c -------------------------------------------- */
 void emit_header(struct gen *g, struct file *file, struct text *t);
 void emit_services(struct gen *g, const struct file *file, struct text *t);
 void emit_source(struct gen *g, struct file *file, struct text *t);
 void emit_invokes(struct gen *g, const struct file *file, struct text *t);
 void emit_includes(struct gen *g, const struct file *file, struct text *t);
+void emit_file_table(struct gen *g, const struct file *file, struct text *t);
+bool emit_is_public(const struct file *file, size_t dependency);
 
 #endif

@@ -115,7 +115,7 @@ enum pb_result gen_answer(struct sennit_arena *a, char *in, size_t n, sennit_str
     sennit_plugin_Response response = {
         .supported_features = FEATURE_PROTO3_OPTIONAL | FEATURE_SUPPORTS_EDITIONS,
         .minimum_edition = GEN_EDITION_PROTO2,
-        .maximum_edition = GEN_EDITION_2023,
+        .maximum_edition = GEN_EDITION_2024,
     };
     generate(&g, in, n, &response);
     if (g.error) {

@@ -151,6 +151,47 @@ static void load_enums(struct gen *g, struct file *file, struct type *parent,
     }
 }
 
+/* A message with one field stands for an extension: struct, table and functions come by the same
+ * roads as those of messages. Options of options (extensions of descriptor.proto) concern plugins:
+ * they stay in the descriptor alone. */
+static void load_extension(struct gen *g, struct file *file, struct type *parent,
+                           const sennit_plugin_Field *f, gen_path path)
+{
+    const struct type *options = NULL;
+    if (f->extendee.data[0] == '.')
+        options = map_get(&g->type_names, sennit_s(f->extendee.data + 1));
+    if (options && !strcmp(options->file->name, "google/protobuf/descriptor.proto"))
+        return;
+    struct type *t = load_type(g, file, parent, f->name, path);
+    sennit_plugin_Field *value = arena_alloc(g->a, sizeof *value);
+    sennit_plugin_Message *m = arena_alloc(g->a, sizeof *m);
+    if (!t || !value || !m) {
+        gen_fail(g, file, path, "out of memory");
+        return;
+    }
+    *value = *f;
+    value->name = sennit_s("value");
+    value->json_name = value->name;
+    value->has_oneof_index = 0;
+    *m = sennit__sennit_plugin_Message_empty;
+    m->field.data = value;
+    m->field.len = 1;
+    t->m = m;
+    t->extendee_name = f->extendee.data;
+    load_append(file, t);
+}
+
+static void load_extensions(struct gen *g, struct file *file)
+{
+    for (size_t i = 0; i < file->f->extension.len && !g->error; i++)
+        load_extension(g, file, NULL, &file->f->extension.data[i],
+                       path_child(g, (gen_path){ "", 0 }, 7, i));
+    for (struct type *t = file->types; t && !g->error; t = t->next) {
+        for (size_t i = 0; t->m && i < t->m->extension.len && !g->error; i++)
+            load_extension(g, file, t, &t->m->extension.data[i], path_child(g, t->path, 6, i));
+    }
+}
+
 static struct type *load_message(struct gen *g, struct file *file, struct type *parent,
                                  const sennit_plugin_Message *m, gen_path path)
 {
@@ -234,6 +275,16 @@ static bool load_package_is_plain(sennit_str s)
     return true;
 }
 
+/* "dir/x.proto" as "sennit_file__dir_x_proto". */
+static const char *load_table(struct gen *g, const char *name)
+{
+    char *s = (char *)(uintptr_t)gen_printf(g, "sennit_file__%s", name); /* fresh, ours to change */
+    for (char *p = s; *p; p++)
+        if (!name_is_ident((sennit_str){ p, 1 }) && !(*p >= '0' && *p <= '9'))
+            *p = '_';
+    return s;
+}
+
 /* Decodes one file. Its octets are kept as they are: decoding writes into its buffer. */
 static const sennit_plugin_File *load_decode(struct gen *g, sennit_str octets, size_t index)
 {
@@ -270,6 +321,7 @@ static void load_file(struct gen *g, struct file *file, const sennit_plugin_File
                      ? gen_printf(g, "%.*s", (int)(n - 6), file->name)
                      : file->name;
     file->package = f->package.data;
+    file->table = load_table(g, file->name);
     load_locations(g, file);
     if (f->package.len > GEN_MAX_NAME || !load_package_is_plain(f->package))
         gen_fail(g, file, (gen_path){ "", 0 }, "the package is not a dotted name");
@@ -335,5 +387,7 @@ bool model_load(struct gen *g)
         if (!g->error)
             load_services(g, file);
     }
-    return !g->error;
+    for (size_t i = 0; i < n && !g->error; i++)
+        load_extensions(g, &g->files[i]);
+    return !g->error && model_features(g);
 }

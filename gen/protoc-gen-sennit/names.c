@@ -107,9 +107,18 @@ static void names_of_type(struct gen *g, struct type *t, const struct file *work
         owner.what = gen_printf(g, "%s.%s", t->full, value);
         names_take(g, &g->idents, gen_printf(g, "%s_%s", t->name, value), work, owner);
     }
-    if (t->e)
+    owner = (struct gen_owner){ t->file, t->path, t->full };
+    if (t->e) {
+        names_take(g, &g->idents, gen_printf(g, "%s_name", t->name), work, owner);
         return;
-    names_take(g, &g->idents, gen_printf(g, "%s_copy", t->name), work, owner);
+    }
+    static const char *const message[] = { "copy",    "size",      "encode",  "decode",
+                                           "to_json", "from_json", "to_text", "from_text" },
+                             *const extension[] = { "get", "set" };
+    const char *const *functions = t->extendee_name ? extension : message;
+    size_t n = t->extendee_name ? countof(extension) : countof(message);
+    for (size_t i = 0; i < n && !t->map_entry; i++)
+        names_take(g, &g->idents, gen_printf(g, "%s_%s", t->name, functions[i]), work, owner);
     names_take(g, &g->idents, gen_printf(g, "%s_empty", t->table), work, owner);
     for (size_t i = 0; i < t->m->field.len; i++) {
         const sennit_plugin_Field *f = &t->m->field.data[i];

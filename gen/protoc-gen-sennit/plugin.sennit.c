@@ -6,18 +6,18 @@ const sennit_plugin_Request sennit__sennit_plugin_Request_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Request_fields[] = {
-    { 1, offsetof(sennit_plugin_Request, file_to_generate), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8, 0, NULL, "file_to_generate" },
-    { 2, offsetof(sennit_plugin_Request, parameter), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "parameter" },
-    { 15, offsetof(sennit_plugin_Request, proto_file), 0, SENNIT_KIND_BYTES,
-      SENNIT_FIELD_REPEATED, 0, NULL, "proto_file" },
+    { 1, offsetof(sennit_plugin_Request, file_to_generate), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "file_to_generate" },
+    { 2, offsetof(sennit_plugin_Request, parameter), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "parameter" },
+    { 15, offsetof(sennit_plugin_Request, proto_file), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_BYTES, NULL, "proto_file" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Request = {
     SENNIT_TABLES, sizeof(sennit_plugin_Request), 3, 2,
     offsetof(sennit_plugin_Request, unknown_fields), 0,
     sennit_plugin_Request_fields, "sennit.plugin.Request",
-    &sennit__sennit_plugin_Request_empty,
+    &sennit__sennit_plugin_Request_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Response_Output sennit__sennit_plugin_Response_Output_empty = {
@@ -26,16 +26,16 @@ const sennit_plugin_Response_Output sennit__sennit_plugin_Response_Output_empty 
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Response_Output_fields[] = {
-    { 1, offsetof(sennit_plugin_Response_Output, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 15, offsetof(sennit_plugin_Response_Output, content), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "content" },
+    { 1, offsetof(sennit_plugin_Response_Output, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 15, offsetof(sennit_plugin_Response_Output, content), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "content" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Response_Output = {
     SENNIT_TABLES, sizeof(sennit_plugin_Response_Output), 2, 1,
     offsetof(sennit_plugin_Response_Output, unknown_fields), 0,
     sennit_plugin_Response_Output_fields, "sennit.plugin.Response.Output",
-    &sennit__sennit_plugin_Response_Output_empty,
+    &sennit__sennit_plugin_Response_Output_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Response sennit__sennit_plugin_Response_empty = {
@@ -43,42 +43,44 @@ const sennit_plugin_Response sennit__sennit_plugin_Response_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Response_fields[] = {
-    { 1, offsetof(sennit_plugin_Response, error), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_UTF8 | SENNIT_FIELD_OPTIONAL, 0, NULL, "error" },
-    { 2, offsetof(sennit_plugin_Response, supported_features), 0, SENNIT_KIND_UINT64,
-      0, 0, NULL, "supported_features" },
-    { 3, offsetof(sennit_plugin_Response, minimum_edition), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "minimum_edition" },
-    { 4, offsetof(sennit_plugin_Response, maximum_edition), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "maximum_edition" },
-    { 15, offsetof(sennit_plugin_Response, file), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Response_Output, "file" },
+    { 1, offsetof(sennit_plugin_Response, error), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_UTF8 | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_STRING, NULL, "error" },
+    { 2, offsetof(sennit_plugin_Response, supported_features), 0, 0,
+      SENNIT_KIND_UINT64, NULL, "supported_features" },
+    { 3, offsetof(sennit_plugin_Response, minimum_edition), 0, 0,
+      SENNIT_KIND_INT32, NULL, "minimum_edition" },
+    { 4, offsetof(sennit_plugin_Response, maximum_edition), 0, 0,
+      SENNIT_KIND_INT32, NULL, "maximum_edition" },
+    { 15, offsetof(sennit_plugin_Response, file), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Response_Output, "file" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Response = {
     SENNIT_TABLES, sizeof(sennit_plugin_Response), 5, 4,
-    offsetof(sennit_plugin_Response, unknown_fields), 1,
+    offsetof(sennit_plugin_Response, unknown_fields), 0,
     sennit_plugin_Response_fields, "sennit.plugin.Response",
-    &sennit__sennit_plugin_Response_empty,
+    &sennit__sennit_plugin_Response_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Features sennit__sennit_plugin_Features_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Features_fields[] = {
-    { 1, offsetof(sennit_plugin_Features, field_presence), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "field_presence" },
-    { 3, offsetof(sennit_plugin_Features, repeated_field_encoding), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "repeated_field_encoding" },
-    { 4, offsetof(sennit_plugin_Features, utf8_validation), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "utf8_validation" },
-    { 5, offsetof(sennit_plugin_Features, message_encoding), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "message_encoding" },
+    { 1, offsetof(sennit_plugin_Features, field_presence), 0, 0,
+      SENNIT_KIND_INT32, NULL, "field_presence" },
+    { 2, offsetof(sennit_plugin_Features, enum_type), 0, 0,
+      SENNIT_KIND_INT32, NULL, "enum_type" },
+    { 3, offsetof(sennit_plugin_Features, repeated_field_encoding), 0, 0,
+      SENNIT_KIND_INT32, NULL, "repeated_field_encoding" },
+    { 4, offsetof(sennit_plugin_Features, utf8_validation), 0, 0,
+      SENNIT_KIND_INT32, NULL, "utf8_validation" },
+    { 5, offsetof(sennit_plugin_Features, message_encoding), 0, 0,
+      SENNIT_KIND_INT32, NULL, "message_encoding" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Features = {
-    SENNIT_TABLES, sizeof(sennit_plugin_Features), 4, 1,
+    SENNIT_TABLES, sizeof(sennit_plugin_Features), 5, 5,
     offsetof(sennit_plugin_Features, unknown_fields), 0,
     sennit_plugin_Features_fields, "sennit.plugin.Features",
-    &sennit__sennit_plugin_Features_empty,
+    &sennit__sennit_plugin_Features_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_File sennit__sennit_plugin_File_empty = {
@@ -90,34 +92,36 @@ const sennit_plugin_File sennit__sennit_plugin_File_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_File_fields[] = {
-    { 1, offsetof(sennit_plugin_File, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 2, offsetof(sennit_plugin_File, package), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "package" },
-    { 3, offsetof(sennit_plugin_File, dependency), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8, 0, NULL, "dependency" },
-    { 4, offsetof(sennit_plugin_File, message_type), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Message, "message_type" },
-    { 5, offsetof(sennit_plugin_File, enum_type), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Enum, "enum_type" },
-    { 6, offsetof(sennit_plugin_File, service), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Service, "service" },
-    { 8, offsetof(sennit_plugin_File, options), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_plugin_FileOptions, "options" },
-    { 9, offsetof(sennit_plugin_File, source_code_info), 1, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_plugin_SourceInfo, "source_code_info" },
-    { 10, offsetof(sennit_plugin_File, public_dependency), 0, SENNIT_KIND_INT32,
-      SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED, 0, NULL, "public_dependency" },
-    { 12, offsetof(sennit_plugin_File, syntax), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "syntax" },
-    { 14, offsetof(sennit_plugin_File, edition), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "edition" },
+    { 1, offsetof(sennit_plugin_File, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(sennit_plugin_File, package), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "package" },
+    { 3, offsetof(sennit_plugin_File, dependency), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "dependency" },
+    { 4, offsetof(sennit_plugin_File, message_type), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Message, "message_type" },
+    { 5, offsetof(sennit_plugin_File, enum_type), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Enum, "enum_type" },
+    { 6, offsetof(sennit_plugin_File, service), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Service, "service" },
+    { 7, offsetof(sennit_plugin_File, extension), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Field, "extension" },
+    { 8, offsetof(sennit_plugin_File, options), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_FileOptions, "options" },
+    { 9, offsetof(sennit_plugin_File, source_code_info), 1, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_SourceInfo, "source_code_info" },
+    { 10, offsetof(sennit_plugin_File, public_dependency), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
+      SENNIT_KIND_INT32, NULL, "public_dependency" },
+    { 12, offsetof(sennit_plugin_File, syntax), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "syntax" },
+    { 14, offsetof(sennit_plugin_File, edition), 0, 0,
+      SENNIT_KIND_INT32, NULL, "edition" },
 };
 const sennit_msg_desc sennit__sennit_plugin_File = {
-    SENNIT_TABLES, sizeof(sennit_plugin_File), 11, 6,
-    offsetof(sennit_plugin_File, unknown_fields), 2,
+    SENNIT_TABLES, sizeof(sennit_plugin_File), 12, 10,
+    offsetof(sennit_plugin_File, unknown_fields), 0,
     sennit_plugin_File_fields, "sennit.plugin.File",
-    &sennit__sennit_plugin_File_empty,
+    &sennit__sennit_plugin_File_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_FileOptions sennit__sennit_plugin_FileOptions_empty = {
@@ -125,14 +129,14 @@ const sennit_plugin_FileOptions sennit__sennit_plugin_FileOptions_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_FileOptions_fields[] = {
-    { 50, offsetof(sennit_plugin_FileOptions, features), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_plugin_Features, "features" },
+    { 50, offsetof(sennit_plugin_FileOptions, features), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Features, "features" },
 };
 const sennit_msg_desc sennit__sennit_plugin_FileOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_FileOptions), 1, 0,
-    offsetof(sennit_plugin_FileOptions, unknown_fields), 1,
+    offsetof(sennit_plugin_FileOptions, unknown_fields), 0,
     sennit_plugin_FileOptions_fields, "sennit.plugin.FileOptions",
-    &sennit__sennit_plugin_FileOptions_empty,
+    &sennit__sennit_plugin_FileOptions_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Message sennit__sennit_plugin_Message_empty = {
@@ -141,24 +145,28 @@ const sennit_plugin_Message sennit__sennit_plugin_Message_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Message_fields[] = {
-    { 1, offsetof(sennit_plugin_Message, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 2, offsetof(sennit_plugin_Message, field), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Field, "field" },
-    { 3, offsetof(sennit_plugin_Message, nested_type), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Message, "nested_type" },
-    { 4, offsetof(sennit_plugin_Message, enum_type), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Enum, "enum_type" },
-    { 7, offsetof(sennit_plugin_Message, options), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_plugin_MessageOptions, "options" },
-    { 8, offsetof(sennit_plugin_Message, oneof_decl), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Oneof, "oneof_decl" },
+    { 1, offsetof(sennit_plugin_Message, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(sennit_plugin_Message, field), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Field, "field" },
+    { 3, offsetof(sennit_plugin_Message, nested_type), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Message, "nested_type" },
+    { 4, offsetof(sennit_plugin_Message, enum_type), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Enum, "enum_type" },
+    { 5, offsetof(sennit_plugin_Message, extension_range), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_BYTES, NULL, "extension_range" },
+    { 6, offsetof(sennit_plugin_Message, extension), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Field, "extension" },
+    { 7, offsetof(sennit_plugin_Message, options), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_MessageOptions, "options" },
+    { 8, offsetof(sennit_plugin_Message, oneof_decl), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Oneof, "oneof_decl" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Message = {
-    SENNIT_TABLES, sizeof(sennit_plugin_Message), 6, 4,
-    offsetof(sennit_plugin_Message, unknown_fields), 1,
+    SENNIT_TABLES, sizeof(sennit_plugin_Message), 8, 8,
+    offsetof(sennit_plugin_Message, unknown_fields), 0,
     sennit_plugin_Message_fields, "sennit.plugin.Message",
-    &sennit__sennit_plugin_Message_empty,
+    &sennit__sennit_plugin_Message_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_MessageOptions sennit__sennit_plugin_MessageOptions_empty = {
@@ -166,50 +174,58 @@ const sennit_plugin_MessageOptions sennit__sennit_plugin_MessageOptions_empty = 
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_MessageOptions_fields[] = {
-    { 7, offsetof(sennit_plugin_MessageOptions, map_entry), 0, SENNIT_KIND_BOOL,
-      0, 0, NULL, "map_entry" },
-    { 12, offsetof(sennit_plugin_MessageOptions, features), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_plugin_Features, "features" },
+    { 1, offsetof(sennit_plugin_MessageOptions, message_set_wire_format), 0, 0,
+      SENNIT_KIND_BOOL, NULL, "message_set_wire_format" },
+    { 7, offsetof(sennit_plugin_MessageOptions, map_entry), 0, 0,
+      SENNIT_KIND_BOOL, NULL, "map_entry" },
+    { 12, offsetof(sennit_plugin_MessageOptions, features), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Features, "features" },
 };
 const sennit_msg_desc sennit__sennit_plugin_MessageOptions = {
-    SENNIT_TABLES, sizeof(sennit_plugin_MessageOptions), 2, 0,
-    offsetof(sennit_plugin_MessageOptions, unknown_fields), 1,
+    SENNIT_TABLES, sizeof(sennit_plugin_MessageOptions), 3, 1,
+    offsetof(sennit_plugin_MessageOptions, unknown_fields), 0,
     sennit_plugin_MessageOptions_fields, "sennit.plugin.MessageOptions",
-    &sennit__sennit_plugin_MessageOptions_empty,
+    &sennit__sennit_plugin_MessageOptions_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Field sennit__sennit_plugin_Field_empty = {
     .name = { "", 0 },
+    .extendee = { "", 0 },
     .type_name = { "", 0 },
     .default_value = { "", 0 },
     .options = &sennit__sennit_plugin_FieldOptions_empty,
+    .json_name = { "", 0 },
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Field_fields[] = {
-    { 1, offsetof(sennit_plugin_Field, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 3, offsetof(sennit_plugin_Field, number), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "number" },
-    { 4, offsetof(sennit_plugin_Field, label), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "label" },
-    { 5, offsetof(sennit_plugin_Field, type), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "type" },
-    { 6, offsetof(sennit_plugin_Field, type_name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "type_name" },
-    { 7, offsetof(sennit_plugin_Field, default_value), 0, SENNIT_KIND_BYTES,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "default_value" },
-    { 8, offsetof(sennit_plugin_Field, options), 1, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_plugin_FieldOptions, "options" },
-    { 9, offsetof(sennit_plugin_Field, oneof_index), 2, SENNIT_KIND_INT32,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "oneof_index" },
-    { 17, offsetof(sennit_plugin_Field, proto3_optional), 0, SENNIT_KIND_BOOL,
-      0, 0, NULL, "proto3_optional" },
+    { 1, offsetof(sennit_plugin_Field, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(sennit_plugin_Field, extendee), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "extendee" },
+    { 3, offsetof(sennit_plugin_Field, number), 0, 0,
+      SENNIT_KIND_INT32, NULL, "number" },
+    { 4, offsetof(sennit_plugin_Field, label), 0, 0,
+      SENNIT_KIND_INT32, NULL, "label" },
+    { 5, offsetof(sennit_plugin_Field, type), 0, 0,
+      SENNIT_KIND_INT32, NULL, "type" },
+    { 6, offsetof(sennit_plugin_Field, type_name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "type_name" },
+    { 7, offsetof(sennit_plugin_Field, default_value), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_BYTES, NULL, "default_value" },
+    { 8, offsetof(sennit_plugin_Field, options), 1, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_FieldOptions, "options" },
+    { 9, offsetof(sennit_plugin_Field, oneof_index), 2, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_INT32, NULL, "oneof_index" },
+    { 10, offsetof(sennit_plugin_Field, json_name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "json_name" },
+    { 17, offsetof(sennit_plugin_Field, proto3_optional), 0, 0,
+      SENNIT_KIND_BOOL, NULL, "proto3_optional" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Field = {
-    SENNIT_TABLES, sizeof(sennit_plugin_Field), 9, 1,
-    offsetof(sennit_plugin_Field, unknown_fields), 3,
+    SENNIT_TABLES, sizeof(sennit_plugin_Field), 11, 10,
+    offsetof(sennit_plugin_Field, unknown_fields), 0,
     sennit_plugin_Field_fields, "sennit.plugin.Field",
-    &sennit__sennit_plugin_Field_empty,
+    &sennit__sennit_plugin_Field_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_FieldOptions sennit__sennit_plugin_FieldOptions_empty = {
@@ -217,16 +233,16 @@ const sennit_plugin_FieldOptions sennit__sennit_plugin_FieldOptions_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_FieldOptions_fields[] = {
-    { 2, offsetof(sennit_plugin_FieldOptions, packed), 0, SENNIT_KIND_BOOL,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "packed" },
-    { 21, offsetof(sennit_plugin_FieldOptions, features), 1, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_plugin_Features, "features" },
+    { 2, offsetof(sennit_plugin_FieldOptions, packed), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_BOOL, NULL, "packed" },
+    { 21, offsetof(sennit_plugin_FieldOptions, features), 1, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Features, "features" },
 };
 const sennit_msg_desc sennit__sennit_plugin_FieldOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_FieldOptions), 2, 0,
-    offsetof(sennit_plugin_FieldOptions, unknown_fields), 2,
+    offsetof(sennit_plugin_FieldOptions, unknown_fields), 0,
     sennit_plugin_FieldOptions_fields, "sennit.plugin.FieldOptions",
-    &sennit__sennit_plugin_FieldOptions_empty,
+    &sennit__sennit_plugin_FieldOptions_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Oneof sennit__sennit_plugin_Oneof_empty = {
@@ -234,31 +250,49 @@ const sennit_plugin_Oneof sennit__sennit_plugin_Oneof_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Oneof_fields[] = {
-    { 1, offsetof(sennit_plugin_Oneof, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
+    { 1, offsetof(sennit_plugin_Oneof, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Oneof = {
     SENNIT_TABLES, sizeof(sennit_plugin_Oneof), 1, 1,
     offsetof(sennit_plugin_Oneof, unknown_fields), 0,
     sennit_plugin_Oneof_fields, "sennit.plugin.Oneof",
-    &sennit__sennit_plugin_Oneof_empty,
+    &sennit__sennit_plugin_Oneof_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Enum sennit__sennit_plugin_Enum_empty = {
     .name = { "", 0 },
+    .options = &sennit__sennit_plugin_EnumOptions_empty,
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Enum_fields[] = {
-    { 1, offsetof(sennit_plugin_Enum, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 2, offsetof(sennit_plugin_Enum, value), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_EnumValue, "value" },
+    { 1, offsetof(sennit_plugin_Enum, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(sennit_plugin_Enum, value), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_EnumValue, "value" },
+    { 3, offsetof(sennit_plugin_Enum, options), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_EnumOptions, "options" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Enum = {
-    SENNIT_TABLES, sizeof(sennit_plugin_Enum), 2, 2,
+    SENNIT_TABLES, sizeof(sennit_plugin_Enum), 3, 3,
     offsetof(sennit_plugin_Enum, unknown_fields), 0,
     sennit_plugin_Enum_fields, "sennit.plugin.Enum",
-    &sennit__sennit_plugin_Enum_empty,
+    &sennit__sennit_plugin_Enum_empty, &sennit_file__plugin_proto,
+};
+
+const sennit_plugin_EnumOptions sennit__sennit_plugin_EnumOptions_empty = {
+    .features = &sennit__sennit_plugin_Features_empty,
+    .unknown_fields = { "", 0 },
+};
+static const sennit_field sennit_plugin_EnumOptions_fields[] = {
+    { 7, offsetof(sennit_plugin_EnumOptions, features), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Features, "features" },
+};
+const sennit_msg_desc sennit__sennit_plugin_EnumOptions = {
+    SENNIT_TABLES, sizeof(sennit_plugin_EnumOptions), 1, 0,
+    offsetof(sennit_plugin_EnumOptions, unknown_fields), 0,
+    sennit_plugin_EnumOptions_fields, "sennit.plugin.EnumOptions",
+    &sennit__sennit_plugin_EnumOptions_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_EnumValue sennit__sennit_plugin_EnumValue_empty = {
@@ -266,16 +300,16 @@ const sennit_plugin_EnumValue sennit__sennit_plugin_EnumValue_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_EnumValue_fields[] = {
-    { 1, offsetof(sennit_plugin_EnumValue, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 2, offsetof(sennit_plugin_EnumValue, number), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "number" },
+    { 1, offsetof(sennit_plugin_EnumValue, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(sennit_plugin_EnumValue, number), 0, 0,
+      SENNIT_KIND_INT32, NULL, "number" },
 };
 const sennit_msg_desc sennit__sennit_plugin_EnumValue = {
     SENNIT_TABLES, sizeof(sennit_plugin_EnumValue), 2, 2,
     offsetof(sennit_plugin_EnumValue, unknown_fields), 0,
     sennit_plugin_EnumValue_fields, "sennit.plugin.EnumValue",
-    &sennit__sennit_plugin_EnumValue_empty,
+    &sennit__sennit_plugin_EnumValue_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Service sennit__sennit_plugin_Service_empty = {
@@ -283,16 +317,16 @@ const sennit_plugin_Service sennit__sennit_plugin_Service_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Service_fields[] = {
-    { 1, offsetof(sennit_plugin_Service, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 2, offsetof(sennit_plugin_Service, method), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_Method, "method" },
+    { 1, offsetof(sennit_plugin_Service, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(sennit_plugin_Service, method), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Method, "method" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Service = {
     SENNIT_TABLES, sizeof(sennit_plugin_Service), 2, 2,
     offsetof(sennit_plugin_Service, unknown_fields), 0,
     sennit_plugin_Service_fields, "sennit.plugin.Service",
-    &sennit__sennit_plugin_Service_empty,
+    &sennit__sennit_plugin_Service_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_Method sennit__sennit_plugin_Method_empty = {
@@ -302,22 +336,22 @@ const sennit_plugin_Method sennit__sennit_plugin_Method_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_Method_fields[] = {
-    { 1, offsetof(sennit_plugin_Method, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 2, offsetof(sennit_plugin_Method, input_type), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "input_type" },
-    { 3, offsetof(sennit_plugin_Method, output_type), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "output_type" },
-    { 5, offsetof(sennit_plugin_Method, client_streaming), 0, SENNIT_KIND_BOOL,
-      0, 0, NULL, "client_streaming" },
-    { 6, offsetof(sennit_plugin_Method, server_streaming), 0, SENNIT_KIND_BOOL,
-      0, 0, NULL, "server_streaming" },
+    { 1, offsetof(sennit_plugin_Method, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(sennit_plugin_Method, input_type), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "input_type" },
+    { 3, offsetof(sennit_plugin_Method, output_type), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "output_type" },
+    { 5, offsetof(sennit_plugin_Method, client_streaming), 0, 0,
+      SENNIT_KIND_BOOL, NULL, "client_streaming" },
+    { 6, offsetof(sennit_plugin_Method, server_streaming), 0, 0,
+      SENNIT_KIND_BOOL, NULL, "server_streaming" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Method = {
     SENNIT_TABLES, sizeof(sennit_plugin_Method), 5, 3,
     offsetof(sennit_plugin_Method, unknown_fields), 0,
     sennit_plugin_Method_fields, "sennit.plugin.Method",
-    &sennit__sennit_plugin_Method_empty,
+    &sennit__sennit_plugin_Method_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_SourceInfo_Location sennit__sennit_plugin_SourceInfo_Location_empty = {
@@ -326,32 +360,209 @@ const sennit_plugin_SourceInfo_Location sennit__sennit_plugin_SourceInfo_Locatio
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_SourceInfo_Location_fields[] = {
-    { 1, offsetof(sennit_plugin_SourceInfo_Location, path), 0, SENNIT_KIND_INT32,
-      SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED, 0, NULL, "path" },
-    { 2, offsetof(sennit_plugin_SourceInfo_Location, span), 0, SENNIT_KIND_INT32,
-      SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED, 0, NULL, "span" },
-    { 3, offsetof(sennit_plugin_SourceInfo_Location, leading_comments), 0, SENNIT_KIND_BYTES,
-      0, 0, NULL, "leading_comments" },
-    { 4, offsetof(sennit_plugin_SourceInfo_Location, trailing_comments), 0, SENNIT_KIND_BYTES,
-      0, 0, NULL, "trailing_comments" },
+    { 1, offsetof(sennit_plugin_SourceInfo_Location, path), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
+      SENNIT_KIND_INT32, NULL, "path" },
+    { 2, offsetof(sennit_plugin_SourceInfo_Location, span), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
+      SENNIT_KIND_INT32, NULL, "span" },
+    { 3, offsetof(sennit_plugin_SourceInfo_Location, leading_comments), 0, 0,
+      SENNIT_KIND_BYTES, NULL, "leading_comments" },
+    { 4, offsetof(sennit_plugin_SourceInfo_Location, trailing_comments), 0, 0,
+      SENNIT_KIND_BYTES, NULL, "trailing_comments" },
 };
 const sennit_msg_desc sennit__sennit_plugin_SourceInfo_Location = {
     SENNIT_TABLES, sizeof(sennit_plugin_SourceInfo_Location), 4, 4,
     offsetof(sennit_plugin_SourceInfo_Location, unknown_fields), 0,
     sennit_plugin_SourceInfo_Location_fields, "sennit.plugin.SourceInfo.Location",
-    &sennit__sennit_plugin_SourceInfo_Location_empty,
+    &sennit__sennit_plugin_SourceInfo_Location_empty, &sennit_file__plugin_proto,
 };
 
 const sennit_plugin_SourceInfo sennit__sennit_plugin_SourceInfo_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_plugin_SourceInfo_fields[] = {
-    { 1, offsetof(sennit_plugin_SourceInfo, location), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_REPEATED, 0, &sennit__sennit_plugin_SourceInfo_Location, "location" },
+    { 1, offsetof(sennit_plugin_SourceInfo, location), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_SourceInfo_Location, "location" },
 };
 const sennit_msg_desc sennit__sennit_plugin_SourceInfo = {
     SENNIT_TABLES, sizeof(sennit_plugin_SourceInfo), 1, 1,
     offsetof(sennit_plugin_SourceInfo, unknown_fields), 0,
     sennit_plugin_SourceInfo_fields, "sennit.plugin.SourceInfo",
-    &sennit__sennit_plugin_SourceInfo_empty,
+    &sennit__sennit_plugin_SourceInfo_empty, &sennit_file__plugin_proto,
+};
+
+static const unsigned char sennit_file__plugin_proto_octets[] = {
+    10, 12, 112, 108, 117, 103, 105, 110, 46, 112, 114, 111, 116, 111, 18, 13, 115, 101, 110, 110,
+    105, 116, 46, 112, 108, 117, 103, 105, 110, 34, 112, 10, 7, 82, 101, 113, 117, 101, 115, 116,
+    18, 40, 10, 16, 102, 105, 108, 101, 95, 116, 111, 95, 103, 101, 110, 101, 114, 97, 116, 101,
+    24, 1, 32, 3, 40, 9, 82, 14, 102, 105, 108, 101, 84, 111, 71, 101, 110, 101, 114, 97, 116, 101,
+    18, 28, 10, 9, 112, 97, 114, 97, 109, 101, 116, 101, 114, 24, 2, 32, 1, 40, 9, 82, 9, 112, 97,
+    114, 97, 109, 101, 116, 101, 114, 18, 29, 10, 10, 112, 114, 111, 116, 111, 95, 102, 105, 108,
+    101, 24, 15, 32, 3, 40, 12, 82, 9, 112, 114, 111, 116, 111, 70, 105, 108, 101, 34, 156, 2, 10,
+    8, 82, 101, 115, 112, 111, 110, 115, 101, 18, 25, 10, 5, 101, 114, 114, 111, 114, 24, 1, 32,
+    1, 40, 9, 72, 0, 82, 5, 101, 114, 114, 111, 114, 136, 1, 1, 18, 45, 10, 18, 115, 117, 112, 112,
+    111, 114, 116, 101, 100, 95, 102, 101, 97, 116, 117, 114, 101, 115, 24, 2, 32, 1, 40, 4, 82,
+    17, 115, 117, 112, 112, 111, 114, 116, 101, 100, 70, 101, 97, 116, 117, 114, 101, 115, 18, 39,
+    10, 15, 109, 105, 110, 105, 109, 117, 109, 95, 101, 100, 105, 116, 105, 111, 110, 24, 3, 32,
+    1, 40, 5, 82, 14, 109, 105, 110, 105, 109, 117, 109, 69, 100, 105, 116, 105, 111, 110, 18, 39,
+    10, 15, 109, 97, 120, 105, 109, 117, 109, 95, 101, 100, 105, 116, 105, 111, 110, 24, 4, 32,
+    1, 40, 5, 82, 14, 109, 97, 120, 105, 109, 117, 109, 69, 100, 105, 116, 105, 111, 110, 18, 50,
+    10, 4, 102, 105, 108, 101, 24, 15, 32, 3, 40, 11, 50, 30, 46, 115, 101, 110, 110, 105, 116,
+    46, 112, 108, 117, 103, 105, 110, 46, 82, 101, 115, 112, 111, 110, 115, 101, 46, 79, 117, 116,
+    112, 117, 116, 82, 4, 102, 105, 108, 101, 26, 54, 10, 6, 79, 117, 116, 112, 117, 116, 18, 18,
+    10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40, 9, 82, 4, 110, 97, 109, 101, 18, 24, 10, 7, 99,
+    111, 110, 116, 101, 110, 116, 24, 15, 32, 1, 40, 9, 82, 7, 99, 111, 110, 116, 101, 110, 116,
+    66, 8, 10, 6, 95, 101, 114, 114, 111, 114, 34, 218, 1, 10, 8, 70, 101, 97, 116, 117, 114, 101,
+    115, 18, 37, 10, 14, 102, 105, 101, 108, 100, 95, 112, 114, 101, 115, 101, 110, 99, 101, 24,
+    1, 32, 1, 40, 5, 82, 13, 102, 105, 101, 108, 100, 80, 114, 101, 115, 101, 110, 99, 101, 18,
+    27, 10, 9, 101, 110, 117, 109, 95, 116, 121, 112, 101, 24, 2, 32, 1, 40, 5, 82, 8, 101, 110,
+    117, 109, 84, 121, 112, 101, 18, 54, 10, 23, 114, 101, 112, 101, 97, 116, 101, 100, 95, 102,
+    105, 101, 108, 100, 95, 101, 110, 99, 111, 100, 105, 110, 103, 24, 3, 32, 1, 40, 5, 82, 21,
+    114, 101, 112, 101, 97, 116, 101, 100, 70, 105, 101, 108, 100, 69, 110, 99, 111, 100, 105, 110,
+    103, 18, 39, 10, 15, 117, 116, 102, 56, 95, 118, 97, 108, 105, 100, 97, 116, 105, 111, 110,
+    24, 4, 32, 1, 40, 5, 82, 14, 117, 116, 102, 56, 86, 97, 108, 105, 100, 97, 116, 105, 111, 110,
+    18, 41, 10, 16, 109, 101, 115, 115, 97, 103, 101, 95, 101, 110, 99, 111, 100, 105, 110, 103,
+    24, 5, 32, 1, 40, 5, 82, 15, 109, 101, 115, 115, 97, 103, 101, 69, 110, 99, 111, 100, 105, 110,
+    103, 34, 129, 4, 10, 4, 70, 105, 108, 101, 18, 18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40,
+    9, 82, 4, 110, 97, 109, 101, 18, 24, 10, 7, 112, 97, 99, 107, 97, 103, 101, 24, 2, 32, 1, 40,
+    9, 82, 7, 112, 97, 99, 107, 97, 103, 101, 18, 30, 10, 10, 100, 101, 112, 101, 110, 100, 101,
+    110, 99, 121, 24, 3, 32, 3, 40, 9, 82, 10, 100, 101, 112, 101, 110, 100, 101, 110, 99, 121,
+    18, 57, 10, 12, 109, 101, 115, 115, 97, 103, 101, 95, 116, 121, 112, 101, 24, 4, 32, 3, 40,
+    11, 50, 22, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 77, 101,
+    115, 115, 97, 103, 101, 82, 11, 109, 101, 115, 115, 97, 103, 101, 84, 121, 112, 101, 18, 48,
+    10, 9, 101, 110, 117, 109, 95, 116, 121, 112, 101, 24, 5, 32, 3, 40, 11, 50, 19, 46, 115, 101,
+    110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 69, 110, 117, 109, 82, 8, 101, 110,
+    117, 109, 84, 121, 112, 101, 18, 48, 10, 7, 115, 101, 114, 118, 105, 99, 101, 24, 6, 32, 3,
+    40, 11, 50, 22, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 83,
+    101, 114, 118, 105, 99, 101, 82, 7, 115, 101, 114, 118, 105, 99, 101, 18, 50, 10, 9, 101, 120,
+    116, 101, 110, 115, 105, 111, 110, 24, 7, 32, 3, 40, 11, 50, 20, 46, 115, 101, 110, 110, 105,
+    116, 46, 112, 108, 117, 103, 105, 110, 46, 70, 105, 101, 108, 100, 82, 9, 101, 120, 116, 101,
+    110, 115, 105, 111, 110, 18, 52, 10, 7, 111, 112, 116, 105, 111, 110, 115, 24, 8, 32, 1, 40,
+    11, 50, 26, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 70, 105,
+    108, 101, 79, 112, 116, 105, 111, 110, 115, 82, 7, 111, 112, 116, 105, 111, 110, 115, 18, 67,
+    10, 16, 115, 111, 117, 114, 99, 101, 95, 99, 111, 100, 101, 95, 105, 110, 102, 111, 24, 9, 32,
+    1, 40, 11, 50, 25, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 83,
+    111, 117, 114, 99, 101, 73, 110, 102, 111, 82, 14, 115, 111, 117, 114, 99, 101, 67, 111, 100,
+    101, 73, 110, 102, 111, 18, 43, 10, 17, 112, 117, 98, 108, 105, 99, 95, 100, 101, 112, 101,
+    110, 100, 101, 110, 99, 121, 24, 10, 32, 3, 40, 5, 82, 16, 112, 117, 98, 108, 105, 99, 68, 101,
+    112, 101, 110, 100, 101, 110, 99, 121, 18, 22, 10, 6, 115, 121, 110, 116, 97, 120, 24, 12, 32,
+    1, 40, 9, 82, 6, 115, 121, 110, 116, 97, 120, 18, 24, 10, 7, 101, 100, 105, 116, 105, 111, 110,
+    24, 14, 32, 1, 40, 5, 82, 7, 101, 100, 105, 116, 105, 111, 110, 34, 66, 10, 11, 70, 105, 108,
+    101, 79, 112, 116, 105, 111, 110, 115, 18, 51, 10, 8, 102, 101, 97, 116, 117, 114, 101, 115,
+    24, 50, 32, 1, 40, 11, 50, 23, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105,
+    110, 46, 70, 101, 97, 116, 117, 114, 101, 115, 82, 8, 102, 101, 97, 116, 117, 114, 101, 115,
+    34, 255, 2, 10, 7, 77, 101, 115, 115, 97, 103, 101, 18, 18, 10, 4, 110, 97, 109, 101, 24, 1,
+    32, 1, 40, 9, 82, 4, 110, 97, 109, 101, 18, 42, 10, 5, 102, 105, 101, 108, 100, 24, 2, 32, 3,
+    40, 11, 50, 20, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 70,
+    105, 101, 108, 100, 82, 5, 102, 105, 101, 108, 100, 18, 55, 10, 11, 110, 101, 115, 116, 101,
+    100, 95, 116, 121, 112, 101, 24, 3, 32, 3, 40, 11, 50, 22, 46, 115, 101, 110, 110, 105, 116,
+    46, 112, 108, 117, 103, 105, 110, 46, 77, 101, 115, 115, 97, 103, 101, 82, 10, 110, 101, 115,
+    116, 101, 100, 84, 121, 112, 101, 18, 48, 10, 9, 101, 110, 117, 109, 95, 116, 121, 112, 101,
+    24, 4, 32, 3, 40, 11, 50, 19, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105,
+    110, 46, 69, 110, 117, 109, 82, 8, 101, 110, 117, 109, 84, 121, 112, 101, 18, 39, 10, 15, 101,
+    120, 116, 101, 110, 115, 105, 111, 110, 95, 114, 97, 110, 103, 101, 24, 5, 32, 3, 40, 12, 82,
+    14, 101, 120, 116, 101, 110, 115, 105, 111, 110, 82, 97, 110, 103, 101, 18, 50, 10, 9, 101,
+    120, 116, 101, 110, 115, 105, 111, 110, 24, 6, 32, 3, 40, 11, 50, 20, 46, 115, 101, 110, 110,
+    105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 70, 105, 101, 108, 100, 82, 9, 101, 120, 116,
+    101, 110, 115, 105, 111, 110, 18, 55, 10, 7, 111, 112, 116, 105, 111, 110, 115, 24, 7, 32, 1,
+    40, 11, 50, 29, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 77,
+    101, 115, 115, 97, 103, 101, 79, 112, 116, 105, 111, 110, 115, 82, 7, 111, 112, 116, 105, 111,
+    110, 115, 18, 51, 10, 10, 111, 110, 101, 111, 102, 95, 100, 101, 99, 108, 24, 8, 32, 3, 40,
+    11, 50, 20, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 79, 110,
+    101, 111, 102, 82, 9, 111, 110, 101, 111, 102, 68, 101, 99, 108, 34, 153, 1, 10, 14, 77, 101,
+    115, 115, 97, 103, 101, 79, 112, 116, 105, 111, 110, 115, 18, 53, 10, 23, 109, 101, 115, 115,
+    97, 103, 101, 95, 115, 101, 116, 95, 119, 105, 114, 101, 95, 102, 111, 114, 109, 97, 116, 24,
+    1, 32, 1, 40, 8, 82, 20, 109, 101, 115, 115, 97, 103, 101, 83, 101, 116, 87, 105, 114, 101,
+    70, 111, 114, 109, 97, 116, 18, 27, 10, 9, 109, 97, 112, 95, 101, 110, 116, 114, 121, 24, 7,
+    32, 1, 40, 8, 82, 8, 109, 97, 112, 69, 110, 116, 114, 121, 18, 51, 10, 8, 102, 101, 97, 116,
+    117, 114, 101, 115, 24, 12, 32, 1, 40, 11, 50, 23, 46, 115, 101, 110, 110, 105, 116, 46, 112,
+    108, 117, 103, 105, 110, 46, 70, 101, 97, 116, 117, 114, 101, 115, 82, 8, 102, 101, 97, 116,
+    117, 114, 101, 115, 34, 133, 3, 10, 5, 70, 105, 101, 108, 100, 18, 18, 10, 4, 110, 97, 109,
+    101, 24, 1, 32, 1, 40, 9, 82, 4, 110, 97, 109, 101, 18, 26, 10, 8, 101, 120, 116, 101, 110,
+    100, 101, 101, 24, 2, 32, 1, 40, 9, 82, 8, 101, 120, 116, 101, 110, 100, 101, 101, 18, 22, 10,
+    6, 110, 117, 109, 98, 101, 114, 24, 3, 32, 1, 40, 5, 82, 6, 110, 117, 109, 98, 101, 114, 18,
+    20, 10, 5, 108, 97, 98, 101, 108, 24, 4, 32, 1, 40, 5, 82, 5, 108, 97, 98, 101, 108, 18, 18,
+    10, 4, 116, 121, 112, 101, 24, 5, 32, 1, 40, 5, 82, 4, 116, 121, 112, 101, 18, 27, 10, 9, 116,
+    121, 112, 101, 95, 110, 97, 109, 101, 24, 6, 32, 1, 40, 9, 82, 8, 116, 121, 112, 101, 78, 97,
+    109, 101, 18, 40, 10, 13, 100, 101, 102, 97, 117, 108, 116, 95, 118, 97, 108, 117, 101, 24,
+    7, 32, 1, 40, 12, 72, 0, 82, 12, 100, 101, 102, 97, 117, 108, 116, 86, 97, 108, 117, 101, 136,
+    1, 1, 18, 53, 10, 7, 111, 112, 116, 105, 111, 110, 115, 24, 8, 32, 1, 40, 11, 50, 27, 46, 115,
+    101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 70, 105, 101, 108, 100, 79, 112,
+    116, 105, 111, 110, 115, 82, 7, 111, 112, 116, 105, 111, 110, 115, 18, 36, 10, 11, 111, 110,
+    101, 111, 102, 95, 105, 110, 100, 101, 120, 24, 9, 32, 1, 40, 5, 72, 1, 82, 10, 111, 110, 101,
+    111, 102, 73, 110, 100, 101, 120, 136, 1, 1, 18, 27, 10, 9, 106, 115, 111, 110, 95, 110, 97,
+    109, 101, 24, 10, 32, 1, 40, 9, 82, 8, 106, 115, 111, 110, 78, 97, 109, 101, 18, 39, 10, 15,
+    112, 114, 111, 116, 111, 51, 95, 111, 112, 116, 105, 111, 110, 97, 108, 24, 17, 32, 1, 40, 8,
+    82, 14, 112, 114, 111, 116, 111, 51, 79, 112, 116, 105, 111, 110, 97, 108, 66, 16, 10, 14, 95,
+    100, 101, 102, 97, 117, 108, 116, 95, 118, 97, 108, 117, 101, 66, 14, 10, 12, 95, 111, 110,
+    101, 111, 102, 95, 105, 110, 100, 101, 120, 34, 107, 10, 12, 70, 105, 101, 108, 100, 79, 112,
+    116, 105, 111, 110, 115, 18, 27, 10, 6, 112, 97, 99, 107, 101, 100, 24, 2, 32, 1, 40, 8, 72,
+    0, 82, 6, 112, 97, 99, 107, 101, 100, 136, 1, 1, 18, 51, 10, 8, 102, 101, 97, 116, 117, 114,
+    101, 115, 24, 21, 32, 1, 40, 11, 50, 23, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117,
+    103, 105, 110, 46, 70, 101, 97, 116, 117, 114, 101, 115, 82, 8, 102, 101, 97, 116, 117, 114,
+    101, 115, 66, 9, 10, 7, 95, 112, 97, 99, 107, 101, 100, 34, 27, 10, 5, 79, 110, 101, 111, 102,
+    18, 18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40, 9, 82, 4, 110, 97, 109, 101, 34, 128, 1,
+    10, 4, 69, 110, 117, 109, 18, 18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40, 9, 82, 4, 110,
+    97, 109, 101, 18, 46, 10, 5, 118, 97, 108, 117, 101, 24, 2, 32, 3, 40, 11, 50, 24, 46, 115,
+    101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 69, 110, 117, 109, 86, 97, 108,
+    117, 101, 82, 5, 118, 97, 108, 117, 101, 18, 52, 10, 7, 111, 112, 116, 105, 111, 110, 115, 24,
+    3, 32, 1, 40, 11, 50, 26, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110,
+    46, 69, 110, 117, 109, 79, 112, 116, 105, 111, 110, 115, 82, 7, 111, 112, 116, 105, 111, 110,
+    115, 34, 66, 10, 11, 69, 110, 117, 109, 79, 112, 116, 105, 111, 110, 115, 18, 51, 10, 8, 102,
+    101, 97, 116, 117, 114, 101, 115, 24, 7, 32, 1, 40, 11, 50, 23, 46, 115, 101, 110, 110, 105,
+    116, 46, 112, 108, 117, 103, 105, 110, 46, 70, 101, 97, 116, 117, 114, 101, 115, 82, 8, 102,
+    101, 97, 116, 117, 114, 101, 115, 34, 55, 10, 9, 69, 110, 117, 109, 86, 97, 108, 117, 101, 18,
+    18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40, 9, 82, 4, 110, 97, 109, 101, 18, 22, 10, 6,
+    110, 117, 109, 98, 101, 114, 24, 2, 32, 1, 40, 5, 82, 6, 110, 117, 109, 98, 101, 114, 34, 76,
+    10, 7, 83, 101, 114, 118, 105, 99, 101, 18, 18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40,
+    9, 82, 4, 110, 97, 109, 101, 18, 45, 10, 6, 109, 101, 116, 104, 111, 100, 24, 2, 32, 3, 40,
+    11, 50, 21, 46, 115, 101, 110, 110, 105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 77, 101,
+    116, 104, 111, 100, 82, 6, 109, 101, 116, 104, 111, 100, 34, 178, 1, 10, 6, 77, 101, 116, 104,
+    111, 100, 18, 18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40, 9, 82, 4, 110, 97, 109, 101, 18,
+    29, 10, 10, 105, 110, 112, 117, 116, 95, 116, 121, 112, 101, 24, 2, 32, 1, 40, 9, 82, 9, 105,
+    110, 112, 117, 116, 84, 121, 112, 101, 18, 31, 10, 11, 111, 117, 116, 112, 117, 116, 95, 116,
+    121, 112, 101, 24, 3, 32, 1, 40, 9, 82, 10, 111, 117, 116, 112, 117, 116, 84, 121, 112, 101,
+    18, 41, 10, 16, 99, 108, 105, 101, 110, 116, 95, 115, 116, 114, 101, 97, 109, 105, 110, 103,
+    24, 5, 32, 1, 40, 8, 82, 15, 99, 108, 105, 101, 110, 116, 83, 116, 114, 101, 97, 109, 105, 110,
+    103, 18, 41, 10, 16, 115, 101, 114, 118, 101, 114, 95, 115, 116, 114, 101, 97, 109, 105, 110,
+    103, 24, 6, 32, 1, 40, 8, 82, 15, 115, 101, 114, 118, 101, 114, 83, 116, 114, 101, 97, 109,
+    105, 110, 103, 34, 217, 1, 10, 10, 83, 111, 117, 114, 99, 101, 73, 110, 102, 111, 18, 62, 10,
+    8, 108, 111, 99, 97, 116, 105, 111, 110, 24, 1, 32, 3, 40, 11, 50, 34, 46, 115, 101, 110, 110,
+    105, 116, 46, 112, 108, 117, 103, 105, 110, 46, 83, 111, 117, 114, 99, 101, 73, 110, 102, 111,
+    46, 76, 111, 99, 97, 116, 105, 111, 110, 82, 8, 108, 111, 99, 97, 116, 105, 111, 110, 26, 138,
+    1, 10, 8, 76, 111, 99, 97, 116, 105, 111, 110, 18, 18, 10, 4, 112, 97, 116, 104, 24, 1, 32,
+    3, 40, 5, 82, 4, 112, 97, 116, 104, 18, 18, 10, 4, 115, 112, 97, 110, 24, 2, 32, 3, 40, 5, 82,
+    4, 115, 112, 97, 110, 18, 41, 10, 16, 108, 101, 97, 100, 105, 110, 103, 95, 99, 111, 109, 109,
+    101, 110, 116, 115, 24, 3, 32, 1, 40, 12, 82, 15, 108, 101, 97, 100, 105, 110, 103, 67, 111,
+    109, 109, 101, 110, 116, 115, 18, 43, 10, 17, 116, 114, 97, 105, 108, 105, 110, 103, 95, 99,
+    111, 109, 109, 101, 110, 116, 115, 24, 4, 32, 1, 40, 12, 82, 16, 116, 114, 97, 105, 108, 105,
+    110, 103, 67, 111, 109, 109, 101, 110, 116, 115, 98, 6, 112, 114, 111, 116, 111, 51, 0,
+};
+static const sennit_msg_desc *const sennit_file__plugin_proto_messages[] = {
+    &sennit__sennit_plugin_Request,
+    &sennit__sennit_plugin_Response_Output,
+    &sennit__sennit_plugin_Response,
+    &sennit__sennit_plugin_Features,
+    &sennit__sennit_plugin_File,
+    &sennit__sennit_plugin_FileOptions,
+    &sennit__sennit_plugin_Message,
+    &sennit__sennit_plugin_MessageOptions,
+    &sennit__sennit_plugin_Field,
+    &sennit__sennit_plugin_FieldOptions,
+    &sennit__sennit_plugin_Oneof,
+    &sennit__sennit_plugin_Enum,
+    &sennit__sennit_plugin_EnumOptions,
+    &sennit__sennit_plugin_EnumValue,
+    &sennit__sennit_plugin_Service,
+    &sennit__sennit_plugin_Method,
+    &sennit__sennit_plugin_SourceInfo_Location,
+    &sennit__sennit_plugin_SourceInfo,
+};
+const sennit_file_desc sennit_file__plugin_proto = {
+    SENNIT_TABLES, 0, 18, 0, 0,
+    "plugin.proto",
+    NULL,
+    sennit_file__plugin_proto_messages,
+    NULL,
+    NULL,
+    { (const char *)sennit_file__plugin_proto_octets, sizeof sennit_file__plugin_proto_octets - 1 },
 };

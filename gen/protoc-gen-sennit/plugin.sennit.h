@@ -6,6 +6,8 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__plugin_proto;
+
 /* has_x: set in what you receive when x was there. When you send, a sub-message is there if its
  * pointer is neither NULL nor the default instance; has_x matters only for `optional` fields, to
  * send a zero or "". */
@@ -13,13 +15,14 @@ extern "C" {
 typedef struct sennit_plugin_Message sennit_plugin_Message;
 typedef struct sennit_plugin_Enum sennit_plugin_Enum;
 typedef struct sennit_plugin_Service sennit_plugin_Service;
+typedef struct sennit_plugin_Field sennit_plugin_Field;
 typedef struct sennit_plugin_FileOptions sennit_plugin_FileOptions;
 typedef struct sennit_plugin_SourceInfo sennit_plugin_SourceInfo;
-typedef struct sennit_plugin_Field sennit_plugin_Field;
 typedef struct sennit_plugin_MessageOptions sennit_plugin_MessageOptions;
 typedef struct sennit_plugin_Oneof sennit_plugin_Oneof;
 typedef struct sennit_plugin_FieldOptions sennit_plugin_FieldOptions;
 typedef struct sennit_plugin_EnumValue sennit_plugin_EnumValue;
+typedef struct sennit_plugin_EnumOptions sennit_plugin_EnumOptions;
 typedef struct sennit_plugin_Method sennit_plugin_Method;
 
 /* CodeGeneratorRequest */
@@ -32,12 +35,7 @@ typedef struct sennit_plugin_Request {
 } sennit_plugin_Request;
 extern const sennit_msg_desc sennit__sennit_plugin_Request;
 extern const sennit_plugin_Request sennit__sennit_plugin_Request_empty;
-/* A deep copy that lives as long as arena; NULL: no memory. */
-static inline sennit_plugin_Request *sennit_plugin_Request_copy(sennit_arena *arena,
-                                                                const sennit_plugin_Request *from)
-{
-    return (sennit_plugin_Request *)sennit_msg_copy(arena, &sennit__sennit_plugin_Request, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Request, sennit__sennit_plugin_Request)
 
 typedef struct sennit_plugin_Response_Output {
     sennit_str name; /* = 1 */
@@ -46,13 +44,7 @@ typedef struct sennit_plugin_Response_Output {
 } sennit_plugin_Response_Output;
 extern const sennit_msg_desc sennit__sennit_plugin_Response_Output;
 extern const sennit_plugin_Response_Output sennit__sennit_plugin_Response_Output_empty;
-static inline sennit_plugin_Response_Output *
-sennit_plugin_Response_Output_copy(sennit_arena *arena, const sennit_plugin_Response_Output *from)
-{
-    return (sennit_plugin_Response_Output *)sennit_msg_copy(arena,
-                                                            &sennit__sennit_plugin_Response_Output,
-                                                            from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Response_Output, sennit__sennit_plugin_Response_Output)
 
 /* CodeGeneratorResponse */
 typedef struct sennit_plugin_Response {
@@ -66,16 +58,14 @@ typedef struct sennit_plugin_Response {
 } sennit_plugin_Response;
 extern const sennit_msg_desc sennit__sennit_plugin_Response;
 extern const sennit_plugin_Response sennit__sennit_plugin_Response_empty;
-static inline sennit_plugin_Response *
-sennit_plugin_Response_copy(sennit_arena *arena, const sennit_plugin_Response *from)
-{
-    return (sennit_plugin_Response *)sennit_msg_copy(arena, &sennit__sennit_plugin_Response, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Response, sennit__sennit_plugin_Response)
 
 /* FeatureSet; 0 is "inherit" in each */
 typedef struct sennit_plugin_Features {
     /* 1 explicit, 2 implicit, 3 required */
     int32_t field_presence; /* = 1 */
+    /* 1 open, 2 closed */
+    int32_t enum_type; /* = 2 */
     /* 1 packed, 2 expanded */
     int32_t repeated_field_encoding; /* = 3 */
     /* 2 verify, 3 none */
@@ -86,11 +76,7 @@ typedef struct sennit_plugin_Features {
 } sennit_plugin_Features;
 extern const sennit_msg_desc sennit__sennit_plugin_Features;
 extern const sennit_plugin_Features sennit__sennit_plugin_Features_empty;
-static inline sennit_plugin_Features *
-sennit_plugin_Features_copy(sennit_arena *arena, const sennit_plugin_Features *from)
-{
-    return (sennit_plugin_Features *)sennit_msg_copy(arena, &sennit__sennit_plugin_Features, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Features, sennit__sennit_plugin_Features)
 
 /* FileDescriptorProto */
 typedef struct sennit_plugin_File {
@@ -101,6 +87,7 @@ typedef struct sennit_plugin_File {
     struct { const sennit_plugin_Message *data; size_t len; } message_type; /* = 4 */
     struct { const sennit_plugin_Enum *data; size_t len; } enum_type; /* = 5 */
     struct { const sennit_plugin_Service *data; size_t len; } service; /* = 6 */
+    struct { const sennit_plugin_Field *data; size_t len; } extension; /* = 7 */
     const sennit_plugin_FileOptions *options; /* = 8 */
     const sennit_plugin_SourceInfo *source_code_info; /* = 9 */
     /* indices of dependency */
@@ -111,11 +98,7 @@ typedef struct sennit_plugin_File {
 } sennit_plugin_File;
 extern const sennit_msg_desc sennit__sennit_plugin_File;
 extern const sennit_plugin_File sennit__sennit_plugin_File_empty;
-static inline sennit_plugin_File *sennit_plugin_File_copy(sennit_arena *arena,
-                                                          const sennit_plugin_File *from)
-{
-    return (sennit_plugin_File *)sennit_msg_copy(arena, &sennit__sennit_plugin_File, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_File, sennit__sennit_plugin_File)
 
 typedef struct sennit_plugin_FileOptions {
     uint32_t has_features : 1;
@@ -124,12 +107,7 @@ typedef struct sennit_plugin_FileOptions {
 } sennit_plugin_FileOptions;
 extern const sennit_msg_desc sennit__sennit_plugin_FileOptions;
 extern const sennit_plugin_FileOptions sennit__sennit_plugin_FileOptions_empty;
-static inline sennit_plugin_FileOptions *
-sennit_plugin_FileOptions_copy(sennit_arena *arena, const sennit_plugin_FileOptions *from)
-{
-    return (sennit_plugin_FileOptions *)sennit_msg_copy(arena, &sennit__sennit_plugin_FileOptions,
-                                                        from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_FileOptions, sennit__sennit_plugin_FileOptions)
 
 /* DescriptorProto */
 typedef struct sennit_plugin_Message {
@@ -138,38 +116,33 @@ typedef struct sennit_plugin_Message {
     struct { const sennit_plugin_Field *data; size_t len; } field; /* = 2 */
     struct { const sennit_plugin_Message *data; size_t len; } nested_type; /* = 3 */
     struct { const sennit_plugin_Enum *data; size_t len; } enum_type; /* = 4 */
+    /* only whether there is one */
+    struct { const sennit_str *data; size_t len; } extension_range; /* = 5 */
+    struct { const sennit_plugin_Field *data; size_t len; } extension; /* = 6 */
     const sennit_plugin_MessageOptions *options; /* = 7 */
     struct { const sennit_plugin_Oneof *data; size_t len; } oneof_decl; /* = 8 */
     sennit_str unknown_fields;
 } sennit_plugin_Message;
 extern const sennit_msg_desc sennit__sennit_plugin_Message;
 extern const sennit_plugin_Message sennit__sennit_plugin_Message_empty;
-static inline sennit_plugin_Message *sennit_plugin_Message_copy(sennit_arena *arena,
-                                                                const sennit_plugin_Message *from)
-{
-    return (sennit_plugin_Message *)sennit_msg_copy(arena, &sennit__sennit_plugin_Message, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Message, sennit__sennit_plugin_Message)
 
 typedef struct sennit_plugin_MessageOptions {
     uint32_t has_features : 1;
+    bool message_set_wire_format; /* = 1 */
     bool map_entry; /* = 7 */
     const sennit_plugin_Features *features; /* = 12 */
     sennit_str unknown_fields;
 } sennit_plugin_MessageOptions;
 extern const sennit_msg_desc sennit__sennit_plugin_MessageOptions;
 extern const sennit_plugin_MessageOptions sennit__sennit_plugin_MessageOptions_empty;
-static inline sennit_plugin_MessageOptions *
-sennit_plugin_MessageOptions_copy(sennit_arena *arena, const sennit_plugin_MessageOptions *from)
-{
-    return (sennit_plugin_MessageOptions *)sennit_msg_copy(arena,
-                                                           &sennit__sennit_plugin_MessageOptions,
-                                                           from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_MessageOptions, sennit__sennit_plugin_MessageOptions)
 
 /* FieldDescriptorProto */
 typedef struct sennit_plugin_Field {
     uint32_t has_default_value : 1, has_options : 1, has_oneof_index : 1;
     sennit_str name; /* = 1 */
+    sennit_str extendee; /* = 2 */
     int32_t number; /* = 3 */
     /* 1 optional, 2 required, 3 repeated */
     int32_t label; /* = 4 */
@@ -179,16 +152,13 @@ typedef struct sennit_plugin_Field {
     sennit_str default_value; /* = 7 */
     const sennit_plugin_FieldOptions *options; /* = 8 */
     int32_t oneof_index; /* = 9 */
+    sennit_str json_name; /* = 10 */
     bool proto3_optional; /* = 17 */
     sennit_str unknown_fields;
 } sennit_plugin_Field;
 extern const sennit_msg_desc sennit__sennit_plugin_Field;
 extern const sennit_plugin_Field sennit__sennit_plugin_Field_empty;
-static inline sennit_plugin_Field *sennit_plugin_Field_copy(sennit_arena *arena,
-                                                            const sennit_plugin_Field *from)
-{
-    return (sennit_plugin_Field *)sennit_msg_copy(arena, &sennit__sennit_plugin_Field, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Field, sennit__sennit_plugin_Field)
 
 typedef struct sennit_plugin_FieldOptions {
     uint32_t has_packed : 1, has_features : 1;
@@ -198,12 +168,7 @@ typedef struct sennit_plugin_FieldOptions {
 } sennit_plugin_FieldOptions;
 extern const sennit_msg_desc sennit__sennit_plugin_FieldOptions;
 extern const sennit_plugin_FieldOptions sennit__sennit_plugin_FieldOptions_empty;
-static inline sennit_plugin_FieldOptions *
-sennit_plugin_FieldOptions_copy(sennit_arena *arena, const sennit_plugin_FieldOptions *from)
-{
-    return (sennit_plugin_FieldOptions *)sennit_msg_copy(arena, &sennit__sennit_plugin_FieldOptions,
-                                                         from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_FieldOptions, sennit__sennit_plugin_FieldOptions)
 
 typedef struct sennit_plugin_Oneof {
     sennit_str name; /* = 1 */
@@ -211,24 +176,27 @@ typedef struct sennit_plugin_Oneof {
 } sennit_plugin_Oneof;
 extern const sennit_msg_desc sennit__sennit_plugin_Oneof;
 extern const sennit_plugin_Oneof sennit__sennit_plugin_Oneof_empty;
-static inline sennit_plugin_Oneof *sennit_plugin_Oneof_copy(sennit_arena *arena,
-                                                            const sennit_plugin_Oneof *from)
-{
-    return (sennit_plugin_Oneof *)sennit_msg_copy(arena, &sennit__sennit_plugin_Oneof, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Oneof, sennit__sennit_plugin_Oneof)
 
 typedef struct sennit_plugin_Enum {
+    uint32_t has_options : 1;
     sennit_str name; /* = 1 */
     struct { const sennit_plugin_EnumValue *data; size_t len; } value; /* = 2 */
+    const sennit_plugin_EnumOptions *options; /* = 3 */
     sennit_str unknown_fields;
 } sennit_plugin_Enum;
 extern const sennit_msg_desc sennit__sennit_plugin_Enum;
 extern const sennit_plugin_Enum sennit__sennit_plugin_Enum_empty;
-static inline sennit_plugin_Enum *sennit_plugin_Enum_copy(sennit_arena *arena,
-                                                          const sennit_plugin_Enum *from)
-{
-    return (sennit_plugin_Enum *)sennit_msg_copy(arena, &sennit__sennit_plugin_Enum, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Enum, sennit__sennit_plugin_Enum)
+
+typedef struct sennit_plugin_EnumOptions {
+    uint32_t has_features : 1;
+    const sennit_plugin_Features *features; /* = 7 */
+    sennit_str unknown_fields;
+} sennit_plugin_EnumOptions;
+extern const sennit_msg_desc sennit__sennit_plugin_EnumOptions;
+extern const sennit_plugin_EnumOptions sennit__sennit_plugin_EnumOptions_empty;
+SENNIT_DEFINE_MESSAGE(sennit_plugin_EnumOptions, sennit__sennit_plugin_EnumOptions)
 
 typedef struct sennit_plugin_EnumValue {
     sennit_str name; /* = 1 */
@@ -237,12 +205,7 @@ typedef struct sennit_plugin_EnumValue {
 } sennit_plugin_EnumValue;
 extern const sennit_msg_desc sennit__sennit_plugin_EnumValue;
 extern const sennit_plugin_EnumValue sennit__sennit_plugin_EnumValue_empty;
-static inline sennit_plugin_EnumValue *
-sennit_plugin_EnumValue_copy(sennit_arena *arena, const sennit_plugin_EnumValue *from)
-{
-    return (sennit_plugin_EnumValue *)sennit_msg_copy(arena, &sennit__sennit_plugin_EnumValue,
-                                                      from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_EnumValue, sennit__sennit_plugin_EnumValue)
 
 typedef struct sennit_plugin_Service {
     sennit_str name; /* = 1 */
@@ -251,11 +214,7 @@ typedef struct sennit_plugin_Service {
 } sennit_plugin_Service;
 extern const sennit_msg_desc sennit__sennit_plugin_Service;
 extern const sennit_plugin_Service sennit__sennit_plugin_Service_empty;
-static inline sennit_plugin_Service *sennit_plugin_Service_copy(sennit_arena *arena,
-                                                                const sennit_plugin_Service *from)
-{
-    return (sennit_plugin_Service *)sennit_msg_copy(arena, &sennit__sennit_plugin_Service, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Service, sennit__sennit_plugin_Service)
 
 typedef struct sennit_plugin_Method {
     sennit_str name; /* = 1 */
@@ -267,11 +226,7 @@ typedef struct sennit_plugin_Method {
 } sennit_plugin_Method;
 extern const sennit_msg_desc sennit__sennit_plugin_Method;
 extern const sennit_plugin_Method sennit__sennit_plugin_Method_empty;
-static inline sennit_plugin_Method *sennit_plugin_Method_copy(sennit_arena *arena,
-                                                              const sennit_plugin_Method *from)
-{
-    return (sennit_plugin_Method *)sennit_msg_copy(arena, &sennit__sennit_plugin_Method, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_Method, sennit__sennit_plugin_Method)
 
 typedef struct sennit_plugin_SourceInfo_Location {
     struct { const int32_t *data; size_t len; } path; /* = 1 */
@@ -282,13 +237,7 @@ typedef struct sennit_plugin_SourceInfo_Location {
 } sennit_plugin_SourceInfo_Location;
 extern const sennit_msg_desc sennit__sennit_plugin_SourceInfo_Location;
 extern const sennit_plugin_SourceInfo_Location sennit__sennit_plugin_SourceInfo_Location_empty;
-static inline sennit_plugin_SourceInfo_Location *
-sennit_plugin_SourceInfo_Location_copy(sennit_arena *arena,
-                                       const sennit_plugin_SourceInfo_Location *from)
-{
-    return (sennit_plugin_SourceInfo_Location *)
-    sennit_msg_copy(arena, &sennit__sennit_plugin_SourceInfo_Location, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_SourceInfo_Location, sennit__sennit_plugin_SourceInfo_Location)
 
 /* SourceCodeInfo */
 typedef struct sennit_plugin_SourceInfo {
@@ -297,12 +246,7 @@ typedef struct sennit_plugin_SourceInfo {
 } sennit_plugin_SourceInfo;
 extern const sennit_msg_desc sennit__sennit_plugin_SourceInfo;
 extern const sennit_plugin_SourceInfo sennit__sennit_plugin_SourceInfo_empty;
-static inline sennit_plugin_SourceInfo *
-sennit_plugin_SourceInfo_copy(sennit_arena *arena, const sennit_plugin_SourceInfo *from)
-{
-    return (sennit_plugin_SourceInfo *)sennit_msg_copy(arena, &sennit__sennit_plugin_SourceInfo,
-                                                       from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_plugin_SourceInfo, sennit__sennit_plugin_SourceInfo)
 
 #ifdef __cplusplus
 }

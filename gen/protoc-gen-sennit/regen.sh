@@ -18,12 +18,13 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 failed=0
 
-# one SOURCE_DIR FILE OPTIONS TARGET_DIR
+# one SOURCE_DIR FILE OPTIONS TARGET_DIR [TARGET_OF_HEADER TARGET_OF_SOURCE]
 one() {
     rm -rf "${out:?}"/*
     protoc --plugin=protoc-gen-sennit="$plugin" --sennit_out="$3:$out" -I "$1" "$1/$2.proto"
     for ending in h c; do
         file=$4/$2.sennit.$ending
+        [ $# = 4 ] || { [ $ending = h ] && file=$5/$2.sennit.h || file=$6/$2.sennit.c; }
         if [ -z "$check" ]; then
             cp "$out/$2.sennit.$ending" "$file"
         elif ! cmp "$out/$2.sennit.$ending" "$file"; then
@@ -32,11 +33,19 @@ one() {
     done
 }
 
+# well_known NAME: part of the library
+well_known() {
+    one proto "google/protobuf/$1" "" "" include src/pb
+}
+
 one gen/protoc-gen-sennit plugin "" gen/protoc-gen-sennit
+for name in any api duration empty field_mask source_context struct timestamp type wrappers; do
+    well_known $name
+done
 one proto helloworld "" examples/helloworld
 one proto echo prefix=echo examples/multiplex
 one proto bench "" bench
-one proto route_guide prefix=rg test/unit/gen
+one proto route_guide prefix=rg examples/route_guide
 one test/unit/gen imported "" test/unit/gen
 one test/unit/gen forwarding "" test/unit/gen
 one test/unit/gen all_kinds "" test/unit/gen

@@ -12,6 +12,8 @@ static void features_set(struct sennit_plugin_Features *to, const sennit_plugin_
 {
     if (from->field_presence)
         to->field_presence = from->field_presence;
+    if (from->enum_type)
+        to->enum_type = from->enum_type;
     if (from->repeated_field_encoding)
         to->repeated_field_encoding = from->repeated_field_encoding;
     if (from->utf8_validation)
@@ -33,16 +35,18 @@ static void file_features(struct gen *g, struct file *file)
     struct sennit_plugin_Features *to = &file->features;
     int32_t edition = file_edition(file);
     *to = (struct sennit_plugin_Features){ .field_presence = GEN_EXPLICIT,
+                                           .enum_type = GEN_OPEN,
                                            .repeated_field_encoding = GEN_PACKED,
                                            .utf8_validation = GEN_VERIFY };
     if (edition == GEN_EDITION_PROTO2) {
+        to->enum_type = GEN_CLOSED;
         to->repeated_field_encoding = GEN_EXPANDED;
         to->utf8_validation = GEN_NO_VERIFY;
     } else if (edition == GEN_EDITION_PROTO3) {
         to->field_presence = GEN_IMPLICIT;
-    } else if (edition != GEN_EDITION_2023) {
-        gen_fail(g, file, nowhere, "proto2, proto3 and edition 2023 are known, edition %d is not",
-                 edition);
+    } else if (edition != GEN_EDITION_2023 && edition != GEN_EDITION_2024) {
+        gen_fail(g, file, nowhere,
+                 "proto2, proto3, editions 2023 and 2024 are known, edition %d is not", edition);
     }
     features_set(to, file->f->options->features);
 }
@@ -94,6 +98,12 @@ static void field_check(struct gen *g, const struct type *t, const struct field 
         gen_fail(g, t->file, to->path, "%s.%s cannot be in a oneof", t->full, f->name.data);
 }
 
+static bool field_is_required(const struct field *f, const struct sennit_plugin_Features *features)
+{
+    return f->f->label == GEN_LABEL_REQUIRED ||
+           (f->f->label == GEN_LABEL_OPTIONAL && features->field_presence == GEN_REQUIRED);
+}
+
 /* Presence: has-bit, oneof or none. */
 static void field_presence(struct type *t, struct field *to,
                            const struct sennit_plugin_Features *features)
@@ -105,13 +115,13 @@ static void field_presence(struct type *t, struct field *to,
     }
     if (t->map_entry || f->label == GEN_LABEL_REPEATED)
         return;
+    if (field_is_required(to, features) && !t->extendee_name)
+        to->flags |= SENNIT_FIELD_REQUIRED;
     if (kind_is_message(to->kind))
         to->flags |= SENNIT_FIELD_HAS;
-    else if (f->proto3_optional || features->field_presence != GEN_IMPLICIT ||
-             f->label == GEN_LABEL_REQUIRED)
+    else if (f->proto3_optional || features->field_presence != GEN_IMPLICIT || t->extendee_name ||
+             to->flags & SENNIT_FIELD_REQUIRED)
         to->flags |= SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL;
-    if (to->flags & SENNIT_FIELD_HAS)
-        to->has = t->n_has++;
 }
 
 static void field_repeated(struct field *to, const struct sennit_plugin_Features *features)
@@ -125,6 +135,45 @@ static void field_repeated(struct field *to, const struct sennit_plugin_Features
         to->flags |= SENNIT_FIELD_PACKED;
     if (to->type && to->type->map_entry)
         to->flags |= SENNIT_FIELD_MAP;
+}
+
+/* What protoc makes of a name that has no json_name option; the runtime does the same. */
+static bool field_json_is_plain(const sennit_plugin_Field *f)
+{
+    const char *json = f->json_name.data;
+    bool upper = false;
+    for (const char *s = f->name.data; *s; s++) {
+        if (*s == '_') {
+            upper = true;
+            continue;
+        }
+        if (*json++ != (upper && *s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s))
+            return false;
+        upper = false;
+    }
+    return !*json;
+}
+
+/* A delimited field that looks as if the old keyword had made it; text format names it so. */
+static bool field_is_group_like(const struct type *t, const struct field *f)
+{
+    const char *own = f->type->m->name.data, *name = f->f->name.data;
+    if (f->type->file != t->file || f->type->parent != (t->extendee_name ? t->parent : t))
+        return false;
+    for (; *own; own++, name++)
+        if ((*own >= 'A' && *own <= 'Z' ? *own - 'A' + 'a' : *own) != *name)
+            return false;
+    return !*name;
+}
+
+static void field_names(struct gen *g, const struct type *t, struct field *to)
+{
+    const sennit_plugin_Field *f = to->f;
+    if (f->json_name.len && !field_json_is_plain(f))
+        to->flags |= SENNIT_FIELD_JSON;
+    if (to->kind == SENNIT_KIND_GROUP && field_is_group_like(t, to))
+        to->flags |= SENNIT_FIELD_GROUP_NAME;
+    to->name = name_is_reserved(f->name.data) ? gen_printf(g, "%s_", f->name.data) : f->name.data;
 }
 
 static void field_resolve(struct gen *g, struct type *t, struct field *to)
@@ -150,7 +199,9 @@ static void field_resolve(struct gen *g, struct type *t, struct field *to)
         to->flags |= SENNIT_FIELD_UTF8;
     field_presence(t, to, &features);
     field_repeated(to, &features);
-    to->name = name_is_reserved(f->name.data) ? gen_printf(g, "%s_", f->name.data) : f->name.data;
+    if (to->kind == SENNIT_KIND_ENUM && to->type->features.enum_type == GEN_CLOSED)
+        to->flags |= SENNIT_FIELD_CLOSED;
+    field_names(g, t, to);
 }
 
 /* key and value as the wire has them: key 1, value 2, neither repeated. */
@@ -166,6 +217,19 @@ static void entry_check(struct gen *g, const struct type *t)
     if (!good || key == SENNIT_KIND_DOUBLE || key == SENNIT_KIND_FLOAT ||
         key == SENNIT_KIND_BYTES || key == SENNIT_KIND_ENUM || kind_is_message(key))
         gen_fail(g, t->file, t->path, "%s is no entry of a map", t->full);
+}
+
+/* Required fields have the first has-bits, so that one look tells whether all are there. */
+static void type_has_bits(struct type *t)
+{
+    for (int required = 1; required >= 0; required--) {
+        for (size_t i = 0; i < t->n_fields; i++) {
+            struct field *f = &t->fields[i];
+            if (f->flags & SENNIT_FIELD_HAS && !(f->flags & SENNIT_FIELD_REQUIRED) == !required)
+                f->has = t->n_has++;
+        }
+        t->n_required = required ? t->n_has : t->n_required;
+    }
 }
 
 static void type_resolve(struct gen *g, struct type *t)
@@ -189,6 +253,10 @@ static void type_resolve(struct gen *g, struct type *t)
     }
     if (!g->error && t->map_entry)
         entry_check(g, t);
+    if (!g->error && t->extendee_name)
+        t->extendee = resolve_type(g, t->file, t->extendee_name, false, t->path);
+    if (!g->error)
+        type_has_bits(t);
 }
 
 static void service_resolve(struct gen *g, struct file *file, struct service *s)
@@ -210,24 +278,30 @@ static void service_resolve(struct gen *g, struct file *file, struct service *s)
 static void types_features(struct file *file)
 {
     for (struct type *t = file->types; t; t = t->next) {
-        const struct type *chain[GEN_MAX_NESTED + 1];
+        const struct type *chain[GEN_MAX_NESTED + 2];
         size_t n = 0;
         for (const struct type *p = t; p; p = p->parent)
             chain[n++] = p;
         t->features = file->features;
         while (n--)
-            if (chain[n]->m)
-                features_set(&t->features, chain[n]->m->options->features);
+            features_set(&t->features, chain[n]->m ? chain[n]->m->options->features
+                                                   : chain[n]->e->options->features);
     }
+}
+
+bool model_features(struct gen *g)
+{
+    for (size_t i = 0; i < g->n_files && !g->error; i++) {
+        file_features(g, &g->files[i]);
+        types_features(&g->files[i]);
+    }
+    return !g->error;
 }
 
 bool model_resolve(struct gen *g, struct file *file)
 {
     if (file->resolved || g->error)
         return !g->error;
-    file_features(g, file);
-    if (!g->error)
-        types_features(file);
     for (struct type *t = file->types; t && !g->error; t = t->next)
         if (t->m)
             type_resolve(g, t);

@@ -158,7 +158,7 @@ sennit_str arena_printf(struct sennit_arena *a, const char *fmt, ...)
     return s;
 }
 
-/* -- public ----------------------------------------------------------------------------------- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 sennit_arena *sennit_arena_new(void)
 {
@@ -174,6 +174,12 @@ void sennit_arena_free(sennit_arena *a)
         arena_fini(a);
         sys.free(a);
     }
+}
+
+void sennit_arena_reset(sennit_arena *a)
+{
+    if (a)
+        arena_reset(a);
 }
 
 void *sennit_alloc(sennit_arena *a, size_t size) { return a ? arena_alloc(a, size) : NULL; }

@@ -84,14 +84,6 @@ static void copy_repeated(struct copy *c, struct copy_frame *f, const sennit_fie
         copy_string(c, l->data + i * sizeof(sennit_str));
 }
 
-static bool copy_is_set(const struct copy_frame *f, const sennit_field *field)
-{
-    uint32_t which = field->number;
-    if (field->flags & SENNIT_FIELD_ONEOF)
-        memcpy(&which, f->msg + field->presence, sizeof which);
-    return which == field->number;
-}
-
 static void copy_field(struct copy *c)
 {
     struct copy_frame *f = c->top;
@@ -101,7 +93,7 @@ static void copy_field(struct copy *c)
         return;
     }
     f->field++;
-    if (!copy_is_set(f, field))
+    if (!pb_oneof_is(f->msg, field))
         return;
     if (pb_is_message(field)) {
         const sennit_msg_desc *d = field->type;

@@ -17,7 +17,9 @@ struct decode_frame {
     uint32_t expect;          /* index of the field that probably comes next */
     char *start;              /* unknown group: where its tag began */
     uint8_t first;            /* unknown group: the tag's first octet */
-    bool maps;                /* a map entry was added: look for duplicates at the end */
+    bool todo;                /* something is to be done at the end: */
+    bool maps;                /* a map entry was added: look for duplicates */
+    bool strange;             /* a map entry whose closed enum has an unknown value */
 };
 struct decode {
     char *at;
@@ -26,11 +28,12 @@ struct decode {
     struct decode_frame *top, *frames;
     size_t room;
     uint32_t depth, limit;
+    bool missing; /* a message ended without a required field */
 };
 
 void pb_init(const sennit_msg_desc *d, void *msg) { memcpy(msg, d->empty, d->size); }
 
-/* -- numbers ---------------------------------------------------------------------------------- */
+/* -- numbers --------------------------------------------------------------------------------- */
 
 static enum pb_result decode_varint_slow(struct decode *r, const char *end, uint64_t *out)
 {
@@ -84,7 +87,7 @@ static inline enum pb_result decode_tag(struct decode *r, const char *end, uint3
     return PB_BAD_TAG;
 }
 
-static void decode_store_varint(const sennit_field *f, char *to, uint64_t v)
+static inline void decode_store_varint(const sennit_field *f, char *to, uint64_t v)
 {
     switch (f->kind) {
     case SENNIT_KIND_BOOL:
@@ -130,20 +133,22 @@ static enum pb_result decode_scalar(struct decode *r, const char *end, const sen
     return PB_OK;
 }
 
-/* -- arrays ----------------------------------------------------------------------------------- */
+/* -- arrays ---------------------------------------------------------------------------------- */
 
-static size_t decode_list_room(size_t len)
+/* What a list of len elements has room for. Big ones grow from one on: what one of them takes shall
+ * not be a multiple of its size. */
+static inline size_t decode_list_room(size_t len, size_t size)
 {
-    size_t room = 4;
-    while (room < len)
-        room *= 2;
-    return len ? room : 0;
+    size_t least = size > 32 ? 1 : 4;
+    if (len <= least)
+        return len ? least : 0;
+    return (size_t)1 << (64 - __builtin_clzll(len - 1));
 }
 
 /* Room for more elements; their number is not yet added to len. */
 static char *decode_list_add(struct decode *r, struct pb_list *l, size_t size, size_t more)
 {
-    size_t have = decode_list_room(l->len), want = decode_list_room(l->len + more);
+    size_t have = decode_list_room(l->len, size), want = decode_list_room(l->len + more, size);
     if (want > have) {
         if (want > LIMIT_PB_SIZE || size > SIZE_MAX / want)
             return NULL;
@@ -155,6 +160,78 @@ static char *decode_list_add(struct decode *r, struct pb_list *l, size_t size, s
         l->data = data;
     }
     return l->data + l->len * size;
+}
+
+/* n more octets of the message's unknown fields; NULL: no memory. They double as arrays do. */
+static char *decode_more_unknown(struct decode *r, const struct decode_frame *f, size_t n)
+{
+    sennit_str *u = (sennit_str *)(f->msg + f->d->unknown);
+    struct pb_list l = { (char *)(uintptr_t)u->data, u->len ? u->len + 1 : 0 }; /* with its NUL */
+    char *to = decode_list_add(r, &l, 1, u->len ? n : n + 1);
+    if (!to)
+        return NULL;
+    to -= u->len != 0;
+    to[n] = 0;
+    *u = (sennit_str){ l.data, u->len + n };
+    return to;
+}
+
+/* Appends [start, at) to the message's unknown fields; first is the octet a NUL may have replaced.
+ */
+static enum pb_result decode_keep(struct decode *r, const struct decode_frame *f, const char *start,
+                                  uint8_t first)
+{
+    size_t n = (size_t)(r->at - start);
+    char *to = decode_more_unknown(r, f, n);
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, start, n);
+    to[0] = (char)first;
+    return PB_OK;
+}
+
+/* -- closed enums: values without a name are unknown fields ----------------------------------- */
+
+static bool decode_is_strange(const sennit_field *f, const char *value)
+{
+    int32_t v;
+    memcpy(&v, value, sizeof v);
+    return !pb_enum_value(f->type, v);
+}
+
+static enum pb_result decode_keep_enum(struct decode *r, const sennit_field *f, const char *value)
+{
+    char octets[20];
+    int32_t v;
+    memcpy(&v, value, sizeof v);
+    size_t n = pb_put_varint(octets, (uint64_t)f->number << 3 | PB_VARINT);
+    n += pb_put_varint(octets + n, (uint64_t)(int64_t)v);
+    char *to = decode_more_unknown(r, r->top, n);
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, octets, n);
+    return PB_OK;
+}
+
+/* The map entry that ended goes to its parent's unknown fields: it is the last of its list. */
+static enum pb_result decode_keep_entry(struct decode *r)
+{
+    const struct decode_frame *entry = r->top, *parent = entry - 1;
+    const sennit_field *field = &parent->d->fields[parent->expect - 1];
+    char octets[20];
+    sennit_str body;
+    enum pb_result result = pb_encode(entry->d, entry->msg, r->a, 0, &body);
+    if (result != PB_OK)
+        return result;
+    ((struct pb_list *)(parent->msg + field->offset))->len--;
+    size_t n = pb_put_varint(octets, (uint64_t)field->number << 3 | PB_LENGTH);
+    n += pb_put_varint(octets + n, body.len);
+    char *to = decode_more_unknown(r, parent, n + body.len);
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, octets, n);
+    memcpy(to + n, body.data, body.len);
+    return PB_OK;
 }
 
 static size_t decode_count_varints(const char *p, const char *end)
@@ -182,13 +259,19 @@ static enum pb_result decode_packed(struct decode *r, const char *end, const sen
         enum pb_result result = decode_scalar(r, end, f, to);
         if (result != PB_OK)
             return result;
+        if (f->flags & SENNIT_FIELD_CLOSED && decode_is_strange(f, to)) {
+            result = decode_keep_enum(r, f, to);
+            if (result != PB_OK)
+                return result;
+            continue;
+        }
         to += size;
         l->len++;
     }
     return PB_OK;
 }
 
-/* -- frames ----------------------------------------------------------------------------------- */
+/* -- frames ---------------------------------------------------------------------------------- */
 
 static enum pb_result decode_push(struct decode *r, const sennit_msg_desc *d, char *msg, char *end,
                                   uint32_t group)
@@ -205,59 +288,10 @@ static enum pb_result decode_push(struct decode *r, const sennit_msg_desc *d, ch
     }
     r->depth++;
     *++r->top = (struct decode_frame){ .d = d, .msg = msg, .end = end, .group = group };
-    return PB_OK;
-}
-
-static uint32_t decode_key_hash(const sennit_field *key, const char *entry)
-{
-    uint64_t h = 0;
-    if (pb_kind_wire[key->kind] == PB_LENGTH) {
-        sennit_str s;
-        memcpy(&s, entry + key->offset, sizeof s);
-        h = 2166136261u;
-        for (size_t i = 0; i < s.len; i++)
-            h = (h ^ (uint8_t)s.data[i]) * 16777619u;
-    } else {
-        memcpy(&h, entry + key->offset, pb_kind_size[key->kind]);
+    if (d) {
+        r->top->expect = d->n_dense;
+        r->top->todo = d->flags >> 16;
     }
-    return (uint32_t)((h * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
-}
-
-static bool decode_key_equal(const sennit_field *key, const char *a, const char *b)
-{
-    if (pb_kind_wire[key->kind] != PB_LENGTH)
-        return memcmp(a + key->offset, b + key->offset, pb_kind_size[key->kind]) == 0;
-    sennit_str x, y;
-    memcpy(&x, a + key->offset, sizeof x);
-    memcpy(&y, b + key->offset, sizeof y);
-    return x.len == y.len && memcmp(x.data, y.data, x.len) == 0;
-}
-
-/* Later keys win: keeps the place of the first, the value of the last. */
-static enum pb_result decode_dedupe(struct decode *r, const sennit_field *f, struct pb_list *l)
-{
-    const sennit_msg_desc *entry = f->type;
-    const sennit_field *key = &entry->fields[0];
-    size_t room = 8, kept = 0;
-    if (l->len < 2 || key->number != 1)
-        return PB_OK;
-    while (room < l->len * 2)
-        room *= 2;
-    uint32_t *slots = arena_zalloc(r->a, room * sizeof *slots); /* index + 1 */
-    if (!slots)
-        return PB_NO_MEMORY;
-    for (size_t i = 0; i < l->len; i++) {
-        char *e = l->data + i * entry->size;
-        size_t s = decode_key_hash(key, e) & (room - 1);
-        while (slots[s] &&
-               !decode_key_equal(key, l->data + (slots[s] - 1) * (size_t)entry->size, e))
-            s = (s + 1) & (room - 1);
-        size_t place = slots[s] ? slots[s] - 1 : kept++;
-        slots[s] = (uint32_t)place + 1;
-        if (place != i)
-            memcpy(l->data + place * entry->size, e, entry->size);
-    }
-    l->len = kept;
     return PB_OK;
 }
 
@@ -266,8 +300,8 @@ static enum pb_result decode_maps(struct decode *r, const struct decode_frame *f
     for (uint32_t i = 0; i < f->d->n_fields; i++) {
         const sennit_field *field = &f->d->fields[i];
         if (field->flags & SENNIT_FIELD_MAP) {
-            enum pb_result result =
-                decode_dedupe(r, field, (struct pb_list *)(f->msg + field->offset));
+            struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
+            enum pb_result result = pb_map_dedupe(r->a, field, l);
             if (result != PB_OK)
                 return result;
         }
@@ -275,25 +309,7 @@ static enum pb_result decode_maps(struct decode *r, const struct decode_frame *f
     return PB_OK;
 }
 
-/* -- unknown fields --------------------------------------------------------------------------- */
-
-/* Appends [start, at) to the message's unknown fields; first is the octet a NUL may have replaced.
- * Runs that lie behind one another cost one copy each: unknown fields are rare. */
-static enum pb_result decode_keep(struct decode *r, const struct decode_frame *f, const char *start,
-                                  uint8_t first)
-{
-    sennit_str *u = (sennit_str *)(f->msg + f->d->unknown);
-    size_t n = (size_t)(r->at - start);
-    struct pb_list l = { (char *)(uintptr_t)u->data, u->len };
-    char *to = decode_list_add(r, &l, 1, n + 1); /* and a NUL */
-    if (!to)
-        return PB_NO_MEMORY;
-    memcpy(to, start, n);
-    to[0] = (char)first;
-    to[n] = 0;
-    *u = (sennit_str){ l.data, l.len + n };
-    return PB_OK;
-}
+/* -- unknown fields -------------------------------------------------------------------------- */
 
 /* Skips the value of a field nobody knows. Groups become frames without a table. */
 static enum pb_result decode_unknown(struct decode *r, uint32_t tag, char *start, uint8_t first)
@@ -330,13 +346,24 @@ static enum pb_result decode_unknown(struct decode *r, uint32_t tag, char *start
     return result == PB_OK && f->d ? decode_keep(r, f, start, first) : result;
 }
 
+/* The innermost known message is complete; it stays on the stack. */
+static enum pb_result decode_complete(struct decode *r)
+{
+    const struct decode_frame *f = r->top;
+    if (f->d->flags >> 16 && !pb_has_required(f->d, f->msg))
+        r->missing = true;
+    if (f->strange)
+        return decode_keep_entry(r);
+    return f->maps ? decode_maps(r, f) : PB_OK;
+}
+
 /* END_GROUP: closes the innermost group, which must have this number. */
 static enum pb_result decode_end_group(struct decode *r, uint32_t number)
 {
     struct decode_frame *f = r->top;
     if (f->group != number)
         return PB_BAD_TAG;
-    enum pb_result result = f->d && f->maps ? decode_maps(r, f) : PB_OK;
+    enum pb_result result = f->d ? decode_complete(r) : PB_OK;
     char *start = f->start;
     uint8_t first = f->first;
     bool unknown = !f->d;
@@ -347,7 +374,7 @@ static enum pb_result decode_end_group(struct decode *r, uint32_t number)
     return result;
 }
 
-/* -- fields ----------------------------------------------------------------------------------- */
+/* -- fields ---------------------------------------------------------------------------------- */
 
 static const sennit_field *decode_find(struct decode_frame *f, uint32_t number)
 {
@@ -403,6 +430,7 @@ static char *decode_sub(struct decode *r, struct decode_frame *f, const sennit_f
             memcpy(to, d->empty, d->size);
             l->len++;
             f->maps |= (field->flags & SENNIT_FIELD_MAP) != 0;
+            f->todo |= f->maps;
         }
         return to;
     }
@@ -449,9 +477,38 @@ static enum pb_result decode_length(struct decode *r, const sennit_field *field)
     return decode_string(r, field, to, n);
 }
 
+/* One value of a closed enum. In a map the whole entry is strange. */
+static enum pb_result decode_closed(struct decode *r, const sennit_field *field)
+{
+    struct decode_frame *f = r->top;
+    char value[4];
+    bool same;
+    enum pb_result result = decode_scalar(r, f->end, field, value);
+    if (result != PB_OK)
+        return result;
+    bool strange = decode_is_strange(field, value);
+    f->strange = strange && f->d->flags & SENNIT_MSG_MAP_ENTRY;
+    f->todo |= f->strange;
+    if (strange && !f->strange)
+        return decode_keep_enum(r, field, value);
+    if (!(field->flags & SENNIT_FIELD_REPEATED)) {
+        memcpy(decode_place(f, field, &same), value, sizeof value);
+        return PB_OK;
+    }
+    struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
+    char *to = decode_list_add(r, l, sizeof value, 1);
+    if (!to)
+        return PB_NO_MEMORY;
+    memcpy(to, value, sizeof value);
+    l->len++;
+    return PB_OK;
+}
+
 static enum pb_result decode_number(struct decode *r, const sennit_field *field)
 {
     struct decode_frame *f = r->top;
+    if (unlikely(field->flags & SENNIT_FIELD_CLOSED))
+        return decode_closed(r, field);
     if (field->flags & SENNIT_FIELD_REPEATED) {
         struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
         char *to = decode_list_add(r, l, pb_kind_size[field->kind], 1);
@@ -493,18 +550,183 @@ static enum pb_result decode_field(struct decode *r)
     return decode_number(r, field);
 }
 
+/* -- the bulk --------------------------------------------------------------------------------- */
+
+/* What the fast path does with a kind; the lowest three bits are its wire type. */
+#define DECODE_OP(op, wire) ((op) << 3 | (wire))
+enum {
+    DECODE_V32 = DECODE_OP(0, PB_VARINT),
+    DECODE_V64 = DECODE_OP(1, PB_VARINT),
+    DECODE_BOOL = DECODE_OP(2, PB_VARINT),
+    DECODE_Z32 = DECODE_OP(3, PB_VARINT),
+    DECODE_Z64 = DECODE_OP(4, PB_VARINT),
+    DECODE_F32 = DECODE_OP(5, PB_FIXED32),
+    DECODE_F64 = DECODE_OP(6, PB_FIXED64),
+    DECODE_STRING = DECODE_OP(7, PB_LENGTH),
+    DECODE_MESSAGE = DECODE_OP(8, PB_LENGTH),
+    DECODE_GROUP = DECODE_OP(9, PB_START_GROUP)
+};
+static const uint8_t decode_op[19] = {
+    0,          DECODE_F64,  DECODE_F32,    DECODE_V64,   DECODE_V64,     DECODE_V32,    DECODE_F64,
+    DECODE_F32, DECODE_BOOL, DECODE_STRING, DECODE_GROUP, DECODE_MESSAGE, DECODE_STRING, DECODE_V32,
+    DECODE_V32, DECODE_F32,  DECODE_F64,    DECODE_Z32,   DECODE_Z64,
+};
+
+/* Reads a varint; the end; NULL: it is truncated or too long. */
+static char *decode_varint_at(char *at, const char *end, uint64_t *out)
+{
+    uint64_t v = 0, c;
+    for (int shift = 0; shift < 70 && at < end; shift += 7) {
+        c = (uint8_t)*at++;
+        v |= (c & 0x7f) << (shift & 63);
+        if (c < 0x80) {
+            *out = v;
+            return at;
+        }
+    }
+    return NULL;
+}
+
+/* The field of the tag at *at, if it has the field's own wire type; *at moves behind the tag. NULL:
+ * decode_field must look. */
+static inline const sennit_field *decode_known(struct decode_frame *f, char **at)
+{
+    const sennit_msg_desc *d = f->d;
+    const sennit_field *field;
+    char *p = *at;
+    uint32_t tag = (uint8_t)*p++, index;
+    if (tag >= 0x80) {
+        if (p == f->end || (uint8_t)*p >= 0x80)
+            return NULL;
+        tag = (tag & 0x7f) | (uint32_t)(uint8_t)*p++ << 7;
+    }
+    index = (tag >> 3) - 1;
+    if (unlikely(index >= d->n_dense)) {
+        index = f->expect;
+        if (index >= d->n_fields || d->fields[index].number != tag >> 3)
+            return NULL;
+        f->expect = index + 1;
+    }
+    field = &d->fields[index];
+    *at = p;
+    return ((decode_op[field->kind] ^ tag) & 7) == 0 ? field : NULL;
+}
+
+/* Where the value of a plain field goes, marked as there. NULL: decode_field must look. */
+static inline char *decode_plain(struct decode *r, char *msg, const sennit_field *field)
+{
+    char *to = msg + field->offset;
+    uint32_t flags = field->flags;
+    if (unlikely(flags & (SENNIT_FIELD_REPEATED | SENNIT_FIELD_CLOSED))) {
+        if (decode_op[field->kind] != DECODE_STRING)
+            return NULL;
+        to = decode_list_add(r, (struct pb_list *)to, sizeof(sennit_str), 1);
+        if (to)
+            ((struct pb_list *)(msg + field->offset))->len++;
+        return to;
+    }
+    if (flags & SENNIT_FIELD_HAS)
+        pb_set_has(msg, field->presence);
+    else if (flags & SENNIT_FIELD_ONEOF)
+        *(uint32_t *)(msg + field->presence) = field->number;
+    return to;
+}
+
+/* One varint into the struct; the end; NULL: truncated or too long. */
+static inline char *decode_number_at(char *p, const char *end, uint8_t op, char *to)
+{
+    uint64_t v;
+    if (likely(p < end && (uint8_t)*p < 0x80))
+        v = (uint8_t)*p++;
+    else if (!(p = decode_varint_at(p, end, &v)))
+        return NULL;
+    uint32_t w = (uint32_t)v;
+    if (op == DECODE_V64) {
+        memcpy(to, &v, 8);
+    } else if (op == DECODE_BOOL) {
+        *(bool *)to = v != 0;
+    } else if (op == DECODE_Z64) {
+        v = v >> 1 ^ (0 - (v & 1));
+        memcpy(to, &v, 8);
+    } else {
+        w = op == DECODE_Z32 ? w >> 1 ^ (0 - (w & 1)) : w;
+        memcpy(to, &w, 4);
+    }
+    return p;
+}
+
+/* A length-delimited value begins at the result and has *n octets; NULL: truncated. */
+static inline char *decode_length_at(char *p, const char *end, uint64_t *n)
+{
+    if (likely(p < end && (uint8_t)*p < 0x80))
+        *n = (uint8_t)*p++;
+    else
+        p = decode_varint_at(p, end, n);
+    return p && *n <= (uint64_t)(end - p) ? p : NULL;
+}
+
+/* Known numbers and strings, as many as follow one another, without leaving this function: the
+ * bulk of all. What is not plain stays for decode_field, and so does what is broken, which it finds
+ * again. */
+static void decode_bulk(struct decode *r)
+{
+    struct decode_frame *f = r->top;
+    const char *end = f->end;
+    char *at = r->at, *nul = r->nul, *msg = f->msg;
+    while (at < end) {
+        char *p = at, *to;
+        uint64_t n;
+        const sennit_field *field = decode_known(f, &p);
+        if (!field)
+            break;
+        uint8_t op = decode_op[field->kind];
+        if (op == DECODE_STRING) {
+            p = decode_length_at(p, end, &n);
+            if (!p || (field->flags & SENNIT_FIELD_UTF8 && !pb_utf8_valid(p, n)) ||
+                !(to = decode_plain(r, msg, field)))
+                break;
+            ((sennit_str *)to)->data = p;
+            ((sennit_str *)to)->len = n;
+            p += n;
+            *nul = 0;
+            nul = at = p;
+            continue;
+        }
+        if (op >= DECODE_MESSAGE || !(to = decode_plain(r, msg, field)))
+            break;
+        if (op < DECODE_F32) {
+            p = decode_number_at(p, end, op, to);
+        } else {
+            n = op == DECODE_F64 ? 8 : 4;
+            if ((uint64_t)(end - p) < n)
+                break;
+            memcpy(to, p, op == DECODE_F64 ? 8 : 4);
+            p += n;
+        }
+        if (!p)
+            break;
+        *nul = 0;
+        nul = &r->spare;
+        at = p;
+    }
+    r->at = at;
+    r->nul = nul;
+}
+
 static enum pb_result decode_run(struct decode *r)
 {
     for (;;) {
         struct decode_frame *f = r->top;
         enum pb_result result = PB_OK;
+        if (f->d)
+            decode_bulk(r);
         if (likely(r->at < f->end)) {
             result = decode_field(r);
         } else if (f->group) {
             return PB_TRUNCATED;
         } else {
-            if (f->maps)
-                result = decode_maps(r, f);
+            if (f->todo)
+                result = decode_complete(r);
             if (f == r->frames) {
                 *r->nul = 0;
                 return result;
@@ -520,20 +742,31 @@ static enum pb_result decode_run(struct decode *r)
 enum pb_result pb_decode(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
                          struct sennit_arena *a, uint32_t depth)
 {
+    const sennit_wire_options o = { .depth = depth };
+    return pb_decode_with(d, msg, buf, n, a, &o);
+}
+
+enum pb_result pb_decode_with(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                              struct sennit_arena *a, const sennit_wire_options *o)
+{
     struct decode_frame frames[PB_FRAMES_INLINE];
     struct decode r = { .at = buf,
                         .a = a,
                         .frames = frames,
                         .top = frames,
                         .room = PB_FRAMES_INLINE,
-                        .limit = depth ? depth : LIMIT_PB_DEPTH };
+                        .limit = o->depth ? o->depth : LIMIT_PB_DEPTH };
     r.nul = &r.spare;
     r.depth = 1;
-    frames[0] = (struct decode_frame){ .d = d, .msg = msg, .end = buf + n };
+    frames[0] = (struct decode_frame){
+        .d = d, .msg = msg, .end = buf + n, .expect = d->n_dense, .todo = d->flags >> 16
+    };
     pb_init(d, msg);
     if (n > LIMIT_PB_SIZE)
         return PB_TOO_LARGE;
     enum pb_result result = decode_run(&r);
+    if (result == PB_OK && r.missing && !o->partial)
+        result = pb_check_required(d, msg, a);
     if (unlikely(result != PB_OK))
         pb_init(d, msg);
     return result;

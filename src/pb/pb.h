@@ -16,7 +16,9 @@ enum pb_result {
     PB_BAD_UTF8,
     PB_TOO_DEEP,
     PB_TOO_LARGE,
-    PB_NO_MEMORY
+    PB_NO_MEMORY,
+    PB_MISSING, /* a required field */
+    PB_BAD_TEXT /* JSON or text format; the caller has the words */
 };
 const char *pb_result_text(enum pb_result r); /* for errors, e.g. "string is not valid UTF-8" */
 
@@ -35,8 +37,42 @@ size_t pb_size(const struct sennit_msg_desc *d, const void *msg);
  * Strings are checked for UTF-8 (PB_BAD_UTF8) as the field's flag says. */
 enum pb_result pb_encode(const struct sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
                          size_t headroom, sennit_str *out);
+/* The same two, as options say. */
+enum pb_result pb_encode_with(const struct sennit_msg_desc *d, const void *msg,
+                              struct sennit_arena *a, size_t headroom,
+                              const struct sennit_wire_options *o, sennit_str *out);
+enum pb_result pb_decode_with(const struct sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                              struct sennit_arena *a, const struct sennit_wire_options *o);
 /* Deep copy into a; NULL: no memory or too deep. */
 void *pb_copy(struct sennit_arena *a, const struct sennit_msg_desc *d, const void *msg);
+/* Whether all required fields are there, in msg and all below it; no memory is an error, too. */
+enum pb_result pb_check_required(const struct sennit_msg_desc *d, const void *msg,
+                                 struct sennit_arena *a);
+/* NULL: there is none. */
+const sennit_enum_value *pb_enum_value(const sennit_enum_desc *d, int32_t number);
+/* Extensions among unknown fields. Get decodes that of `ext` into *value, which lives in a; set
+ * puts *value (NULL: nothing) in its place. */
+enum pb_result pb_ext_get(const struct sennit_msg_desc *ext, sennit_str unknown, void *value,
+                          struct sennit_arena *a);
+enum pb_result pb_ext_set(const struct sennit_msg_desc *ext, sennit_str *unknown, const void *value,
+                          struct sennit_arena *a);
+/* JSON and text format; on failure `why` is a sentence (PB_BAD_TEXT), else pb_result_text. *to of
+ * the readers is the empty message then. */
+struct pb_why {
+    char text[256];
+};
+enum pb_result pb_json_encode(struct sennit_arena *a, const struct sennit_msg_desc *d,
+                              const void *msg, const struct sennit_format_options *o,
+                              sennit_str *to, struct pb_why *why);
+enum pb_result pb_json_decode(struct sennit_arena *a, const struct sennit_msg_desc *d,
+                              sennit_str from, const struct sennit_format_options *o, void *to,
+                              struct pb_why *why);
+enum pb_result pb_text_encode(struct sennit_arena *a, const struct sennit_msg_desc *d,
+                              const void *msg, const struct sennit_format_options *o,
+                              sennit_str *to, struct pb_why *why);
+enum pb_result pb_text_decode(struct sennit_arena *a, const struct sennit_msg_desc *d,
+                              sennit_str from, const struct sennit_format_options *o, void *to,
+                              struct pb_why *why);
 bool pb_utf8_valid(const char *s, size_t n);
 
 #endif

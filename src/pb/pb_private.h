@@ -37,6 +37,36 @@ static inline void pb_set_has(void *msg, uint32_t bit)
     ((uint32_t *)msg)[bit / 32] |= UINT32_C(1) << (bit % 32);
 }
 
+/* Whether all required fields of this one message are there. */
+bool pb_has_required(const sennit_msg_desc *d, const void *msg);
+/* Whether a oneof's field is the set one; true for fields that are in none. */
+static inline bool pb_oneof_is(const void *msg, const sennit_field *f)
+{
+    uint32_t which = f->number;
+    if (f->flags & SENNIT_FIELD_ONEOF)
+        memcpy(&which, (const char *)msg + f->presence, sizeof which);
+    return which == f->number;
+}
+
+/* Whether the field is there: set, or not empty. map: the message is an entry, whose fields always
+ * are. */
+bool pb_present(const void *msg, const sennit_field *field, bool map);
+
+/* The field at s: its tag and octets as a whole; 0: none, or broken. *value is that of a varint or
+ * fixed field, *body the content of a length-delimited field or group. */
+struct pb_raw {
+    uint32_t tag;
+    uint64_t value;
+    sennit_str body;
+};
+size_t pb_raw_next(const char *s, size_t n, struct pb_raw *out);
+/* Type id and content of a message set's item. */
+bool pb_set_item(sennit_str body, uint32_t *type_id, sennit_str *message);
+/* Writes v at s, which has room for ten octets; how many it took. */
+size_t pb_put_varint(char *s, uint64_t v);
+
+/* Later keys win: keeps the place of the first, the value of the last. */
+enum pb_result pb_map_dedupe(struct sennit_arena *a, const sennit_field *f, struct pb_list *l);
 /* Doubles a stack of frames into the arena; *room is its size. NULL: no memory. */
 void *pb_grow_frames(struct sennit_arena *a, const void *frames, size_t frame_size, size_t n,
                      size_t *room);

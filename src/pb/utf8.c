@@ -32,24 +32,48 @@ static size_t utf8_step(const uint8_t *s, size_t left)
     return (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] >= 0x90) ? 0 : 4;
 }
 
+#define UTF8_HIGH UINT64_C(0x8080808080808080)
+
+/* Whether all octets are ASCII: eight a step, the last ones once more with those before them. */
+static inline bool utf8_is_ascii(const uint8_t *s, size_t n)
+{
+    uint64_t eight = 0, all = 0;
+    if (n < 8) {
+        uint32_t low = 0, high = 0;
+        if (n >= 4) {
+            memcpy(&low, s, 4);
+            memcpy(&high, s + n - 4, 4);
+        } else if (n) {
+            low = s[0], high = (uint32_t)s[n / 2] << 8 | s[n - 1];
+        }
+        return ((low | high) & (uint32_t)UTF8_HIGH) == 0;
+    }
+    for (size_t i = 0; i + 8 < n; i += 8) {
+        memcpy(&eight, s + i, 8);
+        all |= eight;
+    }
+    memcpy(&eight, s + n - 8, 8);
+    return ((all | eight) & UTF8_HIGH) == 0;
+}
+
 bool pb_utf8_valid(const char *text, size_t n)
 {
     const uint8_t *s = (const uint8_t *)text;
     size_t i = 0;
+    if (likely(utf8_is_ascii(s, n)))
+        return true;
     while (i < n) {
-        uint64_t eight;
-        while (i + 8 <= n) {
-            memcpy(&eight, s + i, 8);
-            if (eight & UINT64_C(0x8080808080808080))
-                break;
-            i += 8;
+        size_t block = min_size(n - i, 64);
+        if (utf8_is_ascii(s + i, block)) {
+            i += block;
+            continue;
         }
-        if (i == n)
-            return true;
-        size_t step = utf8_step(s + i, n - i);
-        if (step == 0)
-            return false;
-        i += step;
+        for (size_t stop = i + block; i < stop;) {
+            size_t step = utf8_step(s + i, n - i);
+            if (step == 0)
+                return false;
+            i += step;
+        }
     }
     return true;
 }
@@ -65,8 +89,54 @@ const char *pb_result_text(enum pb_result r)
         "messages are nested deeper than the limit",
         "the message is over 2 GiB",
         "no memory",
+        "a required field is missing",
+        "the text is malformed",
     };
     return (size_t)r < countof(texts) ? texts[r] : "unknown error";
+}
+
+bool pb_present(const void *msg, const sennit_field *field, bool map)
+{
+    const char *value = (const char *)msg + field->offset;
+    if (field->flags & SENNIT_FIELD_ONEOF)
+        return pb_oneof_is(msg, field);
+    if (field->flags & SENNIT_FIELD_REPEATED) {
+        struct pb_list l;
+        memcpy(&l, value, sizeof l);
+        return l.data && l.len;
+    }
+    if (pb_is_message(field)) {
+        const void *p;
+        memcpy(&p, value, sizeof p);
+        bool own = p != ((const sennit_msg_desc *)field->type)->empty;
+        bool has = (field->flags & SENNIT_FIELD_HAS) && pb_has(msg, field->presence);
+        return map || (p && (own || has));
+    }
+    if (map)
+        return true;
+    if (field->flags & SENNIT_FIELD_HAS)
+        return pb_has(msg, field->presence);
+    if (pb_kind_wire[field->kind] == PB_LENGTH) {
+        sennit_str s;
+        memcpy(&s, value, sizeof s);
+        return s.data && s.len;
+    }
+    uint64_t v = 0;
+    memcpy(&v, value, pb_kind_size[field->kind]);
+    return v != 0;
+}
+
+const sennit_enum_value *pb_enum_value(const sennit_enum_desc *d, int32_t number)
+{
+    uint32_t low = 0, high = d->n_values;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (d->values[mid].number < number)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < d->n_values && d->values[low].number == number ? &d->values[low] : NULL;
 }
 
 void *pb_grow_frames(struct sennit_arena *a, const void *frames, size_t frame_size, size_t n,

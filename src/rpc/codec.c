@@ -39,11 +39,27 @@ sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t 
                          d->name, len, pb_result_text(r));
 }
 
+static sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
+{
+    if (r == PB_OK)
+        return NULL;
+    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
+                         "%s (%zu octets): %s", d->name, octets, pb_result_text(r));
+}
+
 /* -- public ----------------------------------------------------------------------------------- */
 
 void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
 {
     return pb_copy(a, d, msg);
+}
+
+size_t sennit_msg_size(const sennit_msg_desc *d, const void *msg) { return pb_size(d, msg); }
+
+const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value)
+{
+    const sennit_enum_value *v = pb_enum_value(d, value);
+    return v ? v->name : NULL;
 }
 
 sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
@@ -55,13 +71,98 @@ sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const vo
 sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
                              void *msg)
 {
-    sennit_str own = arena_str(a, octets.data ? octets.data : "", octets.len);
+    return sennit_msg_decode_sized(a, d, octets, NULL, 0, msg);
+}
+
+/* What the caller's options have, by their size; zero where they have nothing. */
+static sennit_wire_options codec_wire_options(const sennit_wire_options *o, size_t size)
+{
+    sennit_wire_options all = { 0 };
+    if (o)
+        memcpy(&all, o, min_size(size, sizeof all));
+    return all;
+}
+
+sennit_err sennit_msg_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
+                                   const sennit_wire_options *o, size_t size, sennit_str *octets)
+{
+    sennit_wire_options all = codec_wire_options(o, size);
+    enum pb_result r = pb_encode_with(d, msg, a, 0, &all, octets);
+    return codec_error(r, d, octets->len);
+}
+
+sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
+                                   const sennit_wire_options *o, size_t size, void *msg)
+{
+    sennit_wire_options all = codec_wire_options(o, size);
+    sennit_str own = octets;
+    if (!all.in_place || !octets.data)
+        own = arena_str(a, octets.data ? octets.data : "", octets.data ? octets.len : 0);
     pb_init(d, msg);
     if (!own.data)
         return sennit_no_memory;
-    enum pb_result r = pb_decode(d, msg, (char *)(uintptr_t)own.data, own.len, a, 0);
+    enum pb_result r = pb_decode_with(d, msg, (char *)(uintptr_t)own.data, own.len, a, &all);
+    return codec_error(r, d, octets.len);
+}
+
+sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext, sennit_str unknown,
+                          void *value)
+{
+    return codec_error(pb_ext_get(ext, unknown, value, a), ext, unknown.len);
+}
+
+sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext, sennit_str *unknown,
+                          const void *value)
+{
+    return codec_error(pb_ext_set(ext, unknown, value, a), ext, unknown->len);
+}
+
+/* What the caller's options have, by their size; zero where they have nothing. */
+static sennit_format_options codec_options(const sennit_format_options *o, size_t size)
+{
+    sennit_format_options all = { 0 };
+    if (o)
+        memcpy(&all, o, min_size(size, sizeof all));
+    return all;
+}
+
+static sennit_err codec_text_error(enum pb_result r, const sennit_msg_desc *d,
+                                   const struct pb_why *why)
+{
     if (r == PB_OK)
         return NULL;
     return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
-                         "%s (%zu octets): %s", d->name, octets.len, pb_result_text(r));
+                         "%s: %s", d->name, why->text[0] ? why->text : pb_result_text(r));
+}
+
+sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
+                                    const sennit_format_options *o, size_t size, sennit_str *text)
+{
+    struct pb_why why;
+    sennit_format_options all = codec_options(o, size);
+    return codec_text_error(pb_json_encode(a, d, msg, &all, text, &why), d, &why);
+}
+
+sennit_err sennit_json_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str text,
+                                    const sennit_format_options *o, size_t size, void *msg)
+{
+    struct pb_why why;
+    sennit_format_options all = codec_options(o, size);
+    return codec_text_error(pb_json_decode(a, d, text, &all, msg, &why), d, &why);
+}
+
+sennit_err sennit_text_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
+                                    const sennit_format_options *o, size_t size, sennit_str *text)
+{
+    struct pb_why why;
+    sennit_format_options all = codec_options(o, size);
+    return codec_text_error(pb_text_encode(a, d, msg, &all, text, &why), d, &why);
+}
+
+sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str text,
+                                    const sennit_format_options *o, size_t size, void *msg)
+{
+    struct pb_why why;
+    sennit_format_options all = codec_options(o, size);
+    return codec_text_error(pb_text_decode(a, d, text, &all, msg, &why), d, &why);
 }

@@ -41,6 +41,7 @@ static const sennit_msg_desc details_any_desc = {
     details_any_fields,
     "google.protobuf.Any",
     &details_any_empty,
+    NULL,
 };
 static const sennit_field details_status_fields[] = {
     { .number = 1,
@@ -68,6 +69,7 @@ static const sennit_msg_desc details_status_desc = {
     details_status_fields,
     "google.rpc.Status",
     &details_status_empty,
+    NULL,
 };
 
 sennit_str details_encode(struct sennit_arena *a, sennit_err err)

@@ -61,8 +61,7 @@ static char *chan_slot(struct sennit_chan *c, size_t i)
     return c->buf + (at >= c->capacity ? at - c->capacity : at) * c->elem_size;
 }
 
-/* -- halves
- * ---------------------------------------------------------------------------------------- */
+/* -- halves ---------------------------------------------------------------------------------- */
 
 bool chan_try_send(struct sennit_chan *c, const void *from, bool *ok)
 {
@@ -119,8 +118,7 @@ static void chan_close_queue(struct list *queue)
         chan_done(w, false);
 }
 
-/* -- public
- * ---------------------------------------------------------------------------------------- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 sennit_chan *sennit_chan_new(size_t elem_size, size_t capacity)
 {

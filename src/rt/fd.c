@@ -145,7 +145,7 @@ void sennit_fd_free(sennit_fd *f)
     sys.free(f);
 }
 
-/* -- the calls --- */
+/* -- the calls ------------------------------------------------------------------------------- */
 
 static ssize_t fd_try_read(int fd, struct fd_op *op) { return sys.read(fd, op->in, op->size); }
 

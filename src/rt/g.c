@@ -34,10 +34,13 @@ static struct rt_g *g_batch(void)
     lock_drop(&g_lock, LOCK_SCHED);
     if (first)
         return first;
+    san_ignore_begin();
     struct g_chunk *c = sys.aligned_alloc(64, sizeof *c);
+    if (c)
+        memset(c, 0, sizeof *c);
+    san_ignore_end();
     if (!c)
         return NULL;
-    memset(c, 0, sizeof *c);
     for (int i = 0; i + 1 < G_CHUNK; i++)
         c->g[i].next = (uintptr_t)&c->g[i + 1];
     lock_take(&g_lock, LOCK_SCHED);

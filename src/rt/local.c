@@ -7,11 +7,11 @@
 
 struct rt_local {
     struct rt_local *next;
-    const sennit_local *key;
+    const sennit_goroutine_local *key;
     void *value;
 };
 
-static struct rt_local *local_find(struct rt_g *g, const sennit_local *key)
+static struct rt_local *local_find(struct rt_g *g, const sennit_goroutine_local *key)
 {
     struct rt_local *l = g ? g->locals : NULL;
     while (l && l->key != key)
@@ -19,13 +19,13 @@ static struct rt_local *local_find(struct rt_g *g, const sennit_local *key)
     return l;
 }
 
-void *sennit_local_get(const sennit_local *key)
+void *sennit_goroutine_get(const sennit_goroutine_local *key)
 {
     struct rt_local *l = local_find(rt_self(), key);
     return l ? l->value : NULL;
 }
 
-sennit_err sennit_local_set(const sennit_local *key, void *value)
+sennit_err sennit_goroutine_set(const sennit_goroutine_local *key, void *value)
 {
     struct rt_g *g = rt_self();
     struct rt_local *l = local_find(g, key);

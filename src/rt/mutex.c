@@ -34,7 +34,7 @@ struct cond_rep {
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct cond_rep) <= sizeof(sennit_cond), "the public struct is large enough");
 
-/* -- mutex --- */
+/* -- mutex ----------------------------------------------------------------------------------- */
 
 static inline bool mutex_try(struct mutex_rep *m, uint16_t clear)
 {
@@ -193,7 +193,7 @@ sennit_err sennit_mutex_lock(sennit_mutex *mutex, sennit_ctx *ctx)
 
 void sennit_mutex_unlock(sennit_mutex *mutex) { mutex_unlock((struct mutex_rep *)mutex); }
 
-/* -- cond --- */
+/* -- cond ------------------------------------------------------------------------------------ */
 
 sennit_err sennit_cond_wait(sennit_cond *cond, sennit_mutex *mutex, sennit_ctx *ctx)
 {

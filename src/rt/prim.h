@@ -10,7 +10,7 @@
 #include "rt/ctx.h"
 #include "rt/rt.h"
 
-/* -- a queue whose head is one pointer, so that {0} is an empty one --- */
+/* -- a queue whose head is one pointer, so that {0} is an empty one -------------------------- */
 
 struct prim_waiter {
     struct prim_waiter *next, *prev; /* a ring; next NULL: in no queue */
@@ -61,7 +61,7 @@ void prim_misuse(const char *what) __attribute__((noreturn, cold));
  * context. */
 void prim_park(struct prim_waiter *w, const char *reason);
 
-/* -- once --- */
+/* -- once ------------------------------------------------------------------------------------ */
 
 enum { PRIM_CTX = -1 }; /* which: the context has ended */
 

@@ -7,6 +7,8 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__all_kinds_proto;
+
 /* Values in any order, negative ones and two names for one number. */
 typedef enum sennit_test_Colour {
     sennit_test_Colour_COLOUR_NONE = 0,
@@ -17,12 +19,14 @@ typedef enum sennit_test_Colour {
     sennit_test_Colour_COLOUR_HIGHEST = 2147483647,
 } sennit_test_Colour;
 extern const sennit_enum_desc sennit__sennit_test_Colour;
+SENNIT_DEFINE_ENUM(sennit_test_Colour, sennit__sennit_test_Colour)
 
 typedef enum sennit_test_Outer_Inner_State {
     sennit_test_Outer_Inner_State_STATE_UNKNOWN = 0,
     sennit_test_Outer_Inner_State_STATE_DONE = 1,
 } sennit_test_Outer_Inner_State;
 extern const sennit_enum_desc sennit__sennit_test_Outer_Inner_State;
+SENNIT_DEFINE_ENUM(sennit_test_Outer_Inner_State, sennit__sennit_test_Outer_Inner_State)
 
 /* has_x: set in what you receive when x was there. When you send, a sub-message is there if its
  * pointer is neither NULL nor the default instance; has_x matters only for `optional` fields, to
@@ -54,12 +58,7 @@ typedef struct sennit_test_Scalars {
 } sennit_test_Scalars;
 extern const sennit_msg_desc sennit__sennit_test_Scalars;
 extern const sennit_test_Scalars sennit__sennit_test_Scalars_empty;
-/* A deep copy that lives as long as arena; NULL: no memory. */
-static inline sennit_test_Scalars *sennit_test_Scalars_copy(sennit_arena *arena,
-                                                            const sennit_test_Scalars *from)
-{
-    return (sennit_test_Scalars *)sennit_msg_copy(arena, &sennit__sennit_test_Scalars, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Scalars, sennit__sennit_test_Scalars)
 
 /* All of them with presence. */
 typedef struct sennit_test_Optionals {
@@ -89,11 +88,7 @@ typedef struct sennit_test_Optionals {
 } sennit_test_Optionals;
 extern const sennit_msg_desc sennit__sennit_test_Optionals;
 extern const sennit_test_Optionals sennit__sennit_test_Optionals_empty;
-static inline sennit_test_Optionals *sennit_test_Optionals_copy(sennit_arena *arena,
-                                                                const sennit_test_Optionals *from)
-{
-    return (sennit_test_Optionals *)sennit_msg_copy(arena, &sennit__sennit_test_Optionals, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Optionals, sennit__sennit_test_Optionals)
 
 typedef struct sennit_test_Repeated {
     struct { const double *data; size_t len; } f_double; /* = 1 */
@@ -120,11 +115,7 @@ typedef struct sennit_test_Repeated {
 } sennit_test_Repeated;
 extern const sennit_msg_desc sennit__sennit_test_Repeated;
 extern const sennit_test_Repeated sennit__sennit_test_Repeated_empty;
-static inline sennit_test_Repeated *sennit_test_Repeated_copy(sennit_arena *arena,
-                                                              const sennit_test_Repeated *from)
-{
-    return (sennit_test_Repeated *)sennit_msg_copy(arena, &sennit__sennit_test_Repeated, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Repeated, sennit__sennit_test_Repeated)
 
 typedef struct sennit_test_Maps_FInt64Entry {
     int64_t key; /* = 1 */
@@ -239,11 +230,7 @@ typedef struct sennit_test_Maps {
 } sennit_test_Maps;
 extern const sennit_msg_desc sennit__sennit_test_Maps;
 extern const sennit_test_Maps sennit__sennit_test_Maps_empty;
-static inline sennit_test_Maps *sennit_test_Maps_copy(sennit_arena *arena,
-                                                      const sennit_test_Maps *from)
-{
-    return (sennit_test_Maps *)sennit_msg_copy(arena, &sennit__sennit_test_Maps, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Maps, sennit__sennit_test_Maps)
 
 typedef struct sennit_test_Choice {
     sennit_str before; /* = 1 */
@@ -275,11 +262,7 @@ enum {
 };
 extern const sennit_msg_desc sennit__sennit_test_Choice;
 extern const sennit_test_Choice sennit__sennit_test_Choice_empty;
-static inline sennit_test_Choice *sennit_test_Choice_copy(sennit_arena *arena,
-                                                          const sennit_test_Choice *from)
-{
-    return (sennit_test_Choice *)sennit_msg_copy(arena, &sennit__sennit_test_Choice, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Choice, sennit__sennit_test_Choice)
 
 /* Names that C or C++ has taken, and numbers out of order. */
 typedef struct sennit_test_Words {
@@ -303,11 +286,7 @@ enum {
 };
 extern const sennit_msg_desc sennit__sennit_test_Words;
 extern const sennit_test_Words sennit__sennit_test_Words_empty;
-static inline sennit_test_Words *sennit_test_Words_copy(sennit_arena *arena,
-                                                        const sennit_test_Words *from)
-{
-    return (sennit_test_Words *)sennit_msg_copy(arena, &sennit__sennit_test_Words, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Words, sennit__sennit_test_Words)
 
 typedef struct sennit_test_Outer_Inner_Innermost {
     uint32_t has_back : 1;
@@ -316,13 +295,7 @@ typedef struct sennit_test_Outer_Inner_Innermost {
 } sennit_test_Outer_Inner_Innermost;
 extern const sennit_msg_desc sennit__sennit_test_Outer_Inner_Innermost;
 extern const sennit_test_Outer_Inner_Innermost sennit__sennit_test_Outer_Inner_Innermost_empty;
-static inline sennit_test_Outer_Inner_Innermost *
-sennit_test_Outer_Inner_Innermost_copy(sennit_arena *arena,
-                                       const sennit_test_Outer_Inner_Innermost *from)
-{
-    return (sennit_test_Outer_Inner_Innermost *)
-    sennit_msg_copy(arena, &sennit__sennit_test_Outer_Inner_Innermost, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Outer_Inner_Innermost, sennit__sennit_test_Outer_Inner_Innermost)
 
 typedef struct sennit_test_Outer_Inner {
     uint32_t has_innermost : 1;
@@ -332,12 +305,7 @@ typedef struct sennit_test_Outer_Inner {
 } sennit_test_Outer_Inner;
 extern const sennit_msg_desc sennit__sennit_test_Outer_Inner;
 extern const sennit_test_Outer_Inner sennit__sennit_test_Outer_Inner_empty;
-static inline sennit_test_Outer_Inner *
-sennit_test_Outer_Inner_copy(sennit_arena *arena, const sennit_test_Outer_Inner *from)
-{
-    return (sennit_test_Outer_Inner *)sennit_msg_copy(arena, &sennit__sennit_test_Outer_Inner,
-                                                      from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Outer_Inner, sennit__sennit_test_Outer_Inner)
 
 typedef struct sennit_test_Outer {
     uint32_t has_inner : 1, has_thing : 1;
@@ -349,22 +317,14 @@ typedef struct sennit_test_Outer {
 } sennit_test_Outer;
 extern const sennit_msg_desc sennit__sennit_test_Outer;
 extern const sennit_test_Outer sennit__sennit_test_Outer_empty;
-static inline sennit_test_Outer *sennit_test_Outer_copy(sennit_arena *arena,
-                                                        const sennit_test_Outer *from)
-{
-    return (sennit_test_Outer *)sennit_msg_copy(arena, &sennit__sennit_test_Outer, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Outer, sennit__sennit_test_Outer)
 
 typedef struct sennit_test_Nothing {
     sennit_str unknown_fields;
 } sennit_test_Nothing;
 extern const sennit_msg_desc sennit__sennit_test_Nothing;
 extern const sennit_test_Nothing sennit__sennit_test_Nothing_empty;
-static inline sennit_test_Nothing *sennit_test_Nothing_copy(sennit_arena *arena,
-                                                            const sennit_test_Nothing *from)
-{
-    return (sennit_test_Nothing *)sennit_msg_copy(arena, &sennit__sennit_test_Nothing, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Nothing, sennit__sennit_test_Nothing)
 
 /* More than 32 has-bits. */
 typedef struct sennit_test_Many {
@@ -420,11 +380,7 @@ typedef struct sennit_test_Many {
 } sennit_test_Many;
 extern const sennit_msg_desc sennit__sennit_test_Many;
 extern const sennit_test_Many sennit__sennit_test_Many_empty;
-static inline sennit_test_Many *sennit_test_Many_copy(sennit_arena *arena,
-                                                      const sennit_test_Many *from)
-{
-    return (sennit_test_Many *)sennit_msg_copy(arena, &sennit__sennit_test_Many, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_test_Many, sennit__sennit_test_Many)
 
 /* Streams are typed by direction: a Client sends requests, a Server sends responses.
  * What recv returns lives until the same goroutine receives again on that stream, or it ends.

@@ -7,6 +7,8 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__forwarding_proto;
+
 #ifdef __cplusplus
 }
 #endif

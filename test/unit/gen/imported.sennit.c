@@ -15,14 +15,39 @@ const sennit_other_Thing sennit__sennit_other_Thing_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_other_Thing_fields[] = {
-    { 1, offsetof(sennit_other_Thing, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 2, offsetof(sennit_other_Thing, count), 0, SENNIT_KIND_INT32,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "count" },
+    { 1, offsetof(sennit_other_Thing, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(sennit_other_Thing, count), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_INT32, NULL, "count" },
 };
 const sennit_msg_desc sennit__sennit_other_Thing = {
     SENNIT_TABLES, sizeof(sennit_other_Thing), 2, 2,
-    offsetof(sennit_other_Thing, unknown_fields), 1,
+    offsetof(sennit_other_Thing, unknown_fields), 0,
     sennit_other_Thing_fields, "sennit.other.Thing",
-    &sennit__sennit_other_Thing_empty,
+    &sennit__sennit_other_Thing_empty, &sennit_file__imported_proto,
+};
+
+static const unsigned char sennit_file__imported_proto_octets[] = {
+    10, 14, 105, 109, 112, 111, 114, 116, 101, 100, 46, 112, 114, 111, 116, 111, 18, 12, 115, 101,
+    110, 110, 105, 116, 46, 111, 116, 104, 101, 114, 34, 64, 10, 5, 84, 104, 105, 110, 103, 18,
+    18, 10, 4, 110, 97, 109, 101, 24, 1, 32, 1, 40, 9, 82, 4, 110, 97, 109, 101, 18, 25, 10, 5,
+    99, 111, 117, 110, 116, 24, 2, 32, 1, 40, 5, 72, 0, 82, 5, 99, 111, 117, 110, 116, 136, 1, 1,
+    66, 8, 10, 6, 95, 99, 111, 117, 110, 116, 42, 40, 10, 4, 83, 105, 122, 101, 18, 16, 10, 12,
+    83, 73, 90, 69, 95, 85, 78, 75, 78, 79, 87, 78, 16, 0, 18, 14, 10, 10, 83, 73, 90, 69, 95, 76,
+    65, 82, 71, 69, 16, 2, 98, 6, 112, 114, 111, 116, 111, 51, 0,
+};
+static const sennit_msg_desc *const sennit_file__imported_proto_messages[] = {
+    &sennit__sennit_other_Thing,
+};
+static const sennit_enum_desc *const sennit_file__imported_proto_enums[] = {
+    &sennit__sennit_other_Size,
+};
+const sennit_file_desc sennit_file__imported_proto = {
+    SENNIT_TABLES, 0, 1, 1, 0,
+    "imported.proto",
+    NULL,
+    sennit_file__imported_proto_messages,
+    sennit_file__imported_proto_enums,
+    NULL,
+    { (const char *)sennit_file__imported_proto_octets, sizeof sennit_file__imported_proto_octets - 1 },
 };

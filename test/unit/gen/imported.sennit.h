@@ -6,11 +6,14 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__imported_proto;
+
 typedef enum sennit_other_Size {
     sennit_other_Size_SIZE_UNKNOWN = 0,
     sennit_other_Size_SIZE_LARGE = 2,
 } sennit_other_Size;
 extern const sennit_enum_desc sennit__sennit_other_Size;
+SENNIT_DEFINE_ENUM(sennit_other_Size, sennit__sennit_other_Size)
 
 /* has_x: set in what you receive when x was there. When you send, a sub-message is there if its
  * pointer is neither NULL nor the default instance; has_x matters only for `optional` fields, to
@@ -24,12 +27,7 @@ typedef struct sennit_other_Thing {
 } sennit_other_Thing;
 extern const sennit_msg_desc sennit__sennit_other_Thing;
 extern const sennit_other_Thing sennit__sennit_other_Thing_empty;
-/* A deep copy that lives as long as arena; NULL: no memory. */
-static inline sennit_other_Thing *sennit_other_Thing_copy(sennit_arena *arena,
-                                                          const sennit_other_Thing *from)
-{
-    return (sennit_other_Thing *)sennit_msg_copy(arena, &sennit__sennit_other_Thing, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_other_Thing, sennit__sennit_other_Thing)
 
 #ifdef __cplusplus
 }

@@ -10,18 +10,44 @@ const sennit_enum_desc sennit__sennit_old_Old_Level = {
     sennit_old_Old_Level_values,
 };
 
+static const sennit_enum_value sennit_old_Old_Named_values[] = {
+    { sennit_old_Old_Named_NONE, "NONE" },
+    { sennit_old_Old_Named_NINE, "NINE" },
+};
+const sennit_enum_desc sennit__sennit_old_Old_Named = {
+    SENNIT_TABLES, 2, "sennit.old.Old.Named",
+    sennit_old_Old_Named_values,
+};
+
 const sennit_old_Old_Group sennit__sennit_old_Old_Group_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_old_Old_Group_fields[] = {
-    { 15, offsetof(sennit_old_Old_Group, a), 0, SENNIT_KIND_INT32,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "a" },
+    { 15, offsetof(sennit_old_Old_Group, a), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_INT32, NULL, "a" },
 };
 const sennit_msg_desc sennit__sennit_old_Old_Group = {
     SENNIT_TABLES, sizeof(sennit_old_Old_Group), 1, 0,
-    offsetof(sennit_old_Old_Group, unknown_fields), 1,
+    offsetof(sennit_old_Old_Group, unknown_fields), 0,
     sennit_old_Old_Group_fields, "sennit.old.Old.Group",
-    &sennit__sennit_old_Old_Group_empty,
+    &sennit__sennit_old_Old_Group_empty, &sennit_file__old_kinds_proto,
+};
+
+const sennit_old_Old_NamedLevelsEntry sennit__sennit_old_Old_NamedLevelsEntry_empty = {
+    .key = { "", 0 },
+    .unknown_fields = { "", 0 },
+};
+static const sennit_field sennit_old_Old_NamedLevelsEntry_fields[] = {
+    { 1, offsetof(sennit_old_Old_NamedLevelsEntry, key), 0, 0,
+      SENNIT_KIND_STRING, NULL, "key" },
+    { 2, offsetof(sennit_old_Old_NamedLevelsEntry, value), 0, SENNIT_FIELD_CLOSED,
+      SENNIT_KIND_ENUM, &sennit__sennit_old_Old_Named, "value" },
+};
+const sennit_msg_desc sennit__sennit_old_Old_NamedLevelsEntry = {
+    SENNIT_TABLES, sizeof(sennit_old_Old_NamedLevelsEntry), 2, 2,
+    offsetof(sennit_old_Old_NamedLevelsEntry, unknown_fields), SENNIT_MSG_MAP_ENTRY,
+    sennit_old_Old_NamedLevelsEntry_fields, "sennit.old.Old.NamedLevelsEntry",
+    &sennit__sennit_old_Old_NamedLevelsEntry_empty, &sennit_file__old_kinds_proto,
 };
 
 const sennit_old_Old sennit__sennit_old_Old_empty = {
@@ -37,43 +63,236 @@ const sennit_old_Old sennit__sennit_old_Old_empty = {
     .first = sennit_old_Old_Level_LOW,
     .group = &sennit__sennit_old_Old_Group_empty,
     .older = &sennit__sennit_old_Old_empty,
+    .renamed = { "", 0 },
     .unknown_fields = { "", 0 },
 };
 static const sennit_field sennit_old_Old_fields[] = {
-    { 1, offsetof(sennit_old_Old, must), 0, SENNIT_KIND_INT32,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "must" },
-    { 2, offsetof(sennit_old_Old, negative), 1, SENNIT_KIND_INT32,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "negative" },
-    { 3, offsetof(sennit_old_Old, large), 2, SENNIT_KIND_INT64,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "large" },
-    { 4, offsetof(sennit_old_Old, larger), 3, SENNIT_KIND_UINT64,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "larger" },
-    { 5, offsetof(sennit_old_Old, real), 4, SENNIT_KIND_DOUBLE,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "real" },
-    { 6, offsetof(sennit_old_Old, fraction), 5, SENNIT_KIND_FLOAT,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "fraction" },
-    { 7, offsetof(sennit_old_Old, yes), 6, SENNIT_KIND_BOOL,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "yes" },
-    { 8, offsetof(sennit_old_Old, text), 7, SENNIT_KIND_STRING,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "text" },
-    { 9, offsetof(sennit_old_Old, octets), 8, SENNIT_KIND_BYTES,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, NULL, "octets" },
-    { 10, offsetof(sennit_old_Old, level), 9, SENNIT_KIND_ENUM,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, &sennit__sennit_old_Old_Level, "level" },
-    { 11, offsetof(sennit_old_Old, first), 10, SENNIT_KIND_ENUM,
-      SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL, 0, &sennit__sennit_old_Old_Level, "first" },
-    { 12, offsetof(sennit_old_Old, apart), 0, SENNIT_KIND_INT32,
-      SENNIT_FIELD_REPEATED, 0, NULL, "apart" },
-    { 13, offsetof(sennit_old_Old, together), 0, SENNIT_KIND_INT32,
-      SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED, 0, NULL, "together" },
-    { 14, offsetof(sennit_old_Old, group), 11, SENNIT_KIND_GROUP,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_old_Old_Group, "group" },
-    { 16, offsetof(sennit_old_Old, older), 12, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__sennit_old_Old, "older" },
+    { 1, offsetof(sennit_old_Old, must), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL | SENNIT_FIELD_REQUIRED,
+      SENNIT_KIND_INT32, NULL, "must" },
+    { 2, offsetof(sennit_old_Old, negative), 1, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_INT32, NULL, "negative" },
+    { 3, offsetof(sennit_old_Old, large), 2, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_INT64, NULL, "large" },
+    { 4, offsetof(sennit_old_Old, larger), 3, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_UINT64, NULL, "larger" },
+    { 5, offsetof(sennit_old_Old, real), 4, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_DOUBLE, NULL, "real" },
+    { 6, offsetof(sennit_old_Old, fraction), 5, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_FLOAT, NULL, "fraction" },
+    { 7, offsetof(sennit_old_Old, yes), 6, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_BOOL, NULL, "yes" },
+    { 8, offsetof(sennit_old_Old, text), 7, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_STRING, NULL, "text" },
+    { 9, offsetof(sennit_old_Old, octets), 8, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_BYTES, NULL, "octets" },
+    { 10, offsetof(sennit_old_Old, level), 9, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL | SENNIT_FIELD_CLOSED,
+      SENNIT_KIND_ENUM, &sennit__sennit_old_Old_Level, "level" },
+    { 11, offsetof(sennit_old_Old, first), 10, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL | SENNIT_FIELD_CLOSED,
+      SENNIT_KIND_ENUM, &sennit__sennit_old_Old_Level, "first" },
+    { 12, offsetof(sennit_old_Old, apart), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_INT32, NULL, "apart" },
+    { 13, offsetof(sennit_old_Old, together), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
+      SENNIT_KIND_INT32, NULL, "together" },
+    { 14, offsetof(sennit_old_Old, group), 11, SENNIT_FIELD_HAS | SENNIT_FIELD_GROUP_NAME,
+      SENNIT_KIND_GROUP, &sennit__sennit_old_Old_Group, "group" },
+    { 16, offsetof(sennit_old_Old, older), 12, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_old_Old, "older" },
+    { 17, offsetof(sennit_old_Old, levels), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_CLOSED,
+      SENNIT_KIND_ENUM, &sennit__sennit_old_Old_Level, "levels" },
+    { 18, offsetof(sennit_old_Old, packed_levels), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED | SENNIT_FIELD_CLOSED,
+      SENNIT_KIND_ENUM, &sennit__sennit_old_Old_Level, "packed_levels" },
+    { 19, offsetof(sennit_old_Old, named_levels), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_MAP,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_old_Old_NamedLevelsEntry, "named_levels" },
+    { 20, offsetof(sennit_old_Old, renamed), 13, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL | SENNIT_FIELD_JSON,
+      SENNIT_KIND_STRING, NULL, "renamed\000other name" },
 };
 const sennit_msg_desc sennit__sennit_old_Old = {
-    SENNIT_TABLES, sizeof(sennit_old_Old), 15, 14,
-    offsetof(sennit_old_Old, unknown_fields), 13,
+    SENNIT_TABLES, sizeof(sennit_old_Old), 19, 14,
+    offsetof(sennit_old_Old, unknown_fields), SENNIT_MSG_EXTENDABLE | 1 << 16,
     sennit_old_Old_fields, "sennit.old.Old",
-    &sennit__sennit_old_Old_empty,
+    &sennit__sennit_old_Old_empty, &sennit_file__old_kinds_proto,
+};
+
+const sennit_old_Within sennit__sennit_old_Within_empty = {
+    .unknown_fields = { "", 0 },
+};
+static const sennit_field sennit_old_Within_fields[] = {
+    { 1, offsetof(sennit_old_Within, a), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_INT32, NULL, "a" },
+};
+const sennit_msg_desc sennit__sennit_old_Within = {
+    SENNIT_TABLES, sizeof(sennit_old_Within), 1, 1,
+    offsetof(sennit_old_Within, unknown_fields), 0,
+    sennit_old_Within_fields, "sennit.old.Within",
+    &sennit__sennit_old_Within_empty, &sennit_file__old_kinds_proto,
+};
+
+const sennit_old_Set sennit__sennit_old_Set_empty = {
+    .unknown_fields = { "", 0 },
+};
+const sennit_msg_desc sennit__sennit_old_Set = {
+    SENNIT_TABLES, sizeof(sennit_old_Set), 0, 0,
+    offsetof(sennit_old_Set, unknown_fields), SENNIT_MSG_SET | SENNIT_MSG_EXTENDABLE,
+    NULL, "sennit.old.Set",
+    &sennit__sennit_old_Set_empty, &sennit_file__old_kinds_proto,
+};
+
+const sennit_old_Item sennit__sennit_old_Item_empty = {
+    .text = { "", 0 },
+    .unknown_fields = { "", 0 },
+};
+static const sennit_field sennit_old_Item_fields[] = {
+    { 1, offsetof(sennit_old_Item, text), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_STRING, NULL, "text" },
+};
+const sennit_msg_desc sennit__sennit_old_Item = {
+    SENNIT_TABLES, sizeof(sennit_old_Item), 1, 1,
+    offsetof(sennit_old_Item, unknown_fields), 0,
+    sennit_old_Item_fields, "sennit.old.Item",
+    &sennit__sennit_old_Item_empty, &sennit_file__old_kinds_proto,
+};
+
+const sennit_old_more sennit__sennit_old_more_empty = {
+    .unknown_fields = { "", 0 },
+};
+static const sennit_field sennit_old_more_fields[] = {
+    { 100, offsetof(sennit_old_more, value), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
+      SENNIT_KIND_INT32, NULL, "value" },
+};
+const sennit_msg_desc sennit__sennit_old_more = {
+    SENNIT_TABLES, sizeof(sennit_old_more), 1, 0,
+    offsetof(sennit_old_more, unknown_fields), SENNIT_MSG_EXTENSION,
+    sennit_old_more_fields, "sennit.old.more",
+    &sennit__sennit_old_more_empty, &sennit_file__old_kinds_proto,
+};
+
+const sennit_old_Within_within sennit__sennit_old_Within_within_empty = {
+    .value = &sennit__sennit_old_Within_empty,
+    .unknown_fields = { "", 0 },
+};
+static const sennit_field sennit_old_Within_within_fields[] = {
+    { 101, offsetof(sennit_old_Within_within, value), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_old_Within, "value" },
+};
+const sennit_msg_desc sennit__sennit_old_Within_within = {
+    SENNIT_TABLES, sizeof(sennit_old_Within_within), 1, 0,
+    offsetof(sennit_old_Within_within, unknown_fields), SENNIT_MSG_EXTENSION,
+    sennit_old_Within_within_fields, "sennit.old.Within.within",
+    &sennit__sennit_old_Within_within_empty, &sennit_file__old_kinds_proto,
+};
+
+const sennit_old_Within_words sennit__sennit_old_Within_words_empty = {
+    .unknown_fields = { "", 0 },
+};
+static const sennit_field sennit_old_Within_words_fields[] = {
+    { 102, offsetof(sennit_old_Within_words, value), 0, SENNIT_FIELD_REPEATED,
+      SENNIT_KIND_STRING, NULL, "value" },
+};
+const sennit_msg_desc sennit__sennit_old_Within_words = {
+    SENNIT_TABLES, sizeof(sennit_old_Within_words), 1, 0,
+    offsetof(sennit_old_Within_words, unknown_fields), SENNIT_MSG_EXTENSION,
+    sennit_old_Within_words_fields, "sennit.old.Within.words",
+    &sennit__sennit_old_Within_words_empty, &sennit_file__old_kinds_proto,
+};
+
+const sennit_old_Item_item sennit__sennit_old_Item_item_empty = {
+    .value = &sennit__sennit_old_Item_empty,
+    .unknown_fields = { "", 0 },
+};
+static const sennit_field sennit_old_Item_item_fields[] = {
+    { 1000, offsetof(sennit_old_Item_item, value), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__sennit_old_Item, "value" },
+};
+const sennit_msg_desc sennit__sennit_old_Item_item = {
+    SENNIT_TABLES, sizeof(sennit_old_Item_item), 1, 0,
+    offsetof(sennit_old_Item_item, unknown_fields), SENNIT_MSG_SET | SENNIT_MSG_EXTENSION,
+    sennit_old_Item_item_fields, "sennit.old.Item.item",
+    &sennit__sennit_old_Item_item_empty, &sennit_file__old_kinds_proto,
+};
+
+static const unsigned char sennit_file__old_kinds_proto_octets[] = {
+    10, 15, 111, 108, 100, 95, 107, 105, 110, 100, 115, 46, 112, 114, 111, 116, 111, 18, 10, 115,
+    101, 110, 110, 105, 116, 46, 111, 108, 100, 34, 156, 7, 10, 3, 79, 108, 100, 18, 18, 10, 4,
+    109, 117, 115, 116, 24, 1, 32, 2, 40, 5, 82, 4, 109, 117, 115, 116, 18, 39, 10, 8, 110, 101,
+    103, 97, 116, 105, 118, 101, 24, 2, 32, 1, 40, 5, 58, 11, 45, 50, 49, 52, 55, 52, 56, 51, 54,
+    52, 56, 82, 8, 110, 101, 103, 97, 116, 105, 118, 101, 18, 42, 10, 5, 108, 97, 114, 103, 101,
+    24, 3, 32, 1, 40, 3, 58, 20, 45, 57, 50, 50, 51, 51, 55, 50, 48, 51, 54, 56, 53, 52, 55, 55,
+    53, 56, 48, 56, 82, 5, 108, 97, 114, 103, 101, 18, 44, 10, 6, 108, 97, 114, 103, 101, 114, 24,
+    4, 32, 1, 40, 4, 58, 20, 49, 56, 52, 52, 54, 55, 52, 52, 48, 55, 51, 55, 48, 57, 53, 53, 49,
+    54, 49, 53, 82, 6, 108, 97, 114, 103, 101, 114, 18, 24, 10, 4, 114, 101, 97, 108, 24, 5, 32,
+    1, 40, 1, 58, 4, 45, 105, 110, 102, 82, 4, 114, 101, 97, 108, 18, 31, 10, 8, 102, 114, 97, 99,
+    116, 105, 111, 110, 24, 6, 32, 1, 40, 2, 58, 3, 49, 46, 53, 82, 8, 102, 114, 97, 99, 116, 105,
+    111, 110, 18, 22, 10, 3, 121, 101, 115, 24, 7, 32, 1, 40, 8, 58, 4, 116, 114, 117, 101, 82,
+    3, 121, 101, 115, 18, 29, 10, 4, 116, 101, 120, 116, 24, 8, 32, 1, 40, 9, 58, 9, 97, 32, 34,
+    98, 34, 10, 63, 63, 47, 82, 4, 116, 101, 120, 116, 18, 35, 10, 6, 111, 99, 116, 101, 116, 115,
+    24, 9, 32, 1, 40, 12, 58, 11, 92, 48, 48, 48, 92, 51, 55, 55, 92, 39, 120, 82, 6, 111, 99, 116,
+    101, 116, 115, 18, 49, 10, 5, 108, 101, 118, 101, 108, 24, 10, 32, 1, 40, 14, 50, 21, 46, 115,
+    101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 79, 108, 100, 46, 76, 101, 118, 101, 108, 58,
+    4, 72, 73, 71, 72, 82, 5, 108, 101, 118, 101, 108, 18, 43, 10, 5, 102, 105, 114, 115, 116, 24,
+    11, 32, 1, 40, 14, 50, 21, 46, 115, 101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 79, 108,
+    100, 46, 76, 101, 118, 101, 108, 82, 5, 102, 105, 114, 115, 116, 18, 20, 10, 5, 97, 112, 97,
+    114, 116, 24, 12, 32, 3, 40, 5, 82, 5, 97, 112, 97, 114, 116, 18, 30, 10, 8, 116, 111, 103,
+    101, 116, 104, 101, 114, 24, 13, 32, 3, 40, 5, 66, 2, 16, 1, 82, 8, 116, 111, 103, 101, 116,
+    104, 101, 114, 18, 43, 10, 5, 103, 114, 111, 117, 112, 24, 14, 32, 1, 40, 10, 50, 21, 46, 115,
+    101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 79, 108, 100, 46, 71, 114, 111, 117, 112, 82,
+    5, 103, 114, 111, 117, 112, 18, 37, 10, 5, 111, 108, 100, 101, 114, 24, 16, 32, 1, 40, 11, 50,
+    15, 46, 115, 101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 79, 108, 100, 82, 5, 111, 108,
+    100, 101, 114, 18, 45, 10, 6, 108, 101, 118, 101, 108, 115, 24, 17, 32, 3, 40, 14, 50, 21, 46,
+    115, 101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 79, 108, 100, 46, 76, 101, 118, 101, 108,
+    82, 6, 108, 101, 118, 101, 108, 115, 18, 62, 10, 13, 112, 97, 99, 107, 101, 100, 95, 108, 101,
+    118, 101, 108, 115, 24, 18, 32, 3, 40, 14, 50, 21, 46, 115, 101, 110, 110, 105, 116, 46, 111,
+    108, 100, 46, 79, 108, 100, 46, 76, 101, 118, 101, 108, 66, 2, 16, 1, 82, 12, 112, 97, 99, 107,
+    101, 100, 76, 101, 118, 101, 108, 115, 18, 67, 10, 12, 110, 97, 109, 101, 100, 95, 108, 101,
+    118, 101, 108, 115, 24, 19, 32, 3, 40, 11, 50, 32, 46, 115, 101, 110, 110, 105, 116, 46, 111,
+    108, 100, 46, 79, 108, 100, 46, 78, 97, 109, 101, 100, 76, 101, 118, 101, 108, 115, 69, 110,
+    116, 114, 121, 82, 11, 110, 97, 109, 101, 100, 76, 101, 118, 101, 108, 115, 18, 27, 10, 7, 114,
+    101, 110, 97, 109, 101, 100, 24, 20, 32, 1, 40, 9, 82, 10, 111, 116, 104, 101, 114, 32, 110,
+    97, 109, 101, 26, 21, 10, 5, 71, 114, 111, 117, 112, 18, 12, 10, 1, 97, 24, 15, 32, 1, 40, 5,
+    82, 1, 97, 26, 85, 10, 16, 78, 97, 109, 101, 100, 76, 101, 118, 101, 108, 115, 69, 110, 116,
+    114, 121, 18, 16, 10, 3, 107, 101, 121, 24, 1, 32, 1, 40, 9, 82, 3, 107, 101, 121, 18, 43, 10,
+    5, 118, 97, 108, 117, 101, 24, 2, 32, 1, 40, 14, 50, 21, 46, 115, 101, 110, 110, 105, 116, 46,
+    111, 108, 100, 46, 79, 108, 100, 46, 78, 97, 109, 101, 100, 82, 5, 118, 97, 108, 117, 101, 58,
+    2, 56, 1, 34, 26, 10, 5, 76, 101, 118, 101, 108, 18, 7, 10, 3, 76, 79, 87, 16, 5, 18, 8, 10,
+    4, 72, 73, 71, 72, 16, 9, 34, 27, 10, 5, 78, 97, 109, 101, 100, 18, 8, 10, 4, 78, 79, 78, 69,
+    16, 0, 18, 8, 10, 4, 78, 73, 78, 69, 16, 9, 42, 5, 8, 100, 16, 200, 1, 34, 122, 10, 6, 87, 105,
+    116, 104, 105, 110, 18, 12, 10, 1, 97, 24, 1, 32, 1, 40, 5, 82, 1, 97, 50, 59, 10, 6, 119, 105,
+    116, 104, 105, 110, 18, 15, 46, 115, 101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 79, 108,
+    100, 24, 101, 32, 1, 40, 11, 50, 18, 46, 115, 101, 110, 110, 105, 116, 46, 111, 108, 100, 46,
+    87, 105, 116, 104, 105, 110, 82, 6, 119, 105, 116, 104, 105, 110, 50, 37, 10, 5, 119, 111, 114,
+    100, 115, 18, 15, 46, 115, 101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 79, 108, 100, 24,
+    102, 32, 3, 40, 9, 82, 5, 119, 111, 114, 100, 115, 34, 19, 10, 3, 83, 101, 116, 42, 8, 8, 4,
+    16, 255, 255, 255, 255, 7, 58, 2, 8, 1, 34, 82, 10, 4, 73, 116, 101, 109, 18, 18, 10, 4, 116,
+    101, 120, 116, 24, 1, 32, 1, 40, 9, 82, 4, 116, 101, 120, 116, 50, 54, 10, 4, 105, 116, 101,
+    109, 18, 15, 46, 115, 101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 83, 101, 116, 24, 232,
+    7, 32, 1, 40, 11, 50, 16, 46, 115, 101, 110, 110, 105, 116, 46, 111, 108, 100, 46, 73, 116,
+    101, 109, 82, 4, 105, 116, 101, 109, 58, 35, 10, 4, 109, 111, 114, 101, 18, 15, 46, 115, 101,
+    110, 110, 105, 116, 46, 111, 108, 100, 46, 79, 108, 100, 24, 100, 32, 1, 40, 5, 82, 4, 109,
+    111, 114, 101, 0,
+};
+static const sennit_msg_desc *const sennit_file__old_kinds_proto_messages[] = {
+    &sennit__sennit_old_Old_Group,
+    &sennit__sennit_old_Old_NamedLevelsEntry,
+    &sennit__sennit_old_Old,
+    &sennit__sennit_old_Within,
+    &sennit__sennit_old_Set,
+    &sennit__sennit_old_Item,
+};
+static const sennit_enum_desc *const sennit_file__old_kinds_proto_enums[] = {
+    &sennit__sennit_old_Old_Level,
+    &sennit__sennit_old_Old_Named,
+};
+static const sennit_ext_desc sennit_file__old_kinds_proto_exts[] = {
+    { &sennit__sennit_old_Old, &sennit__sennit_old_more },
+    { &sennit__sennit_old_Old, &sennit__sennit_old_Within_within },
+    { &sennit__sennit_old_Old, &sennit__sennit_old_Within_words },
+    { &sennit__sennit_old_Set, &sennit__sennit_old_Item_item },
+};
+const sennit_file_desc sennit_file__old_kinds_proto = {
+    SENNIT_TABLES, 0, 6, 2, 4,
+    "old_kinds.proto",
+    NULL,
+    sennit_file__old_kinds_proto_messages,
+    sennit_file__old_kinds_proto_enums,
+    sennit_file__old_kinds_proto_exts,
+    { (const char *)sennit_file__old_kinds_proto_octets, sizeof sennit_file__old_kinds_proto_octets - 1 },
 };

@@ -6,11 +6,21 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__old_kinds_proto;
+
 typedef enum sennit_old_Old_Level {
     sennit_old_Old_Level_LOW = 5,
     sennit_old_Old_Level_HIGH = 9,
 } sennit_old_Old_Level;
 extern const sennit_enum_desc sennit__sennit_old_Old_Level;
+SENNIT_DEFINE_ENUM(sennit_old_Old_Level, sennit__sennit_old_Old_Level)
+
+typedef enum sennit_old_Old_Named {
+    sennit_old_Old_Named_NONE = 0,
+    sennit_old_Old_Named_NINE = 9,
+} sennit_old_Old_Named;
+extern const sennit_enum_desc sennit__sennit_old_Old_Named;
+SENNIT_DEFINE_ENUM(sennit_old_Old_Named, sennit__sennit_old_Old_Named)
 
 /* has_x: set in what you receive when x was there. When you send, a sub-message is there if its
  * pointer is neither NULL nor the default instance; has_x matters only for `optional` fields, to
@@ -25,17 +35,20 @@ typedef struct sennit_old_Old_Group {
 } sennit_old_Old_Group;
 extern const sennit_msg_desc sennit__sennit_old_Old_Group;
 extern const sennit_old_Old_Group sennit__sennit_old_Old_Group_empty;
-/* A deep copy that lives as long as arena; NULL: no memory. */
-static inline sennit_old_Old_Group *sennit_old_Old_Group_copy(sennit_arena *arena,
-                                                              const sennit_old_Old_Group *from)
-{
-    return (sennit_old_Old_Group *)sennit_msg_copy(arena, &sennit__sennit_old_Old_Group, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_old_Old_Group, sennit__sennit_old_Old_Group)
+
+typedef struct sennit_old_Old_NamedLevelsEntry {
+    sennit_str key; /* = 1 */
+    int32_t value; /* = 2, sennit_old_Old_Named */
+    sennit_str unknown_fields;
+} sennit_old_Old_NamedLevelsEntry;
+extern const sennit_msg_desc sennit__sennit_old_Old_NamedLevelsEntry;
+extern const sennit_old_Old_NamedLevelsEntry sennit__sennit_old_Old_NamedLevelsEntry_empty;
 
 typedef struct sennit_old_Old {
     uint32_t has_must : 1, has_negative : 1, has_large : 1, has_larger : 1, has_real : 1,
              has_fraction : 1, has_yes : 1, has_text : 1, has_octets : 1, has_level : 1,
-             has_first : 1, has_group : 1, has_older : 1;
+             has_first : 1, has_group : 1, has_older : 1, has_renamed : 1;
     int32_t must; /* = 1 */
     int32_t negative; /* = 2 */
     int64_t large; /* = 3 */
@@ -51,14 +64,79 @@ typedef struct sennit_old_Old {
     struct { const int32_t *data; size_t len; } together; /* = 13 */
     const sennit_old_Old_Group *group; /* = 14 */
     const sennit_old_Old *older; /* = 16 */
+    struct { const int32_t *data; size_t len; } levels; /* = 17, sennit_old_Old_Level */
+    struct { const int32_t *data; size_t len; } packed_levels; /* = 18, sennit_old_Old_Level */
+    struct { const sennit_old_Old_NamedLevelsEntry *data; size_t len; } named_levels; /* = 19, a map */
+    sennit_str renamed; /* = 20 */
     sennit_str unknown_fields;
 } sennit_old_Old;
 extern const sennit_msg_desc sennit__sennit_old_Old;
 extern const sennit_old_Old sennit__sennit_old_Old_empty;
-static inline sennit_old_Old *sennit_old_Old_copy(sennit_arena *arena, const sennit_old_Old *from)
-{
-    return (sennit_old_Old *)sennit_msg_copy(arena, &sennit__sennit_old_Old, from);
-}
+SENNIT_DEFINE_MESSAGE(sennit_old_Old, sennit__sennit_old_Old)
+
+typedef struct sennit_old_Within {
+    uint32_t has_a : 1;
+    int32_t a; /* = 1 */
+    sennit_str unknown_fields;
+} sennit_old_Within;
+extern const sennit_msg_desc sennit__sennit_old_Within;
+extern const sennit_old_Within sennit__sennit_old_Within_empty;
+SENNIT_DEFINE_MESSAGE(sennit_old_Within, sennit__sennit_old_Within)
+
+typedef struct sennit_old_Set {
+    sennit_str unknown_fields;
+} sennit_old_Set;
+extern const sennit_msg_desc sennit__sennit_old_Set;
+extern const sennit_old_Set sennit__sennit_old_Set_empty;
+SENNIT_DEFINE_MESSAGE(sennit_old_Set, sennit__sennit_old_Set)
+
+typedef struct sennit_old_Item {
+    uint32_t has_text : 1;
+    sennit_str text; /* = 1 */
+    sennit_str unknown_fields;
+} sennit_old_Item;
+extern const sennit_msg_desc sennit__sennit_old_Item;
+extern const sennit_old_Item sennit__sennit_old_Item_empty;
+SENNIT_DEFINE_MESSAGE(sennit_old_Item, sennit__sennit_old_Item)
+
+/* extend sennit.old.Old { optional ... sennit.old.more = 100 } */
+typedef struct sennit_old_more {
+    uint32_t has_value : 1;
+    int32_t value; /* = 100 */
+    sennit_str unknown_fields;
+} sennit_old_more;
+extern const sennit_msg_desc sennit__sennit_old_more;
+extern const sennit_old_more sennit__sennit_old_more_empty;
+SENNIT_DEFINE_EXTENSION(sennit_old_more, sennit_old_Old, sennit__sennit_old_more)
+
+/* extend sennit.old.Old { optional ... sennit.old.Within.within = 101 } */
+typedef struct sennit_old_Within_within {
+    uint32_t has_value : 1;
+    const sennit_old_Within *value; /* = 101 */
+    sennit_str unknown_fields;
+} sennit_old_Within_within;
+extern const sennit_msg_desc sennit__sennit_old_Within_within;
+extern const sennit_old_Within_within sennit__sennit_old_Within_within_empty;
+SENNIT_DEFINE_EXTENSION(sennit_old_Within_within, sennit_old_Old, sennit__sennit_old_Within_within)
+
+/* extend sennit.old.Old { repeated ... sennit.old.Within.words = 102 } */
+typedef struct sennit_old_Within_words {
+    struct { const sennit_str *data; size_t len; } value; /* = 102 */
+    sennit_str unknown_fields;
+} sennit_old_Within_words;
+extern const sennit_msg_desc sennit__sennit_old_Within_words;
+extern const sennit_old_Within_words sennit__sennit_old_Within_words_empty;
+SENNIT_DEFINE_EXTENSION(sennit_old_Within_words, sennit_old_Old, sennit__sennit_old_Within_words)
+
+/* extend sennit.old.Set { optional ... sennit.old.Item.item = 1000 } */
+typedef struct sennit_old_Item_item {
+    uint32_t has_value : 1;
+    const sennit_old_Item *value; /* = 1000 */
+    sennit_str unknown_fields;
+} sennit_old_Item_item;
+extern const sennit_msg_desc sennit__sennit_old_Item_item;
+extern const sennit_old_Item_item sennit__sennit_old_Item_item_empty;
+SENNIT_DEFINE_EXTENSION(sennit_old_Item_item, sennit_old_Set, sennit__sennit_old_Item_item)
 
 #ifdef __cplusplus
 }

@@ -55,7 +55,7 @@ static sennit_str request(const sennit_str *files, size_t n, const char *name,
 
 static sennit_str route_guide(const char *parameter)
 {
-    return request(&sennit__routeguide_RouteGuide.file, 1, "route_guide.proto", parameter);
+    return request(&sennit_file__route_guide_proto.descriptor, 1, "route_guide.proto", parameter);
 }
 
 /* all_kinds.proto with what it imports. */
@@ -80,7 +80,7 @@ static sennit_str all_kinds(void)
                                       .syntax = sennit_s("proto3") };
     const sennit_str files[] = { encoded(&sennit__sennit_plugin_File, &imported),
                                  encoded(&sennit__sennit_plugin_File, &forwarding),
-                                 sennit__sennit_test_Kinds.file };
+                                 sennit_file__all_kinds_proto.descriptor };
     return request(files, 3, "all_kinds.proto", "");
 }
 
@@ -102,7 +102,7 @@ TEST(files_come_in_pairs_and_features_are_announced)
     sennit_plugin_Response r = answer(route_guide("prefix=rg"));
     check_str(r.error.data, "");
     check_int(r.supported_features, 3);
-    check(r.minimum_edition == 998 && r.maximum_edition == 1000);
+    check(r.minimum_edition == 998 && r.maximum_edition == 1001);
     check_int(r.file.len, 2);
     check_str(r.file.data[0].name.data, "route_guide.sennit.h");
     check_str(r.file.data[1].name.data, "route_guide.sennit.c");
@@ -169,10 +169,10 @@ TEST(names_of_files_and_packages_do_not_reach_the_compiler_unseen)
     sennit_str octets = encoded(&sennit__sennit_plugin_File, &file);
     check_str(answer(request(&octets, 1, "x.proto", "")).error.data,
               "x.proto: the package is not a dotted name");
-    file.package = sennit_s("a"), file.syntax = sennit_s("editions"), file.edition = 1001;
+    file.package = sennit_s("a"), file.syntax = sennit_s("editions"), file.edition = 1002;
     octets = encoded(&sennit__sennit_plugin_File, &file);
     check_str(answer(request(&octets, 1, "x.proto", "")).error.data,
-              "x.proto: proto2, proto3 and edition 2023 are known, edition 1001 is not");
+              "x.proto: proto2, proto3, editions 2023 and 2024 are known, edition 1002 is not");
     arena_fini(&arena);
 }
 
@@ -294,7 +294,7 @@ TEST_FAULTS(no_memory_is_an_error)
     static char in[4096];
     sennit_str out, answered, names[] = { sennit_s("route_guide.proto") };
     sennit_plugin_Request r = { .file_to_generate = { names, 1 },
-                                .proto_file = { &sennit__routeguide_RouteGuide.file, 1 } };
+                                .proto_file = { &sennit_file__route_guide_proto.descriptor, 1 } };
     if (pb_encode(&sennit__sennit_plugin_Request, &r, &arena, 0, &out) == PB_OK) {
         check(out.len < sizeof in);
         memcpy(in, out.data, out.len);

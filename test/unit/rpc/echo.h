@@ -37,6 +37,7 @@ static const sennit_msg_desc echo_desc = {
     echo_fields,
     "test.Echo",
     &echo_empty,
+    NULL,
 };
 
 struct echo_service {
@@ -81,9 +82,8 @@ const sennit_method echo_methods[4] = {
     { SENNIT_TABLES, 1, "/test.Echo/Collect", &echo_desc, &echo_desc, echo_invoke_collect },
     { SENNIT_TABLES, 3, "/test.Echo/Chat", &echo_desc, &echo_desc, echo_invoke_chat },
 };
-static const sennit_service_desc echo_service_desc = {
-    SENNIT_TABLES, 4, "test.Echo", echo_methods, { "", 0 }
-};
+static const sennit_service_desc echo_service_desc = { SENNIT_TABLES, 4, "test.Echo", echo_methods,
+                                                       NULL };
 
 /* A server in this process, on a free port of 127.0.0.1. */
 struct echo_server {
@@ -107,7 +107,8 @@ __attribute__((unused)) static void echo_start(struct echo_server *e,
                                                sennit_server_options o)
 {
     memset(e, 0, sizeof *e);
-    o.creds = sennit_insecure();
+    if (!o.creds)
+        o.creds = sennit_insecure();
     e->server = sennit_server_new(&o);
     check(!sennit_register(e->server, &echo_service_desc, service, self));
     check(!sennit_listen(e->server, "127.0.0.1:0"));

@@ -8,7 +8,7 @@
 
 __attribute__((constructor)) static void prim_setup(void) { test_at_end = rt_shutdown; }
 
-/* -- mutual exclusion --- */
+/* -- mutual exclusion ------------------------------------------------------------------------ */
 
 struct bank {
     sennit_mutex mutex;
@@ -186,7 +186,7 @@ TEST(a_semaphore_admits_as_many_as_it_has_permits)
     check(!sennit_semaphore_try(&b.semaphore));
 }
 
-/* -- conditions, once, wait groups --- */
+/* -- conditions, once, wait groups ----------------------------------------------------------- */
 
 struct queue {
     sennit_mutex mutex;
@@ -297,7 +297,7 @@ TEST(a_wait_group_gives_up_with_its_context)
     sennit_ctx_free(ctx);
 }
 
-/* -- mistakes --- */
+/* -- mistakes -------------------------------------------------------------------------------- */
 
 static void bad_unlock(void)
 {

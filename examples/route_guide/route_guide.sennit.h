@@ -6,6 +6,8 @@
 extern "C" {
 #endif
 
+extern const sennit_file_desc sennit_file__route_guide_proto;
+
 /* has_x: set in what you receive when x was there. When you send, a sub-message is there if its
  * pointer is neither NULL nor the default instance; has_x matters only for `optional` fields, to
  * send a zero or "". */
@@ -18,11 +20,7 @@ typedef struct rg_Point {
 } rg_Point;
 extern const sennit_msg_desc sennit__routeguide_Point;
 extern const rg_Point sennit__routeguide_Point_empty;
-/* A deep copy that lives as long as arena; NULL: no memory. */
-static inline rg_Point *rg_Point_copy(sennit_arena *arena, const rg_Point *from)
-{
-    return (rg_Point *)sennit_msg_copy(arena, &sennit__routeguide_Point, from);
-}
+SENNIT_DEFINE_MESSAGE(rg_Point, sennit__routeguide_Point)
 
 /* The two corners lie on a diagonal. */
 typedef struct rg_Rectangle {
@@ -33,10 +31,7 @@ typedef struct rg_Rectangle {
 } rg_Rectangle;
 extern const sennit_msg_desc sennit__routeguide_Rectangle;
 extern const rg_Rectangle sennit__routeguide_Rectangle_empty;
-static inline rg_Rectangle *rg_Rectangle_copy(sennit_arena *arena, const rg_Rectangle *from)
-{
-    return (rg_Rectangle *)sennit_msg_copy(arena, &sennit__routeguide_Rectangle, from);
-}
+SENNIT_DEFINE_MESSAGE(rg_Rectangle, sennit__routeguide_Rectangle)
 
 /* Something at a position. The name is empty where nothing could be named. */
 typedef struct rg_Feature {
@@ -47,10 +42,7 @@ typedef struct rg_Feature {
 } rg_Feature;
 extern const sennit_msg_desc sennit__routeguide_Feature;
 extern const rg_Feature sennit__routeguide_Feature_empty;
-static inline rg_Feature *rg_Feature_copy(sennit_arena *arena, const rg_Feature *from)
-{
-    return (rg_Feature *)sennit_msg_copy(arena, &sennit__routeguide_Feature, from);
-}
+SENNIT_DEFINE_MESSAGE(rg_Feature, sennit__routeguide_Feature)
 
 /* What someone wrote at a position. */
 typedef struct rg_RouteNote {
@@ -61,10 +53,7 @@ typedef struct rg_RouteNote {
 } rg_RouteNote;
 extern const sennit_msg_desc sennit__routeguide_RouteNote;
 extern const rg_RouteNote sennit__routeguide_RouteNote_empty;
-static inline rg_RouteNote *rg_RouteNote_copy(sennit_arena *arena, const rg_RouteNote *from)
-{
-    return (rg_RouteNote *)sennit_msg_copy(arena, &sennit__routeguide_RouteNote, from);
-}
+SENNIT_DEFINE_MESSAGE(rg_RouteNote, sennit__routeguide_RouteNote)
 
 /* Answers RecordRoute. */
 typedef struct rg_RouteSummary {
@@ -79,11 +68,7 @@ typedef struct rg_RouteSummary {
 } rg_RouteSummary;
 extern const sennit_msg_desc sennit__routeguide_RouteSummary;
 extern const rg_RouteSummary sennit__routeguide_RouteSummary_empty;
-static inline rg_RouteSummary *rg_RouteSummary_copy(sennit_arena *arena,
-                                                    const rg_RouteSummary *from)
-{
-    return (rg_RouteSummary *)sennit_msg_copy(arena, &sennit__routeguide_RouteSummary, from);
-}
+SENNIT_DEFINE_MESSAGE(rg_RouteSummary, sennit__routeguide_RouteSummary)
 
 /* Streams are typed by direction: a Client sends requests, a Server sends responses.
  * What recv returns lives until the same goroutine receives again on that stream, or it ends.

@@ -5,16 +5,16 @@ const rg_Point sennit__routeguide_Point_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field rg_Point_fields[] = {
-    { 1, offsetof(rg_Point, latitude), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "latitude" },
-    { 2, offsetof(rg_Point, longitude), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "longitude" },
+    { 1, offsetof(rg_Point, latitude), 0, 0,
+      SENNIT_KIND_INT32, NULL, "latitude" },
+    { 2, offsetof(rg_Point, longitude), 0, 0,
+      SENNIT_KIND_INT32, NULL, "longitude" },
 };
 const sennit_msg_desc sennit__routeguide_Point = {
     SENNIT_TABLES, sizeof(rg_Point), 2, 2,
     offsetof(rg_Point, unknown_fields), 0,
     rg_Point_fields, "routeguide.Point",
-    &sennit__routeguide_Point_empty,
+    &sennit__routeguide_Point_empty, &sennit_file__route_guide_proto,
 };
 
 const rg_Rectangle sennit__routeguide_Rectangle_empty = {
@@ -23,16 +23,16 @@ const rg_Rectangle sennit__routeguide_Rectangle_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field rg_Rectangle_fields[] = {
-    { 1, offsetof(rg_Rectangle, lo), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__routeguide_Point, "lo" },
-    { 2, offsetof(rg_Rectangle, hi), 1, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__routeguide_Point, "hi" },
+    { 1, offsetof(rg_Rectangle, lo), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__routeguide_Point, "lo" },
+    { 2, offsetof(rg_Rectangle, hi), 1, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__routeguide_Point, "hi" },
 };
 const sennit_msg_desc sennit__routeguide_Rectangle = {
     SENNIT_TABLES, sizeof(rg_Rectangle), 2, 2,
-    offsetof(rg_Rectangle, unknown_fields), 2,
+    offsetof(rg_Rectangle, unknown_fields), 0,
     rg_Rectangle_fields, "routeguide.Rectangle",
-    &sennit__routeguide_Rectangle_empty,
+    &sennit__routeguide_Rectangle_empty, &sennit_file__route_guide_proto,
 };
 
 const rg_Feature sennit__routeguide_Feature_empty = {
@@ -41,16 +41,16 @@ const rg_Feature sennit__routeguide_Feature_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field rg_Feature_fields[] = {
-    { 1, offsetof(rg_Feature, name), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "name" },
-    { 2, offsetof(rg_Feature, location), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__routeguide_Point, "location" },
+    { 1, offsetof(rg_Feature, name), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "name" },
+    { 2, offsetof(rg_Feature, location), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__routeguide_Point, "location" },
 };
 const sennit_msg_desc sennit__routeguide_Feature = {
     SENNIT_TABLES, sizeof(rg_Feature), 2, 2,
-    offsetof(rg_Feature, unknown_fields), 1,
+    offsetof(rg_Feature, unknown_fields), 0,
     rg_Feature_fields, "routeguide.Feature",
-    &sennit__routeguide_Feature_empty,
+    &sennit__routeguide_Feature_empty, &sennit_file__route_guide_proto,
 };
 
 const rg_RouteNote sennit__routeguide_RouteNote_empty = {
@@ -59,39 +59,39 @@ const rg_RouteNote sennit__routeguide_RouteNote_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field rg_RouteNote_fields[] = {
-    { 1, offsetof(rg_RouteNote, location), 0, SENNIT_KIND_MESSAGE,
-      SENNIT_FIELD_HAS, 0, &sennit__routeguide_Point, "location" },
-    { 2, offsetof(rg_RouteNote, message), 0, SENNIT_KIND_STRING,
-      SENNIT_FIELD_UTF8, 0, NULL, "message" },
+    { 1, offsetof(rg_RouteNote, location), 0, SENNIT_FIELD_HAS,
+      SENNIT_KIND_MESSAGE, &sennit__routeguide_Point, "location" },
+    { 2, offsetof(rg_RouteNote, message), 0, SENNIT_FIELD_UTF8,
+      SENNIT_KIND_STRING, NULL, "message" },
 };
 const sennit_msg_desc sennit__routeguide_RouteNote = {
     SENNIT_TABLES, sizeof(rg_RouteNote), 2, 2,
-    offsetof(rg_RouteNote, unknown_fields), 1,
+    offsetof(rg_RouteNote, unknown_fields), 0,
     rg_RouteNote_fields, "routeguide.RouteNote",
-    &sennit__routeguide_RouteNote_empty,
+    &sennit__routeguide_RouteNote_empty, &sennit_file__route_guide_proto,
 };
 
 const rg_RouteSummary sennit__routeguide_RouteSummary_empty = {
     .unknown_fields = { "", 0 },
 };
 static const sennit_field rg_RouteSummary_fields[] = {
-    { 1, offsetof(rg_RouteSummary, point_count), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "point_count" },
-    { 2, offsetof(rg_RouteSummary, feature_count), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "feature_count" },
-    { 3, offsetof(rg_RouteSummary, distance), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "distance" },
-    { 4, offsetof(rg_RouteSummary, elapsed_time), 0, SENNIT_KIND_INT32,
-      0, 0, NULL, "elapsed_time" },
+    { 1, offsetof(rg_RouteSummary, point_count), 0, 0,
+      SENNIT_KIND_INT32, NULL, "point_count" },
+    { 2, offsetof(rg_RouteSummary, feature_count), 0, 0,
+      SENNIT_KIND_INT32, NULL, "feature_count" },
+    { 3, offsetof(rg_RouteSummary, distance), 0, 0,
+      SENNIT_KIND_INT32, NULL, "distance" },
+    { 4, offsetof(rg_RouteSummary, elapsed_time), 0, 0,
+      SENNIT_KIND_INT32, NULL, "elapsed_time" },
 };
 const sennit_msg_desc sennit__routeguide_RouteSummary = {
     SENNIT_TABLES, sizeof(rg_RouteSummary), 4, 4,
     offsetof(rg_RouteSummary, unknown_fields), 0,
     rg_RouteSummary_fields, "routeguide.RouteSummary",
-    &sennit__routeguide_RouteSummary_empty,
+    &sennit__routeguide_RouteSummary_empty, &sennit_file__route_guide_proto,
 };
 
-static const unsigned char sennit__routeguide_RouteGuide_file[] = {
+static const unsigned char sennit_file__route_guide_proto_octets[] = {
     10, 17, 114, 111, 117, 116, 101, 95, 103, 117, 105, 100, 101, 46, 112, 114, 111, 116, 111, 18,
     10, 114, 111, 117, 116, 101, 103, 117, 105, 100, 101, 34, 65, 10, 5, 80, 111, 105, 110, 116,
     18, 26, 10, 8, 108, 97, 116, 105, 116, 117, 100, 101, 24, 1, 32, 1, 40, 5, 82, 8, 108, 97, 116,
@@ -129,6 +129,22 @@ static const unsigned char sennit__routeguide_RouteGuide_file[] = {
     103, 117, 105, 100, 101, 46, 82, 111, 117, 116, 101, 78, 111, 116, 101, 26, 21, 46, 114, 111,
     117, 116, 101, 103, 117, 105, 100, 101, 46, 82, 111, 117, 116, 101, 78, 111, 116, 101, 40, 1,
     48, 1, 98, 6, 112, 114, 111, 116, 111, 51, 0,
+};
+static const sennit_msg_desc *const sennit_file__route_guide_proto_messages[] = {
+    &sennit__routeguide_Point,
+    &sennit__routeguide_Rectangle,
+    &sennit__routeguide_Feature,
+    &sennit__routeguide_RouteNote,
+    &sennit__routeguide_RouteSummary,
+};
+const sennit_file_desc sennit_file__route_guide_proto = {
+    SENNIT_TABLES, 0, 5, 0, 0,
+    "route_guide.proto",
+    NULL,
+    sennit_file__route_guide_proto_messages,
+    NULL,
+    NULL,
+    { (const char *)sennit_file__route_guide_proto_octets, sizeof sennit_file__route_guide_proto_octets - 1 },
 };
 
 static sennit_err rg_RouteGuide_GetFeature_invoke(const void *service, void *self, sennit_ctx *ctx,
@@ -200,6 +216,5 @@ const sennit_method sennit__routeguide_RouteGuide_methods[4] = {
 const sennit_service_desc sennit__routeguide_RouteGuide = {
     SENNIT_TABLES, 4, "routeguide.RouteGuide",
     sennit__routeguide_RouteGuide_methods,
-    { (const char *)sennit__routeguide_RouteGuide_file,
-      sizeof sennit__routeguide_RouteGuide_file - 1 },
+    &sennit_file__route_guide_proto,
 };
