@@ -114,7 +114,8 @@ sennit_fd *sennit_fd_new(int fd)
 {
     struct sennit_fd *f = sys.malloc(sizeof *f);
     if (!f) {
-        sys.close(fd);
+        if (fd >= 0)
+            sys.close(fd);
         return &fd_lame;
     }
     *f = (struct sennit_fd){ .why = 0 };
@@ -124,7 +125,8 @@ sennit_fd *sennit_fd_new(int fd)
         rc = rt_fd_open(fd, &f->fd);
     if (rc < 0) {
         f->why = rc;
-        sys.close(fd);
+        if (fd >= 0)
+            sys.close(fd);
     }
     return f;
 }
