@@ -76,6 +76,7 @@ struct rpc_stream {
     _Atomic bool sent_head;   /* also read without the lock, as a hint */
     _Atomic bool local_ended; /* likewise */
     bool dead, counted;
+    bool body_waits; /* a body was not yet wholly appended */
     uint32_t consumed;
     uint32_t unreported; /* of the receiver: consumed and not yet told */
 

@@ -14,6 +14,7 @@
 static void transport_body_drained(struct h2_out_stream *o)
 {
     struct rpc_stream *s = container_of(o, struct rpc_stream, h2);
+    s->body_waits = false;
     if (o->local_closed && !s->local_ended) {
         s->local_ended = true;
         transport_changed(s->t, s, STREAM_LOCAL_END);
@@ -84,6 +85,7 @@ static enum transport_result transport_append_request(struct transport *t, struc
         all = h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
     s->local_ended = o->local_closed;
     transport_changed(t, s, STREAM_OPENED | (o->local_closed ? STREAM_LOCAL_END : 0));
+    s->body_waits = !all;
     return all ? TRANSPORT_OK : TRANSPORT_WAITS;
 }
 
@@ -130,6 +132,7 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
             result = TRANSPORT_NO_MEMORY;
         } else if (!t->closed && !s->dead) {
             bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
+            s->body_waits = !all;
             result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
             if (o->local_closed && !s->local_ended) {
                 s->local_ended = true;
@@ -179,8 +182,10 @@ static enum transport_result transport_append_response(struct transport *t, stru
     if (head->n)
         h2_out_headers(&t->out, o, head->h, head->n, !r->body && tail->n == 0 && r->end);
     s->sent_head = true;
-    if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false))
+    if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false)) {
+        s->body_waits = true;
         return TRANSPORT_WAITS;
+    }
     if (tail->n)
         h2_out_headers(&t->out, o, tail->h, tail->n, true);
     if (r->end)
@@ -261,12 +266,12 @@ bool transport_wait_drained(struct rpc_stream *s)
     struct transport *t = s->t;
     for (;;) {
         lock_take(&t->lock, LOCK_WRITE);
-        bool over = t->closed || s->dead, waits = stream_out(s)->body_len > 0;
+        bool over = t->closed || s->dead, waits = s->body_waits;
         lock_drop(&t->lock, LOCK_WRITE);
+        if (!waits)
+            return true; /* also when the stream has ended since */
         if (over)
             return false;
-        if (!waits)
-            return true;
         rt_note_wait(&s->drained, "waiting for the peer's flow-control window");
     }
 }
