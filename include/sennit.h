@@ -555,6 +555,12 @@ typedef struct sennit_conn_options {
     const char *compressor;                      /* for what is sent: "gzip" */
     size_t max_recv_msg_size, max_send_msg_size; /* bytes; 0: 4 MiB, and no limit */
     size_t max_header_list_size;                 /* 0: 16 KiB */
+    /* A PING when nothing has come for keepalive_time (0: never), and the end of the connection
+     * (UNAVAILABLE) when nothing comes for keepalive_timeout (0: 20 s) after it. Servers permit one
+     * in 5 minutes unless told otherwise, and end connections that ask more often; the time is
+     * doubled then. */
+    sennit_duration keepalive_time, keepalive_timeout;
+    bool keepalive_without_calls; /* also while no RPC runs */
 } sennit_conn_options;
 /* Makes a connection object; no I/O before the first RPC. target: "host:port",
  * "dns:///host:port", "ipv4:a:p", "ipv6:[a]:p", "unix:/path", "unix-abstract:name". Always an
@@ -598,6 +604,16 @@ typedef struct sennit_server_options {
     uint32_t max_concurrent_streams;             /* a connection; 0: 256; SENNIT_UNLIMITED */
     sennit_duration handshake_timeout;           /* 0: 10 s */
     bool small_stacks, pin;                      /* of handlers, as in sennit_go_options */
+    /* As a client's, for peers that are gone: 0: 2 h and 20 s; < 0: never. */
+    sennit_duration keepalive_time, keepalive_timeout;
+    /* The third PING of a client that comes sooner than this after the last one, with nothing sent
+     * to it in between, ends its connection (ENHANCE_YOUR_CALM); without RPCs 2 h must lie between,
+     * unless permitted. 0: 5 min; < 0: any number. */
+    sennit_duration keepalive_min_time;
+    bool keepalive_permit_without_calls;
+    /* A connection without RPCs for so long, or so old (+-10 %), is ended as by a graceful stop; an
+     * old one at the latest after the grace. 0: never. */
+    sennit_duration max_connection_idle, max_connection_age, max_connection_age_grace;
 } sennit_server_options;
 SENNIT_API sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
                                                   size_t interceptor_stride);

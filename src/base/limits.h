@@ -56,11 +56,14 @@
 #define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
 
 /* -- RPC ------------------------------------------------------------------------------------- */
-#define LIMIT_METADATA_VALUE   65536u
-#define LIMIT_RETRY_BUFFER     262144u       /* octets kept of an unanswered stream: A6 */
-#define LIMIT_HANDSHAKE_NS     10000000000ll /* preface, SETTINGS, then the first HEADERS */
-#define LIMIT_CONNECT_NS       20000000000ll /* for one attempt: gRPC connection backoff */
-#define LIMIT_BACKOFF_FIRST_NS 1000000000ll
-#define LIMIT_BACKOFF_MAX_NS   120000000000ll
+#define LIMIT_METADATA_VALUE        65536u
+#define LIMIT_RETRY_BUFFER          262144u         /* octets kept of an unanswered stream: A6 */
+#define LIMIT_HANDSHAKE_NS          10000000000ll   /* preface, SETTINGS, then the first HEADERS */
+#define LIMIT_CONNECT_NS            20000000000ll   /* for one attempt: gRPC connection backoff */
+#define LIMIT_KEEPALIVE_NS          7200000000000ll /* a server's, as grpc-go */
+#define LIMIT_KEEPALIVE_TIMEOUT_NS  20000000000ll   /* for an answer, as grpc-go */
+#define LIMIT_KEEPALIVE_MIN_TIME_NS 300000000000ll  /* between a client's pings, as grpc-go */
+#define LIMIT_BACKOFF_FIRST_NS      1000000000ll
+#define LIMIT_BACKOFF_MAX_NS        120000000000ll
 
 #endif

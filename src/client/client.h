@@ -26,8 +26,9 @@ struct sennit_conn {
     sennit_ctx *ctx;                    /* ends with the connection: dialling stops */
     struct lock lock;                   /* LOCK_CONN; guards what follows */
     enum conn_state state;
-    struct transport *t; /* READY: held */
-    struct list links;   /* all that have not closed, the draining ones too */
+    sennit_duration keepalive_time; /* grows when the server finds it too short */
+    struct transport *t;            /* READY: held */
+    struct list links;              /* all that have not closed, the draining ones too */
     struct list waiters;
     size_t users; /* calls, the connector and links inside */
     sennit_code last_code;

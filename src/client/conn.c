@@ -46,6 +46,7 @@ static void conn_setup(struct sennit_conn *c, const char *target)
         o->max_recv_msg_size = LIMIT_RECV_MESSAGE;
     if (!o->max_header_list_size)
         o->max_header_list_size = LIMIT_HEADER_LIST;
+    c->keepalive_time = o->keepalive_time > 0 ? o->keepalive_time : 0;
     conn_fail(c, conn_check_options(o));
     o->creds = creds_ref(o->creds);
     if (o->creds)

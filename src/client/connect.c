@@ -24,7 +24,12 @@ static void connect_ready(struct transport *t)
 static void connect_draining(struct transport *t)
 {
     struct client_link *l = transport_owner(t);
-    conn_forget(l->conn, t);
+    struct sennit_conn *c = l->conn;
+    lock_take(&c->lock, LOCK_CONN);
+    if (transport_pinged_too_much(t) && c->keepalive_time < LIMIT_KEEPALIVE_NS)
+        c->keepalive_time *= 2;
+    lock_drop(&c->lock, LOCK_CONN);
+    conn_forget(c, t);
 }
 
 static void connect_closed(struct transport *t, const char *reason)
@@ -62,11 +67,25 @@ static void connect_failed(struct sennit_conn *c, const char *fmt, const char *w
     lock_drop(&c->lock, LOCK_CONN);
 }
 
+static struct transport_clock connect_clock(struct sennit_conn *c)
+{
+    const sennit_conn_options *o = &c->options;
+    lock_take(&c->lock, LOCK_CONN);
+    sennit_duration time = c->keepalive_time;
+    lock_drop(&c->lock, LOCK_CONN);
+    return (struct transport_clock){
+        .time = time,
+        .timeout = o->keepalive_timeout > 0 ? o->keepalive_timeout : LIMIT_KEEPALIVE_TIMEOUT_NS,
+        .without_calls = o->keepalive_without_calls,
+    };
+}
+
 /* The owner's reference to a transport that has its preface; NULL: failed. */
 static struct transport *connect_handshake(struct sennit_conn *c, struct net_io *io,
                                            sennit_ctx *ctx)
 {
-    struct transport_config config = { .max_header_list = c->options.max_header_list_size };
+    struct transport_config config = { .max_header_list = c->options.max_header_list_size,
+                                       .clock = connect_clock(c) };
     struct client_link *l = sys.calloc(1, sizeof *l);
     if (!l) {
         io->ops->close(io);

@@ -116,8 +116,16 @@ struct transport_ops {
     void (*closed)(struct transport *t, const char *reason);
     void (*freed)(void *owner); /* the last reference went; from any thread, must not park */
 };
+/* Durations in ns; 0: never. See sennit_conn_options and sennit_server_options. */
+struct transport_clock {
+    sennit_duration time, timeout; /* of our pings */
+    sennit_duration min_time;      /* server: between the peer's */
+    sennit_duration max_idle, max_age, max_age_grace;
+    bool without_calls, permit_without_calls;
+};
 struct transport_config {
     bool server;
+    struct transport_clock clock;
     uint32_t max_streams;
     size_t max_header_list;
     sennit_duration handshake_timeout;
@@ -134,7 +142,8 @@ void transport_unref(struct transport *t);
 void transport_close(struct transport *t, sennit_code code, const char *reason);
 /* Server: two-step GOAWAY, then closed when the last stream has ended. */
 void transport_drain(struct transport *t);
-const char *transport_reason(struct transport *t); /* why it ended; "" while it lives */
+bool transport_pinged_too_much(const struct transport *t); /* (task) so the peer's GOAWAY said */
+const char *transport_reason(struct transport *t);         /* why it ended; "" while it lives */
 
 void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                  struct sennit_arena *arena);

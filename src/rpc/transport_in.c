@@ -33,7 +33,10 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
     s->dead = true;
     if (s->counted) {
         s->counted = false;
-        t->open_streams--;
+        if (--t->open_streams == 0 && t->clock.max_idle) {
+            t->idle_since = sennit_now();
+            t->clock_due = true;
+        }
         transport_quota_wake(t);
     }
     rt_note_set(&s->drained);
@@ -354,11 +357,13 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
 {
     lock_take(&t->lock, LOCK_WRITE);
     bool first = !t->goaway_came;
+    t->too_many_pings = ev->code == H2_ENHANCE_YOUR_CALM && ev->len == 14 &&
+                        memcmp(ev->data, "too_many_pings", 14) == 0;
     t->goaway_came = true;
     while (!list_empty(&t->waiting))
         transport_quota_wake(t);
-    if (ev->code != H2_NO_ERROR && !t->reason[0])
-        snprintf(t->reason, sizeof t->reason, "the server sent GOAWAY: %s, debug data: \"%.*s\"",
+    if (ev->code != H2_NO_ERROR)
+        snprintf(t->goaway_text, sizeof t->goaway_text, "code: %s, debug data: \"%.*s\"",
                  h2_error_name(ev->code), (int)min_size(ev->len, 100), (const char *)ev->data);
     lock_drop(&t->lock, LOCK_WRITE);
     void *user;
@@ -403,8 +408,6 @@ static void transport_on_error(struct transport *t, const struct h2_event *ev)
                    ev->text ? ev->text : "");
 }
 
-static const uint8_t drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
-
 static void transport_on_settings(struct transport *t)
 {
     /* At once: what is answered from here on, and the owner's first call, keeps to them. */
@@ -413,7 +416,7 @@ static void transport_on_settings(struct transport *t)
     if (t->settled)
         return;
     t->settled = true;
-    rt_timer_stop(&t->timer);
+    clock_settled(t);
     if (t->ops->ready)
         t->ops->ready(t);
 }
@@ -444,9 +447,10 @@ static void transport_event(struct transport *t, const struct h2_event *ev)
         e.kind = EFFECT_PING_ACK;
         memcpy(e.opaque, ev->opaque, 8);
         transport_effect(t, &e);
+        clock_on_ping(t);
         break;
     case H2_EV_PING_ACK:
-        t->drain_acked |= memcmp(ev->opaque, drain_ping, 8) == 0;
+        clock_on_ping_ack(t, ev->opaque);
         break;
     case H2_EV_WINDOW:
         e.kind = EFFECT_WINDOW, e.value = ev->increment, e.s = ev->user;
@@ -504,7 +508,7 @@ static bool transport_stalled(struct transport *t)
 /* What the time gone by gives back; transport_tell does the same for what we sent. */
 static void transport_refill(struct transport *t)
 {
-    int64_t now = sennit_now();
+    int64_t now = t->last_read = sennit_now();
     int64_t due = (now - t->refilled_at) / (SENNIT_SECOND / LIMIT_GLITCH_RATE);
     if (due > 0) {
         t->refilled_at = now;
@@ -536,37 +540,6 @@ static bool transport_read(struct transport *t, uint8_t *slab)
             return true;
     }
     return true;
-}
-
-static void transport_drain_step(struct transport *t)
-{
-    lock_take(&t->lock, LOCK_WRITE);
-    if (t->drain == DRAIN_NONE) {
-        if (t->goaway_came && t->open_streams == 0 && !t->close_wanted) {
-            t->close_wanted = true; /* client: nobody will use it again */
-            t->close_code = SENNIT_UNAVAILABLE;
-        }
-        lock_drop(&t->lock, LOCK_WRITE);
-        return;
-    }
-    if (t->drain == DRAIN_WANTED && t->settled && transport_room(t, 128)) {
-        h2_out_goaway(&t->out, 0x7fffffff, H2_NO_ERROR, "graceful_stop");
-        h2_out_ping(&t->out, drain_ping, false);
-        t->drain = DRAIN_PINGED;
-    } else if (t->drain == DRAIN_PINGED && t->drain_acked && transport_room(t, 64)) {
-        h2_in_drain(t->in);
-        h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_NO_ERROR, "graceful_stop");
-        t->drain = DRAIN_FINAL;
-    }
-    if (t->drain == DRAIN_FINAL || (t->drain == DRAIN_WANTED && !t->settled)) {
-        if (t->open_streams == 0 && !t->close_wanted) {
-            t->close_wanted = true;
-            t->close_code = SENNIT_UNAVAILABLE;
-            snprintf(t->reason, sizeof t->reason, "the server is shutting down");
-        }
-    }
-    lock_drop(&t->lock, LOCK_WRITE);
-    transport_dirty(t);
 }
 
 static void transport_end(struct transport *t)
@@ -617,7 +590,7 @@ void transport_task(struct rt_task *task)
     }
     transport_tell(t);
     transport_apply(t);
-    transport_drain_step(t);
+    clock_step(t);
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted) {
         t->close_wanted = true;

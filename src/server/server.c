@@ -39,6 +39,12 @@ static void server_defaults(sennit_server_options *o)
         o->max_concurrent_streams = LIMIT_STREAMS;
     if (!o->handshake_timeout)
         o->handshake_timeout = LIMIT_HANDSHAKE_NS;
+    if (!o->keepalive_time)
+        o->keepalive_time = LIMIT_KEEPALIVE_NS;
+    if (o->keepalive_timeout <= 0)
+        o->keepalive_timeout = LIMIT_KEEPALIVE_TIMEOUT_NS;
+    if (!o->keepalive_min_time)
+        o->keepalive_min_time = LIMIT_KEEPALIVE_MIN_TIME_NS;
 }
 
 sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
