@@ -219,6 +219,7 @@ struct transport *conn_pick(struct sennit_conn *c, sennit_ctx *ctx, bool wait_fo
     }
     if (!*err) {
         t = c->t;
+        sn_assert(t);
         transport_ref(t);
     }
     lock_drop(&c->lock, LOCK_CONN);

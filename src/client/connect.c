@@ -183,6 +183,8 @@ static bool connect_attempt(struct sennit_conn *c)
     bool shut = c->state == CONN_SHUTDOWN;
     lock_drop(&c->lock, LOCK_CONN);
     if (!use) {
+        if (!shut) /* it has ended since its handshake: the calls that wait want to know why */
+            connect_failed(c, "connection error: desc = \"%s\"", transport_reason(t));
         transport_close(t, SENNIT_CANCELLED, "grpc: the client connection is closing");
         transport_unref(t);
         return shut;
