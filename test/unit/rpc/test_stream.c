@@ -242,7 +242,10 @@ TEST_WITH(one_goroutine_sends_while_another_receives_on_both_ends, 120, false)
 {
     static const struct echo_service service = { .chat = both_at_once };
     const char *asked = getenv("SENNIT_STREAM_MESSAGES"); /* the soak asks for more */
-    uint32_t n = asked ? (uint32_t)strtoul(asked, NULL, 10) : test_sanitized() ? 2000 : 20000;
+    uint32_t n = asked              ? (uint32_t)strtoul(asked, NULL, 10)
+                 : test_short_io()  ? 200
+                 : test_sanitized() ? 2000
+                                    : 20000;
     struct talk t;
     talk_start(&t, &service, &n, (sennit_server_options){ 0 });
     sennit_stream *s = talk_open(&t, CHAT, NULL);
