@@ -214,6 +214,24 @@ SENNIT_API sennit_err sennit_sleep(sennit_ctx *ctx, sennit_duration d);
 /* Lets the other runnable goroutines of this worker go first. In a plain thread: no effect. */
 SENNIT_API void sennit_yield(void);
 
+/* Of the calling goroutine (a plain thread has them, too). The id is never used again. */
+SENNIT_API uint64_t sennit_goroutine_id(void);
+SENNIT_API const char *sennit_goroutine_name(void); /* never NULL */
+/* name must outlive the goroutine; NULL: none. A handler's is its method. */
+SENNIT_API void sennit_goroutine_set_name(const char *name);
+/* From lock to unlock, or to its end, the goroutine stays on the thread where it is, which others
+ * use, too, while it waits. Not counted. In a plain thread: no effect. */
+SENNIT_API void sennit_lock_thread(void);
+SENNIT_API void sennit_unlock_thread(void);
+
+/* A value of each goroutine and plain thread, as _Thread_local would be if goroutines did not
+ * change threads. The key is static; destroy (may be NULL) gets values that are not NULL when their
+ * goroutine, or thread, ends. */
+typedef struct sennit_goroutine_local { void (*destroy)(void *value); } sennit_goroutine_local;
+SENNIT_API void *sennit_goroutine_get(const sennit_goroutine_local *key); /* NULL: never set */
+/* sennit_no_memory: not set. */
+SENNIT_API sennit_err sennit_goroutine_set(const sennit_goroutine_local *key, void *value);
+
 /* Structured: no goroutine outlives its group. The group's ctx is a child of ctx that the first
  * error cancels, and sennit_group_free. A group_go that fails is such an error. Declare what the
  * functions use before a sennit_auto group: what is declared after it ends before it. */
@@ -242,6 +260,26 @@ typedef struct sennit_cond { uintptr_t opaque[3]; } sennit_cond;
 SENNIT_API sennit_err sennit_cond_wait(sennit_cond *c, sennit_mutex *m, sennit_ctx *ctx);
 SENNIT_API void sennit_cond_signal(sennit_cond *c);    /* wakes one */
 SENNIT_API void sennit_cond_broadcast(sennit_cond *c); /* wakes all */
+
+/* Many readers or one writer; in the order of their coming. {0} is unlocked; nothing to free. Not
+ * recursive: a reader that reads again deadlocks once a writer waits. */
+typedef struct sennit_rwmutex { uintptr_t opaque[2]; } sennit_rwmutex;
+SENNIT_API sennit_err sennit_rwmutex_lock(sennit_rwmutex *m, sennit_ctx *ctx);  /* to write */
+SENNIT_API sennit_err sennit_rwmutex_rlock(sennit_rwmutex *m, sennit_ctx *ctx); /* to read */
+SENNIT_API void sennit_rwmutex_unlock(sennit_rwmutex *m);
+SENNIT_API void sennit_rwmutex_runlock(sennit_rwmutex *m);
+
+/* Permits; {0} has none: release some first. Acquired in the order of coming. */
+typedef struct sennit_semaphore { uintptr_t opaque[3]; } sennit_semaphore;
+/* Takes one permit. Else ctx's error, and none is taken. */
+SENNIT_API sennit_err sennit_semaphore_acquire(sennit_semaphore *s, sennit_ctx *ctx);
+SENNIT_API bool sennit_semaphore_try(sennit_semaphore *s); /* true: taken */
+SENNIT_API void sennit_semaphore_release(sennit_semaphore *s, uint32_t n);
+
+/* {0} has not run. */
+typedef struct sennit_once { uintptr_t opaque[3]; } sennit_once;
+/* The first caller runs fn(arg), which may block; the others return when it has returned. */
+SENNIT_API void sennit_once_do(sennit_once *o, void (*fn)(void *arg), void *arg);
 
 /* Counts work: add before it starts, done when it ends, wait until none is left. {0} is at zero. */
 typedef struct sennit_wait_group { uintptr_t opaque[3]; } sennit_wait_group;
@@ -285,6 +323,43 @@ static inline int sennit_select(sennit_ctx *ctx, sennit_case *cases, int n)
     return sennit_select_sized(ctx, cases, n, sizeof *cases);
 }
 
+/* Calls fn(arg), in a goroutine of its own, once a time has come. {0} is stopped; nothing to free
+ * but what fn uses. set and stop of one timer: by one goroutine or thread at a time. */
+typedef struct sennit_timer { uintptr_t opaque[8]; } sennit_timer;
+/* At `at`, by sennit_now; one that was set is moved. Never early. */
+SENNIT_API void sennit_timer_set(sennit_timer *t, int64_t at, void (*fn)(void *arg), void *arg);
+/* d nanoseconds from now; of a second and more it may be a hundredth late. */
+SENNIT_API void sennit_timer_after(sennit_timer *t, sennit_duration d, void (*fn)(void *arg),
+                                   void *arg);
+/* True: it was set, and fn will not run. False: fn has begun, or it was not set. */
+SENNIT_API bool sennit_timer_stop(sennit_timer *t);
+
+/* A descriptor that goroutines wait on: a socket, a pipe, an eventfd; not a regular file (see
+ * sennit_blocking). One goroutine may read while another writes; of two that wait for the same the
+ * second gets FAILED_PRECONDITION. System errors are RESOURCE_EXHAUSTED, PERMISSION_DENIED,
+ * FAILED_PRECONDITION or UNAVAILABLE, with the system's text. */
+typedef struct sennit_fd sennit_fd;
+struct sockaddr;
+/* Owns fd from now on and makes it non-blocking. Always an object (law 4): free it. */
+SENNIT_API sennit_fd *sennit_fd_new(int fd);
+/* -1: it could not be made. Stays f's. */
+SENNIT_API int sennit_fd_number(const sennit_fd *f);
+/* At least one octet, at most size; *got 0: the end. */
+SENNIT_API sennit_err sennit_fd_read(sennit_fd *f, sennit_ctx *ctx, void *buf, size_t size,
+                                     size_t *got);
+/* All size octets; after an error some may have gone. */
+SENNIT_API sennit_err sennit_fd_write(sennit_fd *f, sennit_ctx *ctx, const void *buf, size_t size);
+/* *conn: free it; NULL with an error. */
+SENNIT_API sennit_err sennit_fd_accept(sennit_fd *f, sennit_ctx *ctx, sennit_fd **conn);
+/* Once for each socket; size octets at to. */
+SENNIT_API sennit_err sennit_fd_connect(sennit_fd *f, sennit_ctx *ctx, const struct sockaddr *to,
+                                        size_t size);
+/* Until a read (or a write) would not wait. */
+SENNIT_API sennit_err sennit_fd_wait(sennit_fd *f, sennit_ctx *ctx, bool writable);
+/* Those inside get FAILED_PRECONDITION; waits until they have left, closes, frees. NULL is fine. */
+SENNIT_API void sennit_fd_free(sennit_fd *f);
+SENNIT_DEFINE_AUTO(sennit_fd)
+
 /* Waits for one of signals (0 ends the list) and returns its number; 0 once ctx has ended, or
  * without memory. The signals' handlers are ours meanwhile and put back when the last waiter
  * leaves. */
@@ -297,6 +372,21 @@ SENNIT_API sennit_err sennit_blocking(sennit_ctx *ctx, sennit_fn fn, void *arg);
  * Without them that is noticed after a millisecond. */
 SENNIT_API void sennit_blocking_begin(void);
 SENNIT_API void sennit_blocking_end(void);
+
+/* Writes to fd: all goroutines with name, state, what each waits for and for how long (by a clock
+ * that may be late), and where it stands. Nothing is stopped, so it is a picture with blurs. */
+SENNIT_API void sennit_dump(int fd);
+/* From now on the signal (SIGQUIT, say) writes a dump to stderr. For good. */
+SENNIT_API sennit_err sennit_dump_on_signal(int signal);
+typedef struct sennit_stats {
+    int64_t goroutines, waiting;    /* that live; of these */
+    int64_t spawned;                /* since the start */
+    int64_t workers, spare_workers; /* threads; beside ones that are stuck */
+    int64_t timers, fds;            /* armed; registered */
+    int64_t stacks, unguarded_stacks; /* made; without a guard below, for want of mappings */
+} sennit_stats;
+SENNIT_API void sennit_stats_sized(sennit_stats *out, size_t size);
+static inline void sennit_get_stats(sennit_stats *out) { sennit_stats_sized(out, sizeof *out); }
 
 /* -- generated tables ------------------------------------------------------------------------ */
 

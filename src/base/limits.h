@@ -49,6 +49,7 @@
 #define LIMIT_SPARE_WORKERS    64      /* threads beside stuck workers; counts CPU hogs only */
 #define LIMIT_BLOCKING_THREADS 64      /* of rt_blocking_call */
 #define LIMIT_WORKERS          1024    /* all threads that run goroutines, blocked ones included */
+#define LIMIT_DUMPED           4096    /* goroutines in one dump: it takes their square */
 #define LIMIT_READ_TURN        262144u /* octets one connection reads before others get a turn */
 #define LIMIT_READ_SLAB        65536u  /* octets of one recv */
 #define LIMIT_ERRORS_KEPT      64u     /* per goroutine or thread: law 1 */

@@ -17,6 +17,7 @@
 
 struct addrinfo;
 struct epoll_event;
+struct pollfd;
 
 struct sys_table {
     /* memory */
@@ -55,6 +56,7 @@ struct sys_table {
     int (*epoll_create1)(int flags);
     int (*epoll_ctl)(int ep, int op, int fd, struct epoll_event *ev);
     int (*epoll_pwait2)(int ep, struct epoll_event *ev, int max, const struct timespec *timeout);
+    int (*poll)(struct pollfd *fds, unsigned n, int timeout_ms);
     int (*eventfd)(unsigned initial, int flags);
     int (*pipe2)(int fds[2], int flags);
     int (*futex_wait)(_Atomic uint32_t *word, uint32_t expected, const struct timespec *timeout);

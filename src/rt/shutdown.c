@@ -6,17 +6,7 @@
  * stacks cannot be freed under them. */
 #include "rt/rt_private.h"
 #include <stdio.h>
-
-static void shutdown_list(const struct rt_g *g, void *arg)
-{
-    static const char *const states[] = { "free", "queued", "running", "parked" };
-    char who[160];
-    (void)arg;
-    if (g->flags & RT_GO_SYSTEM)
-        return;
-    fprintf(stderr, "sennit: left: %s, %s%s%s\n", rt_describe(g, who, sizeof who),
-            states[atomic_load(&g->state) & 3], g->reason ? ": " : "", g->reason ? g->reason : "");
-}
+#include <unistd.h>
 
 static bool shutdown_idle(void)
 {
@@ -89,7 +79,7 @@ bool rt_shutdown(void)
         shutdown_wait();
         if (rt_g_live() != 0) {
             fprintf(stderr, "sennit: goroutines are left at the end\n");
-            rt_g_each(shutdown_list, NULL);
+            sennit_dump(STDERR_FILENO);
             return false;
         }
         rt_blocking_stop();

@@ -126,6 +126,7 @@ static bool sysmon_look(void)
 {
     struct rt_state *s = &rt_state;
     int64_t now = sys_now();
+    atomic_store_explicit(&s->coarse, now, memory_order_relaxed);
     rt_defer_flush_old(now - SYSMON_DEFER_NS);
     if (!atomic_load(&s->poller) && now - rt_netpoll_last() > SYSMON_STUCK_NS)
         rt_netpoll_check();
@@ -140,7 +141,7 @@ static bool sysmon_look(void)
         rt_wake_one();
         return true;
     }
-    return sysmon_relieve(now) || true;
+    return sysmon_relieve(now);
 }
 
 void *rt_sysmon_main(void *arg)
