@@ -514,11 +514,22 @@ static inline sennit_creds *sennit_tls_new(const sennit_tls_options *o)
 SENNIT_API void sennit_creds_free(sennit_creds *c);
 SENNIT_DEFINE_AUTO(sennit_creds)
 
-/* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
+/* Adds to each call's metadata, by sennit_md_add, in the caller's goroutine (it may park), once for
+ * each attempt; an error is the call's. On a connection that is not secure (neither TLS nor local
+ * over a unix socket) it does not run and the call fails with UNAUTHENTICATED; sennit_dial with
+ * insecure credentials refuses it. The struct is copied; self must outlive the connection, or the
+ * call. */
 typedef struct sennit_call_creds { /* two fields for ever */
     void *self;
     sennit_err (*add)(void *self, sennit_ctx *ctx, const sennit_method *method, sennit_md *md);
 } sennit_call_creds;
+/* For add: "authorization: Bearer" with the token that self is (a const char *), or that stands in
+ * the file that self names (read for each call, at most 8 KiB, white space at its end dropped). */
+SENNIT_API sennit_err sennit_bearer(void *self, sennit_ctx *ctx, const sennit_method *method,
+                                    sennit_md *md);
+SENNIT_API sennit_err sennit_bearer_file(void *self, sennit_ctx *ctx, const sennit_method *method,
+                                         sennit_md *md);
+/* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
 typedef struct sennit_next sennit_next;
 typedef struct sennit_interceptor {
     void *self;

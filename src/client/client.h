@@ -19,6 +19,7 @@ struct conn_waiter {
 struct sennit_conn {
     _Atomic uint32_t refs; /* the user's and the streams': memory only, see conn_enter */
     sennit_conn_options options;
+    sennit_call_creds call_creds; /* what options.call_creds points to */
     struct net_target target;
     const char *authority, *user_agent; /* in arena */
     struct sennit_arena arena;          /* filled by dial only */

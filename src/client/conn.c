@@ -25,7 +25,6 @@ static void conn_fail(struct sennit_conn *c, sennit_err err)
 static sennit_err conn_check_options(const sennit_conn_options *o)
 {
     const char *missing = o->n_interceptors        ? "interceptors"
-                          : o->call_creds          ? "call_creds"
                           : o->service_config_json ? "service_config_json"
                           : o->compressor && strcmp(o->compressor, "identity") != 0 ? "compressor"
                                                                                     : NULL;
@@ -36,6 +35,11 @@ static sennit_err conn_check_options(const sennit_conn_options *o)
         return sennit_errorf(SENNIT_FAILED_PRECONDITION,
                              "no credentials: set sennit_conn_options.creds, for plain text to "
                              "sennit_insecure()");
+    if (o->call_creds && !creds_may_be_secure(o->creds))
+        return sennit_errorf(
+            SENNIT_FAILED_PRECONDITION,
+            "grpc: the credentials require transport level security: set "
+            "sennit_conn_options.creds to TLS, or to local ones for a unix socket");
     return NULL;
 }
 
@@ -46,6 +50,10 @@ static void conn_setup(struct sennit_conn *c, const char *target)
         o->max_recv_msg_size = LIMIT_RECV_MESSAGE;
     if (!o->max_header_list_size)
         o->max_header_list_size = LIMIT_HEADER_LIST;
+    if (o->call_creds) {
+        c->call_creds = *o->call_creds;
+        o->call_creds = &c->call_creds;
+    }
     conn_fail(c, conn_check_options(o));
     o->creds = creds_ref(o->creds);
     if (o->creds)
