@@ -59,6 +59,10 @@ static void conn_setup(struct sennit_conn *c, const char *target)
     if (o->creds)
         conn_fail(c, creds_prepare((sennit_creds *)(uintptr_t)o->creds, false));
     conn_fail(c, net_target_parse(target, &c->target));
+    if (o->dialer)
+        c->dialer = *o->dialer;
+    else if (!c->bad && !o->no_proxy)
+        conn_fail(c, net_proxy_find(&c->target, &c->proxy));
     const char *named = o->authority          ? o->authority
                         : o->creds && !c->bad ? o->creds->server_name
                                               : NULL;
@@ -66,7 +70,9 @@ static void conn_setup(struct sennit_conn *c, const char *target)
         named ? arena_str(&c->arena, named, strlen(named)) : sennit_s(c->target.authority);
     sennit_str agent = o->user_agent ? arena_printf(&c->arena, "%s " CONN_USER_AGENT, o->user_agent)
                                      : sennit_s(CONN_USER_AGENT);
-    if (!authority.data || !agent.data)
+    sennit_str name = arena_str(&c->arena, target, strlen(target));
+    c->name = name.data;
+    if (!authority.data || !agent.data || !name.data)
         conn_fail(c, sennit_no_memory);
     c->authority = authority.data, c->user_agent = agent.data;
 }
@@ -126,6 +132,7 @@ void conn_unref(struct sennit_conn *c)
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
     net_target_fini(&c->target);
+    net_target_fini(&c->proxy.at);
     arena_fini(&c->arena);
     sys.free(c);
 }

@@ -3,8 +3,8 @@
  * transport_headers.c: header lists, both ways (gRPC PROTOCOL-HTTP2, "Requests" and "Responses").
  * Constants are indexed by HPACK, everything that changes per call goes as a literal, grpc-timeout
  * last (it would evict the constants). */
+#include "base/base64.h"
 #include "base/limits.h"
-#include "rpc/base64.h"
 #include "rpc/status.h"
 #include "rpc/timeout.h"
 #include "rpc/transport_private.h"
