@@ -604,11 +604,22 @@ static inline sennit_creds *sennit_tls_new(const sennit_tls_options *o)
 SENNIT_API void sennit_creds_free(sennit_creds *c);
 SENNIT_DEFINE_AUTO(sennit_creds)
 
-/* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
+/* Adds to each call's metadata, by sennit_md_add, in the caller's goroutine (it may park), once for
+ * each attempt; an error is the call's. On a connection that is not secure (neither TLS nor local
+ * over a unix socket) it does not run and the call fails with UNAUTHENTICATED; sennit_dial with
+ * insecure credentials refuses it. The struct is copied; self must outlive the connection, or the
+ * call. */
 typedef struct sennit_call_creds { /* two fields for ever */
     void *self;
     sennit_err (*add)(void *self, sennit_ctx *ctx, const sennit_method *method, sennit_md *md);
 } sennit_call_creds;
+/* For add: "authorization: Bearer" with the token that self is (a const char *), or that stands in
+ * the file that self names (read for each call, at most 8 KiB, white space at its end dropped). */
+SENNIT_API sennit_err sennit_bearer(void *self, sennit_ctx *ctx, const sennit_method *method,
+                                    sennit_md *md);
+SENNIT_API sennit_err sennit_bearer_file(void *self, sennit_ctx *ctx, const sennit_method *method,
+                                         sennit_md *md);
+/* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
 typedef struct sennit_next sennit_next;
 typedef struct sennit_interceptor {
     void *self;
@@ -635,6 +646,13 @@ typedef struct sennit_peer {
 /* -- connections and calls ------------------------------------------------------------------- */
 
 typedef struct sennit_conn sennit_conn; /* shared by any number of goroutines and clients */
+/* Connects in the library's place: target is what sennit_dial was given. Runs in a goroutine of
+ * the channel, for each attempt; ctx ends with it, or after 20 s. A connected stream socket, which
+ * the channel then owns, or -errno. Credentials secure what it gives as they do ours. */
+typedef struct sennit_dialer { /* two fields for ever */
+    void *self;
+    int (*dial)(void *self, sennit_ctx *ctx, const char *target);
+} sennit_dialer;
 typedef struct sennit_conn_options {
     const sennit_creds *creds; /* must be named */
     const sennit_call_creds *call_creds;
@@ -651,10 +669,14 @@ typedef struct sennit_conn_options {
      * doubled then. */
     sennit_duration keepalive_time, keepalive_timeout;
     bool keepalive_without_calls; /* also while no RPC runs */
+    const sennit_dialer *dialer; /* copied; NULL: ours */
+    bool no_proxy;               /* the environment's is not used */
 } sennit_conn_options;
 /* Makes a connection object; no I/O before the first RPC. target: "host:port",
- * "dns:///host:port", "ipv4:a:p", "ipv6:[a]:p", "unix:/path", "unix-abstract:name". Always an
- * object (law 4): free it. */
+ * "dns:///host:port", "ipv4:a:p", "ipv6:[a]:p", "unix:/path", "unix-abstract:name",
+ * "vsock:cid:port". Hosts but this one are reached through the HTTP CONNECT proxy that https_proxy
+ * (first grpc_proxy, then HTTPS_PROXY) names, "http://user:password@host:port", if no_proxy or
+ * NO_PROXY does not exempt them. Always an object (law 4): free it. */
 SENNIT_API sennit_conn *sennit_dial_sized(const char *target, const sennit_conn_options *o,
                                           size_t size, size_t interceptor_stride);
 /* Connects, if need be, and waits until the server has answered or ctx has ended. */
@@ -711,12 +733,21 @@ static inline sennit_server *sennit_server_new(const sennit_server_options *o)
 {
     return sennit_server_new_sized(o, sizeof *o, sizeof(sennit_interceptor));
 }
-/* Listens on "host:port" (port 0: any), ":port" and "[::]:port" (IPv4 too), or "unix:/path". Before
+/* Listens on "host:port" (port 0: any), ":port" and "[::]:port" (IPv4 too), "unix:/path",
+ * "unix-abstract:name", "vsock:any:port", or what was inherited: "fd:3", and "systemd:" or
+ * "systemd:name" for all sockets, or those of a name, of systemd's socket activation. Before
  * sennit_serve; any number of times. UNAVAILABLE and the reason when the address cannot be had. The
  * errors of register and listen are also what sennit_serve fails with. */
 SENNIT_API sennit_err sennit_listen(sennit_server *s, const char *address);
 /* The same for a socket that listens already (inherited); the server owns and closes it. */
 SENNIT_API sennit_err sennit_listen_fd(sennit_server *s, int fd);
+/* Serves a connected stream socket that the program has accepted itself, beside or without
+ * listeners, while sennit_serve runs; takes fd in any case. The handshake goes on after it has
+ * returned. FAILED_PRECONDITION: not serving. */
+SENNIT_API sennit_err sennit_accept_fd(sennit_server *s, int fd);
+/* Tells systemd of our state ("READY=1", "STOPPING=1", "WATCHDOG=1"; lines) if NOTIFY_SOCKET says
+ * that it wants to know; else nothing. UNAVAILABLE: it could not be told. */
+SENNIT_API sennit_err sennit_notify(const char *state);
 /* "127.0.0.1:50051": where the nth (from 0) listener is bound; "": no such one. Lives as long as
  * s. */
 SENNIT_API const char *sennit_bound_address(sennit_server *s, size_t nth);

@@ -31,6 +31,7 @@
 
 /* -- secured connections -- */
 #define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */
+#define LIMIT_PROXY_ANSWER    8192u  /* octets of the head of an answer to CONNECT */
 #define LIMIT_HANDSHAKE_READ  16384u /* octets read or written at once during a handshake */
 #define LIMIT_HANDSHAKES      4096u  /* of one server at a time; more wait in the backlog */
 #define LIMIT_HANDSHAKE_STEPS 4      /* computed at once: what others wait for at most */
@@ -58,6 +59,7 @@
 
 /* -- RPC ------------------------------------------------------------------------------------- */
 #define LIMIT_METADATA_VALUE        65536u
+#define LIMIT_TOKEN                 8192u           /* octets of a token file: half a header list */
 #define LIMIT_RETRY_BUFFER          262144u         /* octets kept of an unanswered stream: A6 */
 #define LIMIT_HANDSHAKE_NS          10000000000ll   /* preface, SETTINGS, then the first HEADERS */
 #define LIMIT_CONNECT_NS            20000000000ll   /* for one attempt: gRPC connection backoff */

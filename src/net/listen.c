@@ -42,7 +42,7 @@ static int listen_open(const struct net_addr *a)
     int fd = sys.socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fd;
-    if (a->sa.ss_family != AF_UNIX)
+    if (a->sa.ss_family == AF_INET || a->sa.ss_family == AF_INET6)
         sys.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (a->sa.ss_family == AF_INET6)
         sys.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);

@@ -154,9 +154,9 @@ void stream_unref(struct rpc_stream *s);
 
 struct rpc_request {
     const char *path, *scheme, *authority, *user_agent;
-    int64_t deadline; /* INT64_MAX: none */
-    const sennit_md *md[2];
-    const char *body; /* with its 5-octet prefix; must stay valid until drained or dead */
+    int64_t deadline;       /* INT64_MAX: none */
+    const sennit_md *md[3]; /* the last one is secret */
+    const char *body;       /* with its 5-octet prefix; must stay valid until drained or dead */
     size_t len;
     bool end; /* half-close after body */
 };

@@ -115,16 +115,21 @@ static void accept_secure(struct sennit_server *s, struct net_io *io)
         accept_conn(s, io, left > 0 ? left : 1);
 }
 
+static void accept_shaken(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    s->n_handshakes--;
+    server_changed(s);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+}
+
 static void accept_shake_run(void *shake)
 {
     struct accept_shake *h = shake;
     struct sennit_server *s = h->server;
     accept_secure(s, h->io);
     sys.free(h);
-    lock_take(&s->lock, LOCK_REGISTRY);
-    s->n_handshakes--;
-    server_changed(s);
-    lock_drop(&s->lock, LOCK_REGISTRY);
+    accept_shaken(s);
 }
 
 /* Waits when there are too many: the others stay in the kernel's backlog. */
@@ -143,9 +148,38 @@ static void accept_shake(struct sennit_server *s, struct net_io *io)
     }
     sys.free(h);
     io->ops->close(io);
+    accept_shaken(s);
+}
+
+static void accept_io(struct sennit_server *s, struct net_io *io)
+{
+    if (creds_parks(server_creds(s)))
+        accept_shake(s, io);
+    else
+        accept_secure(s, io);
+}
+
+sennit_err sennit_accept_fd(sennit_server *s, int fd)
+{
+    int error = -EBADF;
+    if (server_is_lame(s)) {
+        sys.close(fd);
+        return sennit_no_memory;
+    }
     lock_take(&s->lock, LOCK_REGISTRY);
-    s->n_handshakes--;
+    bool serves = s->state == SERVER_SERVING;
+    s->n_handshakes += serves; /* a stop waits until we are through */
     lock_drop(&s->lock, LOCK_REGISTRY);
+    struct net_io *io = serves ? net_io_given(fd, &error) : NULL;
+    if (io)
+        accept_io(s, io);
+    if (!serves) {
+        sys.close(fd);
+        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "sennit_accept_fd: not serving");
+    }
+    accept_shaken(s);
+    return io ? NULL
+              : sennit_errorf(SENNIT_UNAVAILABLE, "sennit_accept_fd: %s", net_errno_text(-error));
 }
 
 /* Sleeps before the next try; false: the server stops. */
@@ -165,10 +199,7 @@ static bool accept_one(struct server_listener *l, sennit_duration *pause)
     int error = net_accept(l->listener, &io);
     if (error == 0) {
         *pause = 0;
-        if (creds_parks(server_creds(s)))
-            accept_shake(s, io);
-        else
-            accept_secure(s, io);
+        accept_io(s, io);
         return true;
     }
     if (error == -EAGAIN) {
