@@ -63,7 +63,7 @@ static int outcome(const uint8_t *p, size_t n)
             demand(hpack_decode(d, p + 9, len, 16384, &f, &n_fields) == HPACK_OK);
         for (size_t i = 0; i < n_fields && p[4] & 1; i++) {
             if (f[i].token == H2_TOK_GRPC_STATUS)
-                status = atoi(f[i].value);
+                status = (int)strtol(f[i].value, NULL, 10);
         }
         p += 9 + len, n -= 9 + len;
     }

@@ -555,6 +555,10 @@ typedef struct sennit_conn_options {
     const char *compressor;                      /* for what is sent: "gzip" */
     size_t max_recv_msg_size, max_send_msg_size; /* bytes; 0: 4 MiB, and no limit */
     size_t max_header_list_size;                 /* 0: 16 KiB */
+    /* Bytes that the server may send ahead, of each stream and of the connection; at least 64 KiB.
+     * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
+    size_t initial_window_size, initial_conn_window_size;
+    uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
 } sennit_conn_options;
 /* Makes a connection object; no I/O before the first RPC. target: "host:port",
  * "dns:///host:port", "ipv4:a:p", "ipv6:[a]:p", "unix:/path", "unix-abstract:name". Always an
@@ -598,6 +602,10 @@ typedef struct sennit_server_options {
     uint32_t max_concurrent_streams;             /* a connection; 0: 256; SENNIT_UNLIMITED */
     sennit_duration handshake_timeout;           /* 0: 10 s */
     bool small_stacks, pin;                      /* of handlers, as in sennit_go_options */
+    /* Bytes that a client may send ahead, of each stream and of the connection; at least 64 KiB.
+     * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
+    size_t initial_window_size, initial_conn_window_size;
+    uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
 } sennit_server_options;
 SENNIT_API sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
                                                   size_t interceptor_stride);

@@ -66,7 +66,12 @@ static void connect_failed(struct sennit_conn *c, const char *fmt, const char *w
 static struct transport *connect_handshake(struct sennit_conn *c, struct net_io *io,
                                            sennit_ctx *ctx)
 {
-    struct transport_config config = { .max_header_list = c->options.max_header_list_size };
+    struct transport_config config = {
+        .max_header_list = c->options.max_header_list_size,
+        .stream_window = c->options.initial_window_size,
+        .conn_window = c->options.initial_conn_window_size,
+        .abuse_budget = c->options.abuse_budget,
+    };
     struct client_link *l = sys.calloc(1, sizeof *l);
     if (!l) {
         io->ops->close(io);
@@ -163,6 +168,8 @@ static bool connect_attempt(struct sennit_conn *c)
     }
     bool shut = c->state == CONN_SHUTDOWN;
     lock_drop(&c->lock, LOCK_CONN);
+    if (!use && !shut)
+        connect_failed(c, "connection error: desc = \"%s\"", transport_reason(t));
     if (!use) {
         transport_close(t, SENNIT_CANCELLED, "grpc: the client connection is closing");
         transport_unref(t);
