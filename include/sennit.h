@@ -671,6 +671,10 @@ typedef struct sennit_conn_options {
     bool keepalive_without_calls; /* also while no RPC runs */
     const sennit_dialer *dialer; /* copied; NULL: ours */
     bool no_proxy;               /* the environment's is not used */
+    /* Bytes that the server may send ahead, of each stream and of the connection; at least 64 KiB.
+     * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
+    size_t initial_window_size, initial_conn_window_size;
+    uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
 } sennit_conn_options;
 /* Makes a connection object; no I/O before the first RPC. target: "host:port",
  * "dns:///host:port", "ipv4:a:p", "ipv6:[a]:p", "unix:/path", "unix-abstract:name",
@@ -726,6 +730,10 @@ typedef struct sennit_server_options {
     /* A connection without RPCs for so long, or so old (+-10 %), is ended as by a graceful stop; an
      * old one at the latest after the grace. 0: never. */
     sennit_duration max_connection_idle, max_connection_age, max_connection_age_grace;
+    /* Bytes that a client may send ahead, of each stream and of the connection; at least 64 KiB.
+     * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
+    size_t initial_window_size, initial_conn_window_size;
+    uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
 } sennit_server_options;
 SENNIT_API sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
                                                   size_t interceptor_stride);

@@ -86,8 +86,13 @@ static struct transport_clock connect_clock(struct sennit_conn *c)
 static struct transport *connect_handshake(struct sennit_conn *c, struct net_io *io,
                                            sennit_ctx *ctx)
 {
-    struct transport_config config = { .max_header_list = c->options.max_header_list_size,
-                                       .clock = connect_clock(c) };
+    struct transport_config config = {
+        .max_header_list = c->options.max_header_list_size,
+        .stream_window = c->options.initial_window_size,
+        .conn_window = c->options.initial_conn_window_size,
+        .clock = connect_clock(c),
+        .abuse_budget = c->options.abuse_budget,
+    };
     struct client_link *l = sys.calloc(1, sizeof *l);
     if (!l) {
         io->ops->close(io);

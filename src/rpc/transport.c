@@ -26,14 +26,33 @@ static void transport_flush_later(struct rt_defer *d)
     transport_flush(container_of(d, struct transport, flush));
 }
 
+/* As asked for, within what HTTP/2 allows; 0: the default. */
+static uint32_t transport_window(size_t asked, uint32_t usual)
+{
+    if (!asked)
+        return usual;
+    return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW), INT32_MAX);
+}
+
+/* The reader looks whether it is still the same frame. */
+static void transport_slow_late(struct rt_timer *timer)
+{
+    struct transport *t = container_of(timer, struct transport, slow);
+    lock_take(&t->lock, LOCK_WRITE);
+    transport_wake(t);
+    lock_drop(&t->lock, LOCK_WRITE);
+}
+
 struct transport *transport_new(struct net_io *io, const struct transport_config *c,
                                 const struct transport_ops *ops, void *owner)
 {
     struct h2_config h2 = {
         .server = c->server,
         .max_concurrent_streams = c->max_streams,
-        .initial_window = LIMIT_STREAM_WINDOW,
-        .connection_window = LIMIT_CONN_WINDOW,
+        .initial_window = transport_window(c->stream_window, LIMIT_STREAM_WINDOW),
+        .connection_window = transport_window(c->conn_window, LIMIT_CONN_WINDOW),
+        .static_windows = c->stream_window || c->conn_window,
+        .glitches = c->abuse_budget,
         .max_header_list = (uint32_t)c->max_header_list,
         .max_frame = LIMIT_FRAME,
     };
@@ -53,6 +72,7 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     rt_task_init(&t->task, transport_task);
     rt_defer_init(&t->flush, transport_flush_later);
     clock_init(t, c);
+    rt_timer_init(&t->slow, transport_slow_late);
     return t;
 no_machine:
     if (t->in)

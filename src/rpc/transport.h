@@ -63,6 +63,7 @@ struct rpc_stream {
     bool head_seen, local_told, failed_in;
     struct list starved; /* in transport->starved: its message wants window, the budget is spent */
     _Atomic bool remote_ended, peer_reset; /* written by the reader */
+    _Atomic bool end_seen; /* as remote_ended, but before what the end means has been judged */
     struct rpc_msg *part;
     size_t part_have;
     uint32_t n_messages, granted;
@@ -128,6 +129,8 @@ struct transport_config {
     struct transport_clock clock;
     uint32_t max_streams;
     size_t max_header_list;
+    size_t stream_window, conn_window; /* 0: the default, and they grow */
+    uint32_t abuse_budget;             /* 0: LIMIT_GLITCHES */
     sennit_duration handshake_timeout;
 };
 /* Takes io (also on failure), which has its auth. Nothing runs before transport_start. */

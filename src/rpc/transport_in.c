@@ -42,15 +42,21 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
     rt_note_set(&s->drained);
 }
 
+/* Of the connection, or of all streams by SETTINGS: a connection error. Locked. */
+static void transport_window_overflow(struct transport *t)
+{
+    t->close_wanted = true;
+    t->close_code = SENNIT_UNAVAILABLE;
+    snprintf(t->reason, sizeof t->reason,
+             "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
+    h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
+}
+
 static void transport_apply_window(struct transport *t, const struct effect *e)
 {
     if (e->id == 0) {
-        if (!h2_out_window(&t->out, NULL, e->value)) {
-            t->close_wanted = true;
-            t->close_code = SENNIT_UNAVAILABLE;
-            snprintf(t->reason, sizeof t->reason, "the peer overflowed the connection's window");
-            h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
-        }
+        if (!h2_out_window(&t->out, NULL, e->value))
+            transport_window_overflow(t);
     } else if (e->s && e->s->known && !h2_out_window(&t->out, stream_out(e->s), e->value)) {
         h2_out_rst(&t->out, stream_out(e->s), H2_FLOW_CONTROL_ERROR);
         transport_changed(t, e->s, STREAM_RESET);
@@ -63,7 +69,7 @@ static void transport_apply_one(struct transport *t, const struct effect *e)
     switch (e->kind) {
     case EFFECT_SETTINGS:
         if (!h2_out_settings(&t->out, h2_in_peer(t->in)))
-            t->close_wanted = true;
+            transport_window_overflow(t);
         t->hold = false;
         for (struct list *n = t->waiting.next; n != &t->waiting; n = t->waiting.next) {
             if (t->open_streams >= t->out.peer.max_concurrent_streams)
@@ -100,6 +106,7 @@ void transport_apply(struct transport *t)
     struct rpc_stream *gone[EFFECTS];
     size_t n_gone = 0, n = t->n_effects;
     uint32_t credit = h2_in_connection_credit(t->in);
+    bool bdp = h2_in_bdp_due(t->in); /* with the WINDOW_UPDATE that is among the effects */
     if (n == 0 && credit == 0)
         return;
     t->n_effects = 0;
@@ -117,6 +124,10 @@ void transport_apply(struct transport *t)
     }
     if (credit && !t->close_wanted)
         h2_out_window_update(&t->out, 0, credit);
+    if (bdp && !t->close_wanted) {
+        h2_in_bdp_sent(t->in, sennit_now());
+        h2_out_ping(&t->out, h2_bdp_opaque, false);
+    }
     lock_drop(&t->lock, LOCK_WRITE);
     for (size_t i = 0; i < n_gone; i++)
         stream_unref(gone[i]);
@@ -235,7 +246,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     const struct h2_field *path = NULL;
     s->id = ev->id;
     s->head_seen = true;
-    s->remote_ended = ev->end_stream;
+    s->remote_ended = s->end_seen = ev->end_stream;
     h2_in_set_user(t->in, ev->id, s);
     transport_prepare(s);
     lock_take(&t->lock, LOCK_WRITE);
@@ -450,6 +461,8 @@ static void transport_event(struct transport *t, const struct h2_event *ev)
         clock_on_ping(t);
         break;
     case H2_EV_PING_ACK:
+        if (h2_in_bdp_ack(t->in, ev->opaque, sennit_now()))
+            h2_in_refill(t->in, 1); /* it was ours */
         clock_on_ping_ack(t, ev->opaque);
         break;
     case H2_EV_WINDOW:
@@ -542,6 +555,25 @@ static bool transport_read(struct transport *t, uint8_t *slab)
     return true;
 }
 
+/* A peer may take its time between frames, but not within one: what is half read holds memory. */
+static void transport_check_slow(struct transport *t)
+{
+    static const char why[] = "a frame or header block takes too long";
+    uint32_t partial = h2_in_partial(t->in);
+    if (likely(partial == t->partial)) {
+        if (partial && sennit_now() >= t->partial_until)
+            transport_on_error(t, &(struct h2_event){ .code = H2_ENHANCE_YOUR_CALM, .text = why });
+        return;
+    }
+    t->partial = partial;
+    if (!partial) {
+        rt_timer_stop(&t->slow);
+        return;
+    }
+    t->partial_until = sennit_now() + LIMIT_SLOW_NS;
+    rt_timer_set(&t->slow, t->partial_until);
+}
+
 static void transport_end(struct transport *t)
 {
     void *user;
@@ -553,6 +585,7 @@ static void transport_end(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
     transport_stop_flushing(t);
     rt_timer_stop_wait(&t->timer);
+    rt_timer_stop_wait(&t->slow);
     t->io->ops->close(t->io);
     t->io = NULL;
     transport_tell(t);
@@ -590,6 +623,7 @@ void transport_task(struct rt_task *task)
     }
     transport_tell(t);
     transport_apply(t);
+    transport_check_slow(t);
     clock_step(t);
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted) {

@@ -159,7 +159,7 @@ static void transport_local_end(struct transport *t, struct rpc_stream *s)
 {
     s->local_ended = true;
     transport_changed(t, s, STREAM_LOCAL_END);
-    if (!s->remote_ended && s->known) {
+    if (!s->end_seen && s->known) {
         /* The peer has more to send that nobody reads: tell it to stop (RFC 9113 8.1). */
         h2_out_rst(&t->out, stream_out(s), H2_NO_ERROR);
         transport_changed(t, s, STREAM_RESET);

@@ -43,6 +43,7 @@ struct transport {
     struct rt_task task; /* reader, writer when blocked, and the end */
     struct rt_defer flush;
     struct rt_timer timer; /* see transport_clock.c */
+    struct rt_timer slow;  /* the frame or header block under way */
     bool server;
 
     /* Reader only. */
@@ -62,6 +63,8 @@ struct transport {
     size_t unfinished;   /* octets granted to unfinished messages */
     struct list starved; /* streams whose message waits for that budget, oldest first */
     int64_t refilled_at; /* h2_in's budget, for the time gone by */
+    uint32_t partial;    /* what slow was set for (see h2_in_partial), and until when */
+    int64_t partial_until;
 
     /* Guarded by lock. */
     struct lock lock;

@@ -10,7 +10,8 @@
 #include <errno.h>
 
 #define ACCEPT_PAUSE_FIRST (5 * SENNIT_MILLISECOND)
-#define ACCEPT_PAUSE_MAX   SENNIT_SECOND
+#define ACCEPT_PAUSE_MAX                                                                           \
+    (50 * SENNIT_MILLISECOND) /* back within 0.1 s of the first free descriptor */
 
 static void accept_closed(struct transport *t, const char *reason)
 {
@@ -71,6 +72,9 @@ static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_durat
         .server = true,
         .max_streams = s->options.max_concurrent_streams,
         .max_header_list = s->options.max_header_list_size,
+        .stream_window = s->options.initial_window_size,
+        .conn_window = s->options.initial_conn_window_size,
+        .abuse_budget = s->options.abuse_budget,
         .handshake_timeout = timeout,
         .clock = accept_clock(&s->options),
     };
