@@ -43,7 +43,7 @@ deps-test:
 run: build
 	@tools/run_greeter $(DIR)/bin '$(subst ','\'',$(NAME))'
 
-test: deps-test $(DIR)/build.ninja
+test: deps-test build
 	@meson test -C $(DIR) --print-errorlogs
 
 ci:

@@ -11,9 +11,9 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: bench server --port P --threads N\n"
+    "usage: bench server --port P --threads N [--cert FILE --key FILE]\n"
     "       bench client --port P --threads N --mode unary --conns C --streams S --size B --secs "
-    "T\n"
+    "T [--cert FILE]\n"
     "client prints one line of JSON; --streams is per connection, --size in octets.\n";
 
 static bool parse_number(const char *text, long *out)
@@ -46,10 +46,32 @@ static bool parse_flag(struct bench_args *a, const char *name, const char *value
         return (a->mode = value);
     if (strcmp(name, "--secs") == 0)
         return (a->secs = strtod(value, NULL)) > 0;
-    if (strcmp(name, "--cert") == 0 || strcmp(name, "--key") == 0)
-        fprintf(stderr, "bench: TLS is not written yet\n");
+#ifdef SENNIT_TLS
+    if (strcmp(name, "--cert") == 0)
+        return (a->cert = value);
+    if (strcmp(name, "--key") == 0)
+        return (a->key = value);
+#endif
     return false;
 }
+
+#ifdef SENNIT_TLS
+/* A client trusts the server's certificate itself, and expects its name. */
+const sennit_creds *bench_creds(const struct bench_args *a)
+{
+    if (!a->cert)
+        return sennit_insecure();
+    if (a->key)
+        return sennit_tls_new(&(sennit_tls_options){ .cert_file = a->cert, .key_file = a->key });
+    return sennit_tls_new(&(sennit_tls_options){ .ca_file = a->cert, .server_name = "localhost" });
+}
+#else
+const sennit_creds *bench_creds(const struct bench_args *a)
+{
+    (void)a;
+    return sennit_insecure();
+}
+#endif
 
 int main(int argc, char **argv)
 {

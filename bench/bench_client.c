@@ -106,14 +106,16 @@ static sennit_err open_conns(const struct bench_args *a, const struct load *load
 {
     sennit_auto(sennit_ctx) *ctx = sennit_ctx_timeout(NULL, 20 * SENNIT_SECOND);
     sennit_err err = NULL;
+    const sennit_creds *creds = bench_creds(a);
     char target[64];
 
     snprintf(target, sizeof target, "127.0.0.1:%s", a->port);
     for (long i = 0; i < a->conns && !err; i++) {
         bench_Msg reply;
-        conns[i] = sennit_dial(target, &(sennit_conn_options){ .creds = sennit_insecure() });
+        conns[i] = sennit_dial(target, &(sennit_conn_options){ .creds = creds });
         err = bench_Bench_Unary((bench_BenchClient){ conns[i] }, ctx, &load->message, &reply);
     }
+    sennit_creds_free((sennit_creds *)creds);
     return err;
 }
 

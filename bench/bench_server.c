@@ -26,10 +26,12 @@ static void stop_on_signal(void *server)
 
 int bench_server(const struct bench_args *a)
 {
-    sennit_auto(sennit_server) *server = sennit_server_new(&(sennit_server_options){
-        .creds = sennit_insecure(), .max_concurrent_streams = SENNIT_UNLIMITED });
+    const sennit_creds *creds = bench_creds(a);
+    sennit_auto(sennit_server) *server = sennit_server_new(
+        &(sennit_server_options){ .creds = creds, .max_concurrent_streams = SENNIT_UNLIMITED });
     char address[64];
 
+    sennit_creds_free((sennit_creds *)creds);
     snprintf(address, sizeof address, "127.0.0.1:%s", a->port);
     bench_Bench_register(server, &service, NULL);
     sennit_listen(server, address);

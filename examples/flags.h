@@ -17,15 +17,22 @@ struct flag {
     const char *name;
     const char **value; /* the default, then what was given */
     const char *help;
-    bool number;
+    enum { FLAG_STRING, FLAG_INT, FLAG_BOOL } kind; /* "-x" of a FLAG_BOOL is "-x=true" */
 };
+
+static inline bool flag_is_true(const char *value) { return strcmp(value, "true") == 0; }
 
 static inline void flags_usage(const char *program, const struct flag *flags)
 {
     fprintf(stderr, "Usage of %s:\n", program);
     for (const struct flag *f = flags; f->name; f++) {
-        fprintf(stderr, "  -%s %s\n    \t%s ", f->name, f->number ? "int" : "string", f->help);
-        fprintf(stderr, f->number ? "(default %s)\n" : "(default \"%s\")\n", *f->value);
+        const char *kind = f->kind == FLAG_BOOL ? "" : f->kind == FLAG_INT ? " int" : " string";
+        fprintf(stderr, "  -%s%s\n    \t%s", f->name, kind, f->help);
+        if (f->kind == FLAG_BOOL || !**f->value)
+            fputc('\n', stderr);
+        else
+            fprintf(stderr, f->kind == FLAG_INT ? " (default %s)\n" : " (default \"%s\")\n",
+                    *f->value);
     }
 }
 
@@ -70,10 +77,14 @@ static inline void flags_parse(int argc, char **argv, const struct flag *flags)
             f++;
         if (!f->name)
             flags_refuse(argv[0], flags, "flag provided but not defined: -%.*s", (int)len, given);
+        if (f->kind == FLAG_BOOL && !given[len]) {
+            *f->value = "true";
+            continue;
+        }
         if (!given[len] && i + 1 == argc)
             flags_refuse(argv[0], flags, "flag needs an argument: -%s", f->name);
         *f->value = given[len] ? given + len + 1 : argv[++i];
-        if (f->number && !flags_is_number(*f->value))
+        if (f->kind == FLAG_INT && !flags_is_number(*f->value))
             flags_refuse(argv[0], flags, "invalid value \"%s\" for flag -%s: parse error",
                          *f->value, f->name);
     }
@@ -85,7 +96,7 @@ static inline const char *flags_address(int argc, char **argv, const char *help)
     static char address[32];
     const char *port = "50051";
 
-    flags_parse(argc, argv, (struct flag[]){ { "port", &port, help, true }, { 0 } });
+    flags_parse(argc, argv, (struct flag[]){ { "port", &port, help, FLAG_INT }, { 0 } });
     snprintf(address, sizeof address, ":%s", port);
     return address;
 }

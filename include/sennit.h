@@ -63,7 +63,7 @@ static inline int *sennit_errno_location(void)
 #define errno (*sennit_errno_location())
 #endif
 
-/* -- strings and arenas ----------------------------------------------------------------------- */
+/* -- strings and arenas ---------------------------------------------------------------------- */
 
 /* Also for bytes. When the library made it, data is not NULL and data[len] is NUL. */
 typedef struct sennit_str { const char *data; size_t len; } sennit_str;
@@ -87,7 +87,7 @@ SENNIT_API void *sennit_alloc(sennit_arena *a, size_t size);
 SENNIT_API void sennit_arena_reset(sennit_arena *a);
 SENNIT_DEFINE_AUTO(sennit_arena)
 
-/* -- errors ----------------------------------------------------------------------------------- */
+/* -- errors ---------------------------------------------------------------------------------- */
 
 typedef enum sennit_code {
     SENNIT_OK, SENNIT_CANCELLED, SENNIT_UNKNOWN, SENNIT_INVALID_ARGUMENT, SENNIT_DEADLINE_EXCEEDED,
@@ -121,7 +121,7 @@ SENNIT_API sennit_err sennit_err_copy(sennit_arena *a, sennit_err err);
  * the caller received now. Never NULL. */
 SENNIT_API const char *sennit_err_text(sennit_err err);
 
-/* -- contexts: deadline, cancellation, values, metadata, arena -------------------------------- */
+/* -- contexts: deadline, cancellation, values, metadata, arena ------------------------------- */
 
 #define SENNIT_MILLISECOND INT64_C(1000000)
 #define SENNIT_SECOND INT64_C(1000000000)
@@ -162,7 +162,7 @@ SENNIT_API void sennit_ctx_free(sennit_ctx *ctx);
 SENNIT_API sennit_str sennit_printf(sennit_ctx *ctx, const char *fmt, ...) SENNIT_PRINTF(2, 3);
 SENNIT_DEFINE_AUTO(sennit_ctx)
 
-/* -- metadata --------------------------------------------------------------------------------- */
+/* -- metadata -------------------------------------------------------------------------------- */
 
 /* Keys in order, each as often as it was added; a key that ends in "-bin" has any bytes as value.
  * What came in and what goes out are apart: nothing is forwarded by itself. */
@@ -189,7 +189,7 @@ SENNIT_API sennit_err sennit_set_header(sennit_ctx *ctx, const char *key, sennit
 SENNIT_API sennit_err sennit_send_header(sennit_ctx *ctx);
 SENNIT_API sennit_err sennit_set_trailer(sennit_ctx *ctx, const char *key, sennit_str value);
 
-/* -- goroutines ------------------------------------------------------------------------------- */
+/* -- goroutines ------------------------------------------------------------------------------ */
 
 typedef struct sennit_go_options {
     const char *name; /* shown in errors and dumps; must outlive the goroutine */
@@ -298,7 +298,7 @@ SENNIT_API sennit_err sennit_blocking(sennit_ctx *ctx, sennit_fn fn, void *arg);
 SENNIT_API void sennit_blocking_begin(void);
 SENNIT_API void sennit_blocking_end(void);
 
-/* -- generated tables ------------------------------------------------------------------------- */
+/* -- generated tables ------------------------------------------------------------------------ */
 
 /* Written by protoc-gen-sennit alone; the library reads all older versions. */
 #define SENNIT_TABLES 1 /* the first word of each table */
@@ -472,13 +472,47 @@ SENNIT_API sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg
     static inline SENNIT_NODISCARD sennit_err T##_set(sennit_arena *arena, M *to, const T *from)   \
     { return sennit_ext_set(arena, &table, &to->unknown_fields, from); }
 
-/* -- credentials, interceptors ---------------------------------------------------------------- */
+/* -- credentials, interceptors --------------------------------------------------------------- */
 
 /* Credentials say how a connection is secured. They must be named; nothing falls back to plain
  * text. */
 typedef struct sennit_creds sennit_creds;
-/* Plain text. Static: not to be freed. */
+/* Plain text. Static: free has no effect. */
 SENNIT_API const sennit_creds *sennit_insecure(void);
+/* Plain text between two programs of one machine: a unix socket (sennit_peer then names the peer's
+ * process and user) or loopback; any other address is refused. Static, as above. */
+SENNIT_API const sennit_creds *sennit_local(void);
+/* TLS 1.2 or 1.3 with ALPN "h2", in a library of its own (link sennit_tls, pkg-config sennit_tls).
+ * One object serves clients and servers. Files and texts are PEM; a text wins over a file. Without
+ * a CA a client trusts the system's roots. */
+typedef struct sennit_tls_options {
+    const char *ca_file;             /* whom to trust; on a server: for clients' certificates */
+    const char *cert_file, *key_file; /* own chain, leaf first, and its key (not encrypted) */
+    const char *server_name; /* client: whom to expect, and :authority, instead of the target's */
+    sennit_str ca_pem, cert_pem, key_pem; /* the same from memory; data NULL: none */
+    int client_cert; /* server: 1 required, 2 asked for and verified if sent, -1 not asked for;
+                        0: required if a CA is named, else not asked for */
+    bool tls13_only;
+    bool no_resumption;    /* each handshake is a full one */
+    size_t max_record_size; /* octets of plain text, 512 to 16384; 0: 16384 */
+    sennit_duration reload_interval; /* looks at the files again, at a handshake, when they were
+                                        last looked at so long ago; 0: only sennit_tls_reload */
+    const char *key_log_file; /* appends each connection's secrets for Wireshark: who reads that
+                                 file reads all */
+} sennit_tls_options;
+/* Always an object (law 4); what is wrong with files and texts comes out where it is used. Reads
+ * them when a connection or server is made with it. Free it with sennit_creds_free. */
+SENNIT_API sennit_creds *sennit_tls_new_sized(const sennit_tls_options *o, size_t size);
+/* Reads the files again: new connections use what is there now, on either side; those that stand
+ * go on. On error (half-written, unreadable, key and certificate do not match) nothing changes. */
+SENNIT_API sennit_err sennit_tls_reload(sennit_creds *c);
+static inline sennit_creds *sennit_tls_new(const sennit_tls_options *o)
+{
+    return sennit_tls_new_sized(o, sizeof *o);
+}
+/* Drops your hold: connections and servers have their own. NULL is fine. */
+SENNIT_API void sennit_creds_free(sennit_creds *c);
+SENNIT_DEFINE_AUTO(sennit_creds)
 
 /* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
 typedef struct sennit_call_creds { /* two fields for ever */
@@ -497,10 +531,18 @@ typedef struct sennit_interceptor {
 typedef struct sennit_peer {
     const char *address, *local_address; /* "127.0.0.1:50051", "unix:/run/x" */
     const char *auth_type;               /* "insecure", "local", "tls" */
-    const char *identity;                /* "" or the verified name of the certificate */
+    const char *identity; /* what was verified: "uid:1000" (local), or of the certificate its first
+                             URI, DNS name or else common name (tls); "": nothing */
+    const char *subject;  /* tls, of a verified certificate: "CN=a,O=b" (RFC 2253); "": none */
+    const char *const *names; /* its subject alternative names, as "DNS:a.b", "URI:spiffe://a/b", */
+    size_t n_names;           /* "IP:127.0.0.1", "email:a@b" */
+    const sennit_str *chain;  /* what the peer sent, in DER, its own certificate first; when a */
+    size_t n_chain;           /* session was resumed that one alone */
+    const char *protocol, *cipher; /* tls: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "": plain text */
+    int64_t pid, uid, gid;         /* local, of a unix socket's peer; else -1 */
 } sennit_peer;
 
-/* -- connections and calls -------------------------------------------------------------------- */
+/* -- connections and calls ------------------------------------------------------------------- */
 
 typedef struct sennit_conn sennit_conn; /* shared by any number of goroutines and clients */
 typedef struct sennit_conn_options {
@@ -543,7 +585,7 @@ typedef struct sennit_call_options {
     size_t max_retry_buffer_size;                /* 0: 256 KiB */
 } sennit_call_options;
 
-/* -- servers ---------------------------------------------------------------------------------- */
+/* -- servers --------------------------------------------------------------------------------- */
 
 typedef struct sennit_server sennit_server;
 #define SENNIT_UNLIMITED UINT32_MAX
@@ -587,7 +629,7 @@ SENNIT_DEFINE_AUTO(sennit_server)
 SENNIT_API const sennit_method *sennit_handler_method(sennit_ctx *ctx);
 SENNIT_API const sennit_peer *sennit_handler_peer(sennit_ctx *ctx);
 
-/* -- calls and streams, as generated code sees them ------------------------------------------- */
+/* -- calls and streams, as generated code sees them ------------------------------------------ */
 
 /* A unary call. *reply lives as long as ctx (which must not be NULL); after an error it is the
  * empty message. */

@@ -5,27 +5,41 @@
 #include "fault.h"
 #include "base/sys.h"
 #include <errno.h>
+#include <execinfo.h>
 #include <netdb.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 static struct sys_table fault_real;
 static _Atomic long fault_at, fault_seen;
 static _Atomic bool fault_was;
 static bool fault_installed;
 
-static bool fault_now(void)
+/* SENNIT_FAULT_TRACE=1: where it struck, for who has to find out why a test then fails. */
+static void fault_trace(const char *what)
+{
+    void *frames[24];
+    if (!getenv("SENNIT_FAULT_TRACE"))
+        return;
+    dprintf(2, "fault %ld struck %s\n", atomic_load(&fault_at), what);
+    backtrace_symbols_fd(frames, backtrace(frames, countof(frames)), 2);
+}
+
+static bool fault_now(const char *what)
 {
     long at = atomic_load(&fault_at);
     if (at == 0 || atomic_fetch_add(&fault_seen, 1) + 1 != at)
         return false;
     atomic_store(&fault_was, true);
+    fault_trace(what);
     return true;
 }
 
 #define FAULT_MEMORY(name, params, args)                                                           \
-    static void *fault_##name params { return fault_now() ? NULL : fault_real.name args; }
+    static void *fault_##name params { return fault_now(#name) ? NULL : fault_real.name args; }
 #define FAULT_CALL(type, name, error, params, args)                                                \
-    static type fault_##name params { return fault_now() ? -(error) : fault_real.name args; }
+    static type fault_##name params { return fault_now(#name) ? -(error) : fault_real.name args; }
 
 FAULT_MEMORY(malloc, (size_t n), (n))
 FAULT_MEMORY(calloc, (size_t n, size_t size), (n, size))
@@ -58,7 +72,7 @@ FAULT_CALL(int, pthread_create, EAGAIN,
 static int fault_getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
                              struct addrinfo **out)
 {
-    return fault_now() ? EAI_AGAIN : fault_real.getaddrinfo(node, service, hints, out);
+    return fault_now("getaddrinfo") ? EAI_AGAIN : fault_real.getaddrinfo(node, service, hints, out);
 }
 
 static void fault_install(void)
@@ -88,7 +102,7 @@ void fault_arm(long n)
 void fault_disarm(void) { atomic_store(&fault_at, 0); }
 bool fault_fired(void) { return atomic_load(&fault_was); }
 
-/* -- short reads and writes ------------------------------------------------------------------- */
+/* -- short reads and writes ------------------------------------------------------------------ */
 
 static ssize_t (*fault_whole_recv)(int fd, void *p, size_t n, int flags);
 static ssize_t (*fault_whole_sendmsg)(int fd, const struct msghdr *m, int flags);

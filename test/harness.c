@@ -122,9 +122,9 @@ static int test_run_once(const struct test_case *t, long fault)
     return 1;
 }
 
-static bool test_run_faults(const struct test_case *t)
+static bool test_run_faults(const struct test_case *t, long first)
 {
-    for (long n = 1; n < FAULTS_MOST; n++) {
+    for (long n = first; n < FAULTS_MOST; n++) {
         int result = test_run_once(t, n);
         if (result == 2) {
             printf("  %s: %ld faults\n", t->name, n - 1);
@@ -153,13 +153,15 @@ static bool test_selected(const struct test_case *t, int argc, char **argv)
 int main(int argc, char **argv)
 {
     int passed = 0, failed = 0;
-    bool list = false, faults = false;
+    bool list = false;
+    long faults = 0; /* the first one; 0: none */
     const char *seed = getenv("SENNIT_SEED");
     test_seed_value = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 1; i < argc; i++) {
         list |= strcmp(argv[i], "-l") == 0;
-        faults |= strcmp(argv[i], "--faults") == 0;
+        if (strncmp(argv[i], "--faults", 8) == 0)
+            faults = argv[i][8] == '=' ? strtol(argv[i] + 9, NULL, 10) : 1;
     }
     for (struct test_case *t = test_first; t; t = t->next) {
         if (!test_selected(t, argc, argv) || (faults && !t->faults))
@@ -168,7 +170,7 @@ int main(int argc, char **argv)
             puts(t->name);
             continue;
         }
-        bool fine = faults ? test_run_faults(t) : test_run_once(t, 0) == 0;
+        bool fine = faults ? test_run_faults(t, faults) : test_run_once(t, 0) == 0;
         fine ? passed++ : failed++;
     }
     if (!list)

@@ -8,7 +8,8 @@
  *
  * Program arguments: names (substrings) select tests; -l lists; --faults runs each selected test
  * again with the 1st, 2nd, 3rd... system call or allocation failing until none fires (TEST_FAULTS
- * marks those that take part, and must then end in success or a clean error).
+ * marks those that take part, and must then end in success or a clean error); --faults=N begins
+ * with the Nth, and SENNIT_FAULT_TRACE=1 tells where it struck.
  * The last line is "N passed, N failed". */
 #ifndef SENNIT_TEST_HARNESS_H
 #define SENNIT_TEST_HARNESS_H
@@ -34,6 +35,18 @@ uint64_t test_seed(void);    /* printed on failure; SENNIT_SEED sets it */
 uint32_t test_random(void);  /* from the seed */
 /* Runs at the end of each test in the child: layers above base register rt_shutdown here. */
 extern bool (*test_at_end)(void);
+
+/* Built with a sanitizer: fewer rounds then. */
+static inline bool test_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
+#elif defined(__has_feature)
+    return __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+    return false;
+#endif
+}
 
 #define TEST_WITH(name, secs, flt)                                                                 \
     static void test_##name(void);                                                                 \

@@ -9,8 +9,8 @@ int main(int argc, char **argv)
     const char *addr = "localhost:50051", *name = "world";
 
     flags_parse(argc, argv,
-                (struct flag[]){ { "addr", &addr, "the address to connect to", false },
-                                 { "name", &name, "Name to greet", false },
+                (struct flag[]){ { "addr", &addr, "the address to connect to", FLAG_STRING },
+                                 { "name", &name, "Name to greet", FLAG_STRING },
                                  { 0 } });
 
     sennit_auto(sennit_conn) *conn =

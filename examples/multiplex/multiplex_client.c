@@ -34,8 +34,9 @@ int main(int argc, char **argv)
 {
     const char *addr = "localhost:50051";
 
-    flags_parse(argc, argv,
-                (struct flag[]){ { "addr", &addr, "the address to connect to", false }, { 0 } });
+    flags_parse(
+        argc, argv,
+        (struct flag[]){ { "addr", &addr, "the address to connect to", FLAG_STRING }, { 0 } });
     sennit_auto(sennit_conn) *conn =
         sennit_dial(addr, &(sennit_conn_options){ .creds = sennit_insecure() });
 

@@ -59,7 +59,7 @@ static void emit_enum_table(struct gen *g, const struct type *e, struct text *t)
     text_printf(t, "    SENNIT_TABLES, %zu, \"%s\",\n    %s_values,\n};\n", n, e->full, e->name);
 }
 
-/* -- default instances -- */
+/* -- default instances ----------------------------------------------------------------------- */
 
 static int octal(char c) { return c >= '0' && c <= '7' ? c - '0' : -1; }
 
@@ -183,7 +183,7 @@ static void emit_empty(struct gen *g, const struct type *m, struct text *t)
     text_printf(t, "    .unknown_fields = { \"\", 0 },\n};\n");
 }
 
-/* -- tables -- */
+/* -- tables ---------------------------------------------------------------------------------- */
 
 static void emit_flags(struct text *t, uint16_t flags)
 {
@@ -298,7 +298,7 @@ static void emit_message_table(struct gen *g, const struct type *m, struct text 
                 m->file->table);
 }
 
-/* -- services -- */
+/* -- services -------------------------------------------------------------------------------- */
 
 static void emit_service_table(struct gen *g, const struct file *file, const struct service *s,
                                struct text *t)

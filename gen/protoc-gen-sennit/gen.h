@@ -120,11 +120,11 @@ struct gen {
     const char *error; /* NULL: none */
 };
 
-/* -- generate.c -- */
+/* -- generate.c ------------------------------------------------------------------------------ */
 /* in has a spare octet behind its n, and is used up. NULL: it was larger than GEN_MAX_INPUT. */
 enum pb_result gen_answer(struct sennit_arena *a, char *in, size_t n, sennit_str *out);
 
-/* -- text.c -- */
+/* -- text.c ---------------------------------------------------------------------------------- */
 const void *map_get(const struct map *m, sennit_str key);
 /* Adds or replaces; false: no memory. */
 bool map_put(struct map *m, struct sennit_arena *a, sennit_str key, const void *value);
@@ -141,7 +141,7 @@ void text_signature(struct text *t, int indent, const char *head, const char *na
 /* A C string literal; octets that are not printable ASCII in octal. */
 void text_literal(struct text *t, sennit_str s);
 
-/* -- model.c, resolve.c -- */
+/* -- model.c, resolve.c ---------------------------------------------------------------------- */
 void gen_fail(struct gen *g, const struct file *file, gen_path where, const char *fmt, ...)
     SENNIT_PRINTF(4, 5);
 gen_path path_child(struct gen *g, gen_path parent, int32_t field, size_t index);
@@ -155,7 +155,7 @@ bool model_resolve(struct gen *g, struct file *file);
 struct type *resolve_type(struct gen *g, struct file *file, const char *name, bool is_enum,
                           gen_path where);
 
-/* -- names.c -- */
+/* -- names.c --------------------------------------------------------------------------------- */
 bool name_is_ident(sennit_str s);
 bool name_is_reserved(const char *s); /* a keyword of C or C++, or a macro */
 bool name_is_local(const char *s);    /* a parameter of generated functions: no name for a type */
@@ -166,7 +166,7 @@ const char *name_of_oneof(const struct type *t, const sennit_plugin_Field *f);
 const char *name_of_method(struct gen *g,
                            const sennit_plugin_Method *m); /* in the service struct */
 
-/* -- emit_header.c, emit_service.c, emit_source.c -- */
+/* -- emit_header.c, emit_service.c, emit_source.c -------------------------------------------- */
 void emit_header(struct gen *g, struct file *file, struct text *t);
 void emit_services(struct gen *g, const struct file *file, struct text *t);
 void emit_source(struct gen *g, struct file *file, struct text *t);

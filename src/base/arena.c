@@ -158,7 +158,7 @@ sennit_str arena_printf(struct sennit_arena *a, const char *fmt, ...)
     return s;
 }
 
-/* -- public ----------------------------------------------------------------------------------- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 sennit_arena *sennit_arena_new(void)
 {

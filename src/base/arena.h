@@ -32,7 +32,7 @@ void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align);
 static inline void *arena_alloc(struct sennit_arena *a, size_t size)
 {
     size_t n = (size + 7) & ~(size_t)7;
-    if (likely(n >= size && n <= (size_t)(a->end - a->at) && !a->shared)) {
+    if (likely(!a->shared && n >= size && n - 1 < (size_t)(a->end - a->at))) { /* 0 is slow */
         void *p = a->at;
         a->at += n;
         return p;

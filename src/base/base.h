@@ -9,6 +9,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define BASE_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define BASE_TSAN 1
+#endif
+#endif
+
 #define likely(x)                  __builtin_expect(!!(x), 1)
 #define unlikely(x)                __builtin_expect(!!(x), 0)
 #define countof(a)                 (sizeof(a) / sizeof((a)[0]))

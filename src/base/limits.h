@@ -4,10 +4,11 @@
 #ifndef SENNIT_BASE_LIMITS_H
 #define SENNIT_BASE_LIMITS_H
 
-/* -- HTTP/2, receiving -- */
+/* -- HTTP/2, receiving ----------------------------------------------------------------------- */
 #define LIMIT_STREAMS             256u     /* kept per connection; RFC 9113 wants 100 */
 #define LIMIT_HEADER_LIST         16384u   /* per block (RFC 7541 4.1): twice what proxies pass */
 #define LIMIT_HEADER_FIELDS       256u     /* per block: bounds the field array */
+#define LIMIT_HEADER_BOMB         4u       /* times the list limit: then the connection ends */
 #define LIMIT_HEADER_BLOCK        32768u   /* encoded octets: the list limit, badly packed */
 #define LIMIT_CONTINUATIONS       8u       /* frames per block, empty too: CVE-2024-28182 */
 #define LIMIT_SETTINGS_ENTRIES    32u      /* per frame: CVE-2020-11080 */
@@ -19,20 +20,32 @@
 #define LIMIT_CLOSED_STREAMS      128u     /* ids remembered after our RST, for late frames */
 #define LIMIT_GLITCHES            1000u    /* free abuse budget per connection, see h2_in.c */
 #define LIMIT_GLITCH_REFILL       100u  /* given back for each completed stream, up to the budget */
+#define LIMIT_GLITCH_OCTETS       256u  /* of DATA give one back */
+#define LIMIT_GLITCH_FRAME        4u    /* per DATA frame we send: WINDOW_UPDATEs, a PING */
+#define LIMIT_GLITCH_RATE         30u   /* a second: people who cancel what they watch, keepalive */
 #define LIMIT_GOAWAY_TEXT         1024u /* octets of debug text kept */
 
-/* -- HTTP/2, sending -- */
+/* -- HTTP/2, sending ------------------------------------------------------------------------- */
 #define LIMIT_OUT_HIGH_WATER 262144u /* octets appended and unsent: above it DATA waits */
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
-/* -- messages -- */
+/* -- secured connections -- */
+#define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */
+#define LIMIT_HANDSHAKE_READ  16384u /* octets read or written at once during a handshake */
+#define LIMIT_HANDSHAKES      4096u  /* of one server at a time; more wait in the backlog */
+#define LIMIT_HANDSHAKE_STEPS 4      /* computed at once: what others wait for at most */
+#define LIMIT_TLS_CONTROL     32u    /* key updates and tickets a peer may send for nothing */
+#define LIMIT_TLS_REFILL      16384u /* octets of plain text that allow one more */
+#define LIMIT_TLS_SESSIONS    64u    /* kept for resumption by a client's credentials */
+
+/* -- messages -------------------------------------------------------------------------------- */
 #define LIMIT_RECV_MESSAGE 4194304u  /* gRPC's default */
 #define LIMIT_UNFINISHED   16777216u /* octets granted to unfinished unary messages, a connection */
 #define LIMIT_PB_DEPTH     100u      /* protobuf's default recursion limit */
 #define LIMIT_JSON_DEPTH   128u      /* open objects and arrays; a multiple of 64 */
 #define LIMIT_PB_SIZE      2147483647u /* protobuf's limit on a message */
 
-/* -- goroutines -- */
+/* -- goroutines ------------------------------------------------------------------------------ */
 #define LIMIT_SPARE_WORKERS    64      /* threads beside stuck workers; counts CPU hogs only */
 #define LIMIT_BLOCKING_THREADS 64      /* of rt_blocking_call */
 #define LIMIT_WORKERS          1024    /* all threads that run goroutines, blocked ones included */
@@ -42,8 +55,9 @@
 #define LIMIT_ERROR_TEXT       4096u   /* octets of one error's message */
 #define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
 
-/* -- RPC -- */
+/* -- RPC ------------------------------------------------------------------------------------- */
 #define LIMIT_METADATA_VALUE   65536u
+#define LIMIT_RETRY_BUFFER     262144u       /* octets kept of an unanswered stream: A6 */
 #define LIMIT_HANDSHAKE_NS     10000000000ll /* preface, SETTINGS, then the first HEADERS */
 #define LIMIT_CONNECT_NS       20000000000ll /* for one attempt: gRPC connection backoff */
 #define LIMIT_BACKOFF_FIRST_NS 1000000000ll

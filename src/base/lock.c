@@ -39,20 +39,23 @@ void lock_wake(struct lock *l) { sys.futex_wake(&l->state, 1); }
 
 #ifdef SENNIT_CHECKS
 #define LOCK_HELD_MOST 16
+/* The records are the thread's; ThreadSanitizer, to which each goroutine is a thread of its own,
+ * would take their use for a race. */
+#define LOCK_UNWATCHED __attribute__((no_sanitize("thread")))
 static _Thread_local struct lock_held {
     int rank[LOCK_HELD_MOST], n;
 } lock_held;
 
 /* Own function, never inlined: a goroutine that migrated must not meet a cached address. No lock is
  * held over a park, so what is counted here belongs to this thread. */
-static __attribute__((noinline)) struct lock_held *lock_mine(void)
+LOCK_UNWATCHED static __attribute__((noinline)) struct lock_held *lock_mine(void)
 {
     struct lock_held *h = &lock_held;
     __asm__ volatile("" : "+r"(h));
     return h;
 }
 
-void lock_note_taken(struct lock *l, int rank)
+LOCK_UNWATCHED void lock_note_taken(struct lock *l, int rank)
 {
     struct lock_held *h = lock_mine();
     (void)l;
@@ -67,7 +70,7 @@ void lock_note_taken(struct lock *l, int rank)
     h->rank[h->n++] = rank;
 }
 
-void lock_note_released(struct lock *l, int rank)
+LOCK_UNWATCHED void lock_note_released(struct lock *l, int rank)
 {
     struct lock_held *h = lock_mine();
     (void)l;

@@ -18,6 +18,7 @@ struct client_call {
     struct rpc_stream s;
     struct ctx_cleanup cleanup;
     struct ctx_watch watch;
+    struct call_handout *out; /* in the arena; NULL: not asked for */
     struct sennit_arena arena;
     char first[CALL_FIRST_BLOCK];
 };
@@ -59,9 +60,16 @@ static struct client_call *call_new(const struct call_plan *p, struct transport 
     return c;
 }
 
+/* What the arena must hold later is taken before the reader, too, allocates there. */
 static sennit_err call_open(const struct call_plan *p, struct client_call *c, bool *gone)
 {
     sennit_str framed;
+    if (call_wants_more(p)) {
+        c->out = arena_zalloc(&c->arena, sizeof *c->out);
+        if (!c->out)
+            return sennit_no_memory;
+        c->out->o = p->o;
+    }
     sennit_err err = call_encode(p, &c->arena, &framed);
     return err ? err : call_open_stream(p, &c->s, framed, true, gone);
 }
@@ -79,19 +87,6 @@ static sennit_err call_status(const struct call_plan *p, struct client_call *c)
     return codec_decode(p->method->reply, p->reply, m->body, m->len, &c->arena, "response");
 }
 
-/* Header, trailer and peer, if the caller asked for any. */
-static bool call_extras(const struct call_plan *p, struct client_call *c)
-{
-    if (!p->o.header && !p->o.trailer && !p->o.peer)
-        return false;
-    struct call_handout *h = arena_zalloc(&c->arena, sizeof *h);
-    if (!h)
-        return false;
-    h->o = p->o;
-    h->auth_type = call_auth_type(p);
-    return call_hand_out(&c->s, h);
-}
-
 /* The stream is open: waits for its end and takes the result. */
 static sennit_err call_finish(const struct call_plan *p, struct client_call *c, bool watched,
                               bool *again)
@@ -106,7 +101,9 @@ static sennit_err call_finish(const struct call_plan *p, struct client_call *c, 
     if (*again)
         return NULL;
     sennit_err err = call_status(p, c);
-    if (call_extras(p, c) || !err) {
+    if (c->out)
+        call_hand_out(s, c->out);
+    if (c->out || !err) {
         stream_ref(s);
         c->cleanup.fn = call_cleanup;
         ctx_cleanup_add(p->ctx, &c->cleanup);

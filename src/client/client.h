@@ -17,6 +17,7 @@ struct conn_waiter {
 };
 
 struct sennit_conn {
+    _Atomic uint32_t refs; /* the user's and the streams': memory only, see conn_enter */
     sennit_conn_options options;
     struct net_target target;
     const char *authority, *user_agent; /* in arena */
@@ -53,6 +54,9 @@ void conn_forget(struct sennit_conn *c, struct transport *t);
 void conn_wake(struct sennit_conn *c);  /* locked: the state changed */
 bool conn_enter(struct sennit_conn *c); /* false: shutting down */
 void conn_leave(struct sennit_conn *c);
-void connect_run(void *conn); /* the connector's goroutine */
+void conn_ref(struct sennit_conn *c);
+void conn_unref(struct sennit_conn *c);
+sennit_duration connect_backoff(unsigned attempts); /* after so many failed in a row */
+void connect_run(void *conn);                       /* the connector's goroutine */
 
 #endif

@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "client/client.h"
-#include "rpc/creds.h"
+#include "net/creds.h"
 
 #define CONN_USER_AGENT "grpc-c-sennit/" SENNIT_VERSION
 
@@ -47,9 +47,15 @@ static void conn_setup(struct sennit_conn *c, const char *target)
     if (!o->max_header_list_size)
         o->max_header_list_size = LIMIT_HEADER_LIST;
     conn_fail(c, conn_check_options(o));
+    o->creds = creds_ref(o->creds);
+    if (o->creds)
+        conn_fail(c, creds_prepare((sennit_creds *)(uintptr_t)o->creds, false));
     conn_fail(c, net_target_parse(target, &c->target));
-    sennit_str authority = o->authority ? arena_str(&c->arena, o->authority, strlen(o->authority))
-                                        : sennit_s(c->target.authority);
+    const char *named = o->authority          ? o->authority
+                        : o->creds && !c->bad ? o->creds->server_name
+                                              : NULL;
+    sennit_str authority =
+        named ? arena_str(&c->arena, named, strlen(named)) : sennit_s(c->target.authority);
     sennit_str agent = o->user_agent ? arena_printf(&c->arena, "%s " CONN_USER_AGENT, o->user_agent)
                                      : sennit_s(CONN_USER_AGENT);
     if (!authority.data || !agent.data)
@@ -70,6 +76,7 @@ sennit_conn *sennit_dial_sized(const char *target, const sennit_conn_options *o,
     if (o)
         memcpy(&c->options, o, min_size(size, sizeof c->options));
     c->ctx = ctx;
+    atomic_init(&c->refs, 1);
     list_init(&c->waiters);
     list_init(&c->links);
     arena_init(&c->arena, NULL, 0);
@@ -77,7 +84,7 @@ sennit_conn *sennit_dial_sized(const char *target, const sennit_conn_options *o,
     return c;
 }
 
-/* -- inside ----------------------------------------------------------------------------------- */
+/* -- inside ---------------------------------------------------------------------------------- */
 
 void conn_wake(struct sennit_conn *c)
 {
@@ -99,6 +106,20 @@ void conn_leave(struct sennit_conn *c)
     if (--c->users == 0 && c->state == CONN_SHUTDOWN)
         conn_wake(c);
     lock_drop(&c->lock, LOCK_CONN);
+}
+
+void conn_ref(struct sennit_conn *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+}
+
+void conn_unref(struct sennit_conn *c)
+{
+    if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    net_target_fini(&c->target);
+    arena_fini(&c->arena);
+    sys.free(c);
 }
 
 /* Locked on entry and exit. The end of ctx, or NULL. */
@@ -169,7 +190,9 @@ static bool conn_pick_step(struct sennit_conn *c, sennit_ctx *ctx, bool wait_for
         *err = sennit_no_memory;
         return true;
     }
-    if (c->state == CONN_READY || c->state == CONN_SHUTDOWN)
+    /* The lock was dropped: what changed meanwhile will not be told again. */
+    if (c->state == CONN_READY || c->state == CONN_SHUTDOWN ||
+        (c->state == CONN_FAILED && !wait_for_ready) || (c->state == CONN_IDLE && !c->connecting))
         return false;
     *err = conn_wait(c, ctx);
     if (*err && c->last_error[0] && (*err)->code == SENNIT_DEADLINE_EXCEEDED) {
@@ -216,7 +239,7 @@ void conn_forget(struct sennit_conn *c, struct transport *t)
         transport_unref(t);
 }
 
-/* -- public ----------------------------------------------------------------------------------- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 sennit_err sennit_conn_ready(sennit_conn *c, sennit_ctx *ctx)
 {
@@ -269,7 +292,6 @@ void sennit_conn_free(sennit_conn *c)
         conn_wait(c, NULL);
     lock_drop(&c->lock, LOCK_CONN);
     sennit_ctx_free(c->ctx);
-    net_target_fini(&c->target);
-    arena_fini(&c->arena);
-    sys.free(c);
+    sennit_creds_free((sennit_creds *)(uintptr_t)c->options.creds);
+    conn_unref(c);
 }

@@ -8,9 +8,10 @@
 #include "base/random.h"
 #include "base/sys.h"
 #include "client/client.h"
+#include "net/creds.h"
 #include <stdio.h>
 
-/* -- a link: what the transport tells of itself ----------------------------------------------- */
+/* -- a link: what the transport tells of itself ---------------------------------------------- */
 
 static void connect_ready(struct transport *t)
 {
@@ -50,7 +51,7 @@ static const struct transport_ops connect_ops = {
     .freed = connect_freed,
 };
 
-/* -- one attempt ------------------------------------------------------------------------------ */
+/* -- one attempt ----------------------------------------------------------------------------- */
 
 /* Keeps the text for fail-fast RPCs; in grpc-go's words. */
 static void connect_failed(struct sennit_conn *c, const char *fmt, const char *what)
@@ -99,6 +100,20 @@ static struct transport *connect_handshake(struct sennit_conn *c, struct net_io 
     return NULL;
 }
 
+/* A connected stream with its peer's credentials seen; NULL: failed. */
+static struct net_io *connect_secure(struct sennit_conn *c, struct net_io *io, sennit_ctx *ctx)
+{
+    sennit_err err = NULL;
+    sennit_creds *creds = (sennit_creds *)(uintptr_t)c->options.creds;
+    io = creds_handshake(creds, io, false, c->authority, ctx, &err);
+    if (!io)
+        connect_failed(c,
+                       "connection error: desc = \"transport: authentication handshake failed: "
+                       "%s\"",
+                       err->message);
+    return io;
+}
+
 static struct transport *connect_address(struct sennit_conn *c, const struct net_addr *a)
 {
     struct sennit_ctx ctx;
@@ -107,7 +122,8 @@ static struct transport *connect_address(struct sennit_conn *c, const struct net
     struct net_io *io = net_dial(a, &ctx, &error);
     struct transport *t = NULL;
     if (io) {
-        t = connect_handshake(c, io, &ctx);
+        io = connect_secure(c, io, &ctx);
+        t = io ? connect_handshake(c, io, &ctx) : NULL;
     } else {
         char text[256];
         net_error_text(text, sizeof text, "dial", a, error);
@@ -158,7 +174,7 @@ static bool connect_attempt(struct sennit_conn *c)
     return true;
 }
 
-static sennit_duration connect_backoff(unsigned attempts)
+sennit_duration connect_backoff(unsigned attempts)
 {
     double pause = (double)LIMIT_BACKOFF_FIRST_NS;
     for (unsigned i = 1; i < attempts && pause < (double)LIMIT_BACKOFF_MAX_NS; i++)

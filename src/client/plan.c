@@ -4,7 +4,6 @@
 #include "client/plan.h"
 #include "base/limits.h"
 #include "rpc/codec.h"
-#include "rpc/creds.h"
 #include "rpc/details.h"
 
 bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *ctx,
@@ -47,11 +46,6 @@ size_t call_send_limit(const struct call_plan *p)
     return own && (!limit || own < limit) ? own : limit;
 }
 
-const char *call_auth_type(const struct call_plan *p)
-{
-    return p->conn->options.creds ? p->conn->options.creds->auth_type : "";
-}
-
 sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed)
 {
     return codec_encode(p->method->request, p->request, a, call_send_limit(p), framed);
@@ -62,7 +56,7 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
 {
     struct rpc_request r = {
         .path = p->method->path,
-        .scheme = p->conn->options.creds->scheme,
+        .scheme = transport_auth(s->t)->scheme,
         .authority = p->o.authority ? p->o.authority : p->conn->authority,
         .user_agent = p->conn->user_agent,
         .deadline = sennit_ctx_deadline(p->ctx),
@@ -104,19 +98,15 @@ sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64
     return s->details.len ? details_attach(a, err, s->details) : err;
 }
 
-bool call_hand_out(struct rpc_stream *s, struct call_handout *h)
+bool call_wants_more(const struct call_plan *p) { return p->o.header || p->o.trailer || p->o.peer; }
+
+void call_hand_out(struct rpc_stream *s, struct call_handout *h)
 {
     if (h->o.header)
-        *h->o.header = s->header;
+        *h->o.header =
+            atomic_load_explicit(&s->has_header, memory_order_acquire) ? s->header : NULL;
     if (h->o.trailer)
         *h->o.trailer = s->trailer;
-    if (h->o.peer) {
-        h->peer =
-            (sennit_peer){ .address = net_addr_text(transport_peer(s->t), h->peer_text),
-                           .local_address = net_addr_text(transport_local(s->t), h->local_text),
-                           .auth_type = h->auth_type,
-                           .identity = "" };
-        *h->o.peer = &h->peer;
-    }
-    return h->o.header || h->o.trailer || h->o.peer;
+    if (h->o.peer)
+        *h->o.peer = &transport_auth(s->t)->peer; /* the stream holds the transport */
 }

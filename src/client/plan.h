@@ -20,9 +20,6 @@ struct call_plan {
 /* Where header, trailer and peer are handed out. */
 struct call_handout {
     sennit_call_options o;
-    const char *auth_type;
-    sennit_peer peer;
-    char peer_text[NET_ADDR_TEXT], local_text[NET_ADDR_TEXT];
 };
 
 /* False: conn is the lame one. */
@@ -31,7 +28,6 @@ bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *c
 sennit_err call_check(const struct call_plan *p);
 size_t call_recv_limit(const struct call_plan *p);
 size_t call_send_limit(const struct call_plan *p); /* 0: none */
-const char *call_auth_type(const struct call_plan *p);
 sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed);
 /* Sends headers and, if framed.data, the message. *gone: nothing was sent, pick another connection.
  */
@@ -39,7 +35,8 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
                             bool end, bool *gone);
 /* After done: NULL for OK. a: where details are unpacked. */
 sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64_t deadline);
-/* True: something of the call must live on with the context. */
-bool call_hand_out(struct rpc_stream *s, struct call_handout *h);
+/* Header, trailer or peer: then the call must live on with the context. */
+bool call_wants_more(const struct call_plan *p);
+void call_hand_out(struct rpc_stream *s, struct call_handout *h);
 
 #endif

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * stream.c (client): starts streaming calls. An RPC enters here from generated code (sennit_start)
- * and leaves to transport_open; sending and receiving are rpc/stream.c's. The stream is one block
- * chained to the caller's context: when that is freed or reset, an unfinished stream is cancelled
- * and all of it goes, so an abandoned stream never leaks. */
+ * and leaves to transport_open; sending and receiving are rpc/stream.c's.
+ *
+ * The stream is one block chained to the caller's context: when that is freed or reset, an
+ * unfinished stream is cancelled and all of it goes, so an abandoned stream never leaks. It has one
+ * attempt, or two: what the peer never saw (REFUSED_STREAM, above GOAWAY's last id) is repeated
+ * once on another connection (gRPC A6, transparent retry). For that the octets sent so far are
+ * kept until the peer answers, up to max_retry_buffer_size. Whoever first finds the attempt ended
+ * makes the next, under `repeat`, and a sender appends under it. */
 #include "rpc/stream.h"
 #include "base/limits.h"
 #include "base/sys.h"
@@ -12,172 +17,321 @@
 
 #define STREAM_FIRST_BLOCK 1024 /* octets: headers and the first request without an allocation */
 
-struct client_stream {
+struct client_stream;
+struct client_attempt {
     struct rpc_stream s;
-    struct sennit_stream api;
-    struct ctx_cleanup cleanup;
-    struct ctx_watch watch;
-    bool watched;
+    struct client_stream *owner;
+    struct client_attempt *next;
     struct sennit_arena arena;
-    struct call_handout out;
     char first[STREAM_FIRST_BLOCK];
 };
 
-static struct client_stream *client_stream_of(struct rpc_stream *s)
+struct client_stream {
+    struct sennit_stream api;
+    _Atomic uint32_t refs; /* the context's and the attempts' (the reader tells them of events) */
+    struct call_plan plan; /* conn is held */
+    struct ctx_cleanup cleanup;
+    struct ctx_watch watch;
+    bool watched;
+    struct client_attempt *attempts; /* the newest first */
+    struct call_handout out;
+
+    sennit_str request; /* framed, in the sender's arena; of methods that take one message */
+
+    sennit_mutex repeat; /* guards what follows, and is held while an attempt is made */
+    _Atomic bool repeated;
+    bool repeat_ended;      /* with the end of sending */
+    _Atomic bool kept_over; /* answered, repeated, or too much was sent: nothing is kept now */
+    char *kept;             /* framed messages; frozen once repeated (the transport refers to it) */
+    size_t kept_len, kept_cap, kept_most;
+};
+
+static struct client_attempt *client_attempt_of(struct rpc_stream *s)
 {
-    return container_of(s, struct client_stream, s);
+    return container_of(s, struct client_attempt, s);
 }
 
-static void client_stream_ended(struct rpc_stream *s) { (void)s; }
-
-static void client_stream_free(struct rpc_stream *s)
+static struct client_stream *client_stream_of(struct sennit_stream *st)
 {
-    struct client_stream *c = client_stream_of(s);
-    for (struct rpc_msg *m = s->first; m && !s->one_in;) {
-        struct rpc_msg *next = m->next;
-        sys.free(m);
-        m = next;
-    }
-    arena_fini(&c->arena);
+    return container_of(st, struct client_stream, api);
+}
+
+static void client_stream_unref(struct client_stream *c)
+{
+    if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    stream_api_fini(&c->api);
+    sys.free(c->kept);
+    conn_unref(c->plan.conn);
     sys.free(c);
 }
 
-static const struct rpc_stream_ops client_stream_ops = { .ended = client_stream_ended,
-                                                         .free = client_stream_free };
+/* -- attempts --------------------------------------------------------------------------------- */
+
+static void client_attempt_told(struct rpc_stream *s)
+{
+    stream_api_wake_header(&client_attempt_of(s)->owner->api);
+}
+
+static void client_attempt_free(struct rpc_stream *s)
+{
+    struct client_attempt *a = client_attempt_of(s);
+    for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
+        next = m->next;
+        sys.free(m);
+    }
+    struct client_stream *c = a->owner;
+    arena_fini(&a->arena);
+    sys.free(a);
+    client_stream_unref(c);
+}
+
+static const struct rpc_stream_ops client_attempt_ops = { .ended = client_attempt_told,
+                                                          .headers = client_attempt_told,
+                                                          .free = client_attempt_free };
+
+static struct client_attempt *client_attempt_new(struct client_stream *c, struct transport *t)
+{
+    struct client_attempt *a = sys.malloc(sizeof *a);
+    if (!a)
+        return NULL;
+    memset(a, 0, offsetof(struct client_attempt, first));
+    arena_init(&a->arena, a->first, sizeof a->first);
+    a->arena.shared = true; /* the reader keeps metadata there while the owner reads */
+    stream_init(&a->s, &client_attempt_ops, t, &a->arena);
+    a->s.max_recv = call_recv_limit(&c->plan);
+    a->s.one_in = !(c->plan.method->flags & 2);
+    a->owner = c;
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return a;
+}
+
+/* One more attempt with body (framed; len 0: headers only). Parks for a connection and for stream
+ * quota. */
+static sennit_err client_attempt_start(struct client_stream *c, sennit_str body, bool end,
+                                       struct client_attempt **out)
+{
+    struct sennit_conn *conn = c->plan.conn;
+    for (int i = 0; i < CALL_ATTEMPTS; i++) {
+        sennit_err err = NULL;
+        bool gone = false;
+        struct transport *t = conn_pick(conn, c->plan.ctx, c->plan.o.wait_for_ready > 0, &err);
+        if (!t)
+            return err;
+        struct client_attempt *a = client_attempt_new(c, t);
+        if (a)
+            err = call_open_stream(&c->plan, &a->s, body, end, &gone);
+        if (gone)
+            conn_forget(conn, t);
+        transport_unref(t); /* the attempt holds it */
+        if (!a)
+            return sennit_no_memory;
+        if (!err && !gone) {
+            *out = a;
+            return NULL;
+        }
+        stream_unref(&a->s);
+        if (err)
+            return err;
+    }
+    return sennit_errorf(SENNIT_UNAVAILABLE, "%s: no connection stayed up long enough to start",
+                         c->plan.method->path);
+}
+
+static void client_stream_end_if_late(struct client_stream *c)
+{
+    struct rpc_stream *s = atomic_load(&c->api.s);
+    sennit_err ended = sennit_ctx_error(c->plan.ctx);
+    if (!ended)
+        return;
+    stream_finish(s, ended->code, sennit_s(ended->message));
+    transport_reset(s, TRANSPORT_CANCEL);
+}
+
+/* Locked by `repeat`. kept_over is set when the new attempt is there (or will never be): until then
+ * a sender waits for the lock. */
+static bool client_stream_repeat(struct client_stream *c)
+{
+    struct client_attempt *a;
+    sennit_str body = c->request.data ? c->request : (sennit_str){ c->kept, c->kept_len };
+    if (atomic_load(&c->kept_over) || !conn_enter(c->plan.conn))
+        return false;
+    c->repeat_ended = atomic_load(&c->api.closed_send);
+    bool started = !client_attempt_start(c, body, c->repeat_ended, &a);
+    conn_leave(c->plan.conn);
+    if (started) {
+        a->next = c->attempts;
+        c->attempts = a;
+        atomic_store(&c->repeated, true);
+        atomic_store_explicit(&c->api.s, &a->s, memory_order_release);
+        client_stream_end_if_late(c); /* the watch has fired, and met the old one */
+    }
+    atomic_store(&c->kept_over, true);
+    return started;
+}
+
+static bool client_stream_again(struct sennit_stream *st, struct rpc_stream *s)
+{
+    struct client_stream *c = client_stream_of(st);
+    sennit_mutex_lock(&c->repeat, NULL);
+    bool other = atomic_load(&st->s) != s || client_stream_repeat(c);
+    sennit_mutex_unlock(&c->repeat);
+    return other;
+}
+
+/* -- sending ---------------------------------------------------------------------------------- */
+
+/* What another attempt would have to repeat. Locked by `repeat`. */
+static void client_stream_keep(struct client_stream *c, const char *framed, size_t len)
+{
+    struct rpc_stream *s = atomic_load(&c->api.s);
+    bool answered = atomic_load_explicit(&s->has_header, memory_order_acquire);
+    size_t room = c->kept_cap ? c->kept_cap : STREAM_FIRST_BLOCK;
+    while (room < c->kept_len + len)
+        room *= 2;
+    bool fits = !answered && c->kept_len + len <= c->kept_most;
+    if (fits && room > c->kept_cap) {
+        char *more = sys.realloc(c->kept, room);
+        fits = more != NULL;
+        if (more)
+            c->kept = more, c->kept_cap = room;
+    }
+    if (fits) {
+        memcpy(c->kept + c->kept_len, framed, len);
+        c->kept_len += len;
+        return;
+    }
+    atomic_store(&c->kept_over, true);
+    sys.free(c->kept);
+    c->kept = NULL;
+    c->kept_len = c->kept_cap = 0;
+}
+
+static enum transport_result client_stream_send(struct sennit_stream *st, const char *framed,
+                                                size_t len)
+{
+    struct client_stream *c = client_stream_of(st);
+    if (!atomic_load_explicit(&c->kept_over, memory_order_acquire)) {
+        sennit_mutex_lock(&c->repeat, NULL);
+        bool keep = !atomic_load(&c->kept_over);
+        enum transport_result r = TRANSPORT_OK;
+        if (keep) {
+            client_stream_keep(c, framed, len);
+            r = transport_send(atomic_load(&st->s), framed, len, false);
+        }
+        sennit_mutex_unlock(&c->repeat);
+        if (keep)
+            return r;
+    }
+    struct rpc_stream *s = atomic_load_explicit(&st->s, memory_order_acquire);
+    if (atomic_load_explicit(&c->repeated, memory_order_relaxed) && !transport_wait_drained(s))
+        return TRANSPORT_DEAD; /* what is repeated goes first */
+    return transport_send(s, framed, len, false);
+}
+
+static void client_stream_half_close(struct sennit_stream *st)
+{
+    struct client_stream *c = client_stream_of(st);
+    sennit_mutex_lock(&c->repeat, NULL);
+    struct rpc_stream *s = atomic_load(&st->s);
+    bool repeated = atomic_load(&c->repeated), ended = repeated && c->repeat_ended;
+    sennit_mutex_unlock(&c->repeat);
+    if (!ended && (!repeated || transport_wait_drained(s)))
+        transport_send(s, NULL, 0, true);
+}
+
+/* -- life ------------------------------------------------------------------------------------- */
 
 static void client_stream_cleanup(struct ctx_cleanup *cleanup)
 {
     struct client_stream *c = container_of(cleanup, struct client_stream, cleanup);
     if (c->watched)
         ctx_watch_del(&c->watch);
-    if (c->s.t)
-        transport_reset(&c->s, TRANSPORT_CANCEL);
-    stream_api_fini(&c->api);
-    stream_unref(&c->s);
+    while (c->attempts) {
+        struct client_attempt *a = c->attempts;
+        c->attempts = a->next;
+        transport_reset(&a->s, TRANSPORT_CANCEL);
+        stream_unref(&a->s);
+    }
+    client_stream_unref(c);
 }
 
 static void client_stream_ctx_ended(struct ctx_watch *w)
 {
     struct client_stream *c = container_of(w, struct client_stream, watch);
+    struct rpc_stream *s = atomic_load(&c->api.s);
     bool late = atomic_load(&w->ctx->state) == CTX_EXPIRED;
-    stream_finish(&c->s, late ? SENNIT_DEADLINE_EXCEEDED : SENNIT_CANCELLED,
+    stream_finish(s, late ? SENNIT_DEADLINE_EXCEEDED : SENNIT_CANCELLED,
                   sennit_s(late ? "context deadline exceeded" : "context canceled"));
-    transport_reset(&c->s, TRANSPORT_CANCEL);
+    transport_reset(s, TRANSPORT_CANCEL);
 }
 
 /* After done: fills what the caller asked for, makes the error. */
-static sennit_err client_stream_status(struct sennit_stream *st)
+static sennit_err client_stream_status(struct sennit_stream *st, struct rpc_stream *s)
 {
-    struct client_stream *c = client_stream_of(st->s);
-    call_hand_out(&c->s, &c->out);
-    return call_status_error(&c->s, &c->arena, sennit_ctx_deadline(st->ctx));
+    struct client_stream *c = client_stream_of(st);
+    call_hand_out(s, &c->out);
+    return call_status_error(s, s->arena, sennit_ctx_deadline(st->ctx));
 }
 
-static const struct stream_side client_stream_side = { .status = client_stream_status };
+static const struct stream_side client_stream_side = { .status = client_stream_status,
+                                                       .send = client_stream_send,
+                                                       .half_close = client_stream_half_close,
+                                                       .again = client_stream_again };
 
-static struct client_stream *client_stream_new(const struct call_plan *p, struct transport *t)
+static struct client_stream *client_stream_new(const struct call_plan *p)
 {
-    struct client_stream *c = sys.malloc(sizeof *c);
+    struct client_stream *c = sys.calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    memset(c, 0, offsetof(struct client_stream, first));
-    arena_init(&c->arena, c->first, sizeof c->first);
-    c->arena.shared = true; /* the reader keeps metadata there while the owner reads */
-    stream_init(&c->s, &client_stream_ops, t, &c->arena);
-    c->s.max_recv = call_recv_limit(p);
-    c->s.one_in = !(p->method->flags & 2);
-    stream_api_init(&c->api, &c->s, &client_stream_side, p->method, p->ctx, false);
+    c->plan = *p;
+    conn_ref(p->conn);
+    atomic_init(&c->refs, 1);
+    stream_api_init(&c->api, NULL, &client_stream_side, p->method, p->ctx, false);
     c->api.max_send = call_send_limit(p);
+    c->kept_most = p->o.max_retry_buffer_size ? p->o.max_retry_buffer_size : LIMIT_RETRY_BUFFER;
     c->out.o = p->o;
-    c->out.auth_type = call_auth_type(p);
     c->cleanup.fn = client_stream_cleanup;
     return c;
 }
 
-/* *again: the connection was gone before anything was sent. */
-static sennit_err client_stream_open(const struct call_plan *p, struct client_stream *c,
-                                     bool *again)
-{
-    sennit_str framed = { NULL, 0 };
-    if (p->request) {
-        sennit_err err = call_encode(p, &c->arena, &framed);
-        if (err)
-            return err;
-        atomic_store(&c->api.closed_send, true);
-    }
-    return call_open_stream(p, &c->s, framed, p->request != NULL, again);
-}
-
-/* A stream whose start failed: it tells err from every call. */
-static sennit_stream *client_stream_failed(const struct call_plan *p, struct client_stream *c,
-                                           sennit_err err)
-{
-    if (!c)
-        c = client_stream_new(p, NULL);
-    if (!c)
-        return NULL;
-    c->api.failed_start = sennit_err_copy(&c->arena, err);
-    if (!c->api.failed_start)
-        c->api.failed_start = sennit_no_memory;
-    ctx_cleanup_add(p->ctx, &c->cleanup);
-    return &c->api;
-}
-
-static sennit_stream *client_stream_attempt(const struct call_plan *p, bool *again)
+static sennit_err client_stream_open(struct client_stream *c)
 {
     sennit_err err = NULL;
-    struct transport *t = conn_pick(p->conn, p->ctx, p->o.wait_for_ready > 0, &err);
-    if (!t)
-        return client_stream_failed(p, NULL, err);
-    struct client_stream *c = client_stream_new(p, t);
-    if (!c) {
-        transport_unref(t);
-        return NULL;
+    if (c->plan.request) {
+        err = call_encode(&c->plan, &c->api.send_arena, &c->request);
+        atomic_store(&c->api.closed_send, true);
     }
-    *again = false;
-    err = client_stream_open(p, c, again);
-    if (*again) {
-        conn_forget(p->conn, t);
-        stream_api_fini(&c->api);
-        stream_unref(&c->s);
-        transport_unref(t);
-        return NULL;
-    }
-    transport_unref(t);
+    if (!err)
+        err = client_attempt_start(c, c->request, c->plan.request != NULL, &c->attempts);
     if (err)
-        return client_stream_failed(p, c, err);
-    c->watched = ctx_watch_add(p->ctx, &c->watch, client_stream_ctx_ended);
-    if (!c->watched) {
-        c->watch.ctx = p->ctx;
-        client_stream_ctx_ended(&c->watch);
-    }
-    ctx_cleanup_add(p->ctx, &c->cleanup);
-    return &c->api;
+        return err;
+    atomic_store(&c->api.s, &c->attempts->s);
+    c->watched = ctx_watch_add(c->plan.ctx, &c->watch, client_stream_ctx_ended);
+    if (!c->watched)
+        client_stream_end_if_late(c);
+    return NULL;
 }
 
 sennit_stream *sennit_start(sennit_conn *conn, sennit_ctx *ctx, const sennit_method *m,
                             const void *request, const sennit_call_options *o, size_t size)
 {
     struct call_plan p;
-    if (!ctx || !call_plan_init(&p, conn, ctx, m, o, size))
+    if (!ctx || ctx_is_lame(ctx) || !call_plan_init(&p, conn, ctx, m, o, size))
         return NULL;
     p.request = request;
+    struct client_stream *c = client_stream_new(&p);
+    if (!c)
+        return NULL;
     sennit_err err = call_check(&p);
-    if (!err && !conn_enter(conn))
+    if (!err && !conn_enter(conn)) {
         err = sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
-    if (err)
-        return client_stream_failed(&p, NULL, err);
-    sennit_stream *st = NULL;
-    bool again = true;
-    for (int i = 0; again && i < CALL_ATTEMPTS; i++) {
-        again = false;
-        st = client_stream_attempt(&p, &again);
+    } else if (!err) {
+        err = client_stream_open(c);
+        conn_leave(conn);
     }
-    conn_leave(conn);
-    if (!st && again)
-        st = client_stream_failed(&p, NULL,
-                                  sennit_errorf(SENNIT_UNAVAILABLE,
-                                                "%s: no connection stayed up long enough to start",
-                                                m->path));
-    return st;
+    if (err) /* the stream tells it from every call */
+        c->api.failed_start = sennit_err_copy(&c->api.recv_error_arena, err);
+    ctx_cleanup_add(ctx, &c->cleanup);
+    return &c->api;
 }

@@ -31,16 +31,37 @@ enum h2_error {
 };
 const char *h2_error_name(uint32_t code); /* "PROTOCOL_ERROR"; "UNKNOWN" */
 
+/* What a peer can make us do for nothing; h2_in counts each kind and charges one budget. */
+enum h2_glitch {
+    H2_GLITCH_RESET,              /* server: RST_STREAM of the peer, or of ours that it provoked */
+    H2_GLITCH_STREAM_ERROR,       /* it broke a rule on one stream */
+    H2_GLITCH_REFUSED,            /* streams over the limit, or after GOAWAY */
+    H2_GLITCH_CLOSED,             /* frames on closed streams */
+    H2_GLITCH_PRIORITY,           /* RFC 7540's, ignored */
+    H2_GLITCH_SETTINGS,           /* and acks that nobody waits for */
+    H2_GLITCH_PING,               /* and acks */
+    H2_GLITCH_GOAWAY,             /* each beyond the first ones */
+    H2_GLITCH_WINDOW_UPDATE,      /* earned by DATA that we send */
+    H2_GLITCH_EMPTY_DATA,         /* DATA without octets and END_STREAM */
+    H2_GLITCH_EMPTY_CONTINUATION, /* which caps on octets do not see */
+    H2_GLITCH_INTERIM,            /* 1xx responses */
+    H2_GLITCH_UNKNOWN,            /* frames of unknown type */
+    H2_GLITCH_HEADER_LIST,        /* header lists over the limit */
+    H2_GLITCHES
+};
+const char *h2_glitch_text(enum h2_glitch g); /* "too many PINGs" */
+
 struct h2_config {
     bool server;
     uint32_t max_concurrent_streams; /* server: announced and kept */
+    uint32_t glitches;               /* the budget; 0: LIMIT_GLITCHES, UINT32_MAX: never spent */
     uint32_t initial_window;         /* of each stream, receiving */
     uint32_t connection_window;      /* receiving; given back on arrival */
     uint32_t max_header_list;
     uint32_t max_frame; /* that we accept; 16384 */
 };
 
-/* -- receiving -------------------------------------------------------------------------------- */
+/* -- receiving ------------------------------------------------------------------------------- */
 
 enum h2_event_kind {
     H2_EV_NONE,         /* all octets used, nothing to tell */
@@ -97,8 +118,9 @@ int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
 void h2_in_set_user(struct h2_in *in, uint32_t id, void *user);
 /* We sent END_STREAM on id: the stream goes when the peer's end has come too. True: gone now. */
 bool h2_in_local_end(struct h2_in *in, uint32_t id);
-/* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget). */
-void h2_in_forget(struct h2_in *in, uint32_t id);
+/* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget).
+ * provoked: the peer's doing, so that it pays, and not a choice of our user's. */
+void h2_in_forget(struct h2_in *in, uint32_t id, bool provoked);
 /* The stream's receive window: add what its reader consumed. Returns the increment to send now (0:
  * not yet, or stream half closed by the peer or gone). */
 uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n);
@@ -115,14 +137,16 @@ size_t h2_in_streams(const struct h2_in *in);
 bool h2_in_pop(struct h2_in *in, void **user);
 /* Client, after GOAWAY: pops the owner of one stream above last_id; false: none left. */
 bool h2_in_pop_above(struct h2_in *in, uint32_t last_id, void **user);
-/* Gives n back to the abuse budget. The transport calls it for what makes a peer answer with small
- * frames: 4 for each DATA frame sent (out->data_frames counts them; WINDOW_UPDATE of stream and
- * connection, bandwidth PING) and for time gone by (keepalive PINGs: 1 a second is plenty). */
+/* Gives n back to the abuse budget, up to its size. The transport calls it for what makes a peer
+ * send small frames: DATA that we sent (out->earned: WINDOW_UPDATE of stream and connection,
+ * bandwidth PING), PINGs of ours (their acks), and time gone by (LIMIT_GLITCH_RATE a second). */
 void h2_in_refill(struct h2_in *in, uint32_t n);
+/* How often that happened so far. */
+uint64_t h2_in_glitches(const struct h2_in *in, enum h2_glitch g);
 /* hpack_memo of the connection's decoder. */
 void h2_in_memo(struct h2_in *in, const struct h2_field *f, uint16_t memo);
 
-/* -- sending ---------------------------------------------------------------------------------- */
+/* -- sending --------------------------------------------------------------------------------- */
 
 /* Sending half of a stream, embedded in its owner. */
 struct h2_out_stream {
@@ -153,8 +177,8 @@ struct h2_out {
     struct list pending, all;
     size_t high_water; /* DATA is appended only while len is below this */
     bool server, no_memory;
-    bool taken;           /* the other buffer is with the caller of h2_out_take */
-    uint64_t data_frames; /* DATA frames appended so far, see h2_in_refill */
+    bool taken;      /* the other buffer is with the caller of h2_out_take */
+    uint32_t earned; /* by the peer, for DATA appended: see h2_in_refill; the caller zeroes it */
 };
 /* Appends preface (client), SETTINGS and the connection's window. 0, or -1 no memory. */
 int h2_out_init(struct h2_out *o, const struct h2_config *c);

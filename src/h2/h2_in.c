@@ -6,10 +6,11 @@
  * never.
  *
  * The abuse budget: a connection starts with LIMIT_GLITCHES tokens. Whatever makes work without
- * moving an RPC along (resets either way, pings, settings, empty frames, frames nobody asked for)
- * costs one; a stream that ends well gives LIMIT_GLITCH_REFILL back, a DATA frame with octets in it
- * one. So a well-behaved peer never notices, whatever its habits, and every flood of the
- * rapid-reset kind ends after about a thousand frames with ENHANCE_YOUR_CALM.
+ * moving an RPC along (enum h2_glitch) costs one, where the work is done and not where the frame is
+ * read. A stream that ends well gives LIMIT_GLITCH_REFILL back, LIMIT_GLITCH_OCTETS of DATA give
+ * one, and the transport adds what our own DATA, our PINGs and the time gone by are worth. So a
+ * well-behaved peer never notices, whatever its habits, and every flood of the rapid-reset kind
+ * ends after about a thousand frames with ENHANCE_YOUR_CALM.
  *
  * Owned by the connection's reader; no locks, no threads. */
 #include "h2/h2_in_private.h"
@@ -52,7 +53,7 @@ const char *h2_error_name(uint32_t code)
     return code < countof(names) ? names[code] : "UNKNOWN";
 }
 
-/* -- errors and the budget --- */
+/* -- errors and the budget ------------------------------------------------------------------- */
 
 static bool in_step_dead(struct h2_in *in, struct h2_event *ev)
 {
@@ -69,19 +70,43 @@ bool h2_in_fail(struct h2_in *in, struct h2_event *ev, enum h2_error code, const
     return true;
 }
 
-void h2_in_spend(struct h2_in *in, const char *too_many)
+const char *h2_glitch_text(enum h2_glitch g)
 {
+    static const char *const texts[H2_GLITCHES] = {
+        [H2_GLITCH_RESET] = "too many resets",
+        [H2_GLITCH_STREAM_ERROR] = "too many stream errors",
+        [H2_GLITCH_REFUSED] = "too many streams over the limit",
+        [H2_GLITCH_CLOSED] = "too many frames on closed streams",
+        [H2_GLITCH_PRIORITY] = "too many PRIORITY frames",
+        [H2_GLITCH_SETTINGS] = "too many SETTINGS frames",
+        [H2_GLITCH_PING] = "too many PINGs",
+        [H2_GLITCH_GOAWAY] = "too many GOAWAYs",
+        [H2_GLITCH_WINDOW_UPDATE] = "too many WINDOW_UPDATEs",
+        [H2_GLITCH_EMPTY_DATA] = "too many empty DATA frames",
+        [H2_GLITCH_EMPTY_CONTINUATION] = "too many empty CONTINUATION frames",
+        [H2_GLITCH_INTERIM] = "too many interim responses",
+        [H2_GLITCH_UNKNOWN] = "too many frames of unknown type",
+        [H2_GLITCH_HEADER_LIST] = "too many header lists over the limit",
+    };
+    return texts[g];
+}
+
+void h2_in_spend(struct h2_in *in, enum h2_glitch g)
+{
+    in->counts[g]++;
     if (in->glitches > 0)
-        in->glitches--;
+        in->glitches -= in->most_glitches != UINT32_MAX;
     else if (!in->too_many)
-        in->too_many = too_many; /* told before the next frame, so that no event is lost */
+        in->too_many = h2_glitch_text(g); /* told before the next frame: no event is lost */
 }
 
 void h2_in_refill(struct h2_in *in, uint32_t n)
 {
-    uint32_t missing = LIMIT_GLITCHES - in->glitches;
+    uint32_t missing = in->most_glitches - in->glitches;
     in->glitches += n < missing ? n : missing;
 }
+
+uint64_t h2_in_glitches(const struct h2_in *in, enum h2_glitch g) { return in->counts[g]; }
 
 /* The peer erred on one stream. RST_STREAM on an idle stream is forbidden: the connection ends. */
 bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id, enum h2_error code,
@@ -97,19 +122,18 @@ bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id, enum
     } else {
         h2_in_remember(in, id, H2_IN_WE_RESET);
     }
-    h2_in_spend(in, "too many stream errors");
+    h2_in_spend(in, H2_GLITCH_STREAM_ERROR);
     return true;
 }
 
-/* -- octets
- * ---------------------------------------------------------------------------------------- */
+/* -- octets ---------------------------------------------------------------------------------- */
 
 bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n)
 {
     if (n == 0)
         return true;
     size_t want = in->block_len + n;
-    sn_assert(want <= LIMIT_HEADER_BLOCK);
+    sn_assert(want <= max_size(in->block_most, 8 + LIMIT_GOAWAY_TEXT));
     if (want > in->block_cap) {
         size_t cap = in->block_cap ? in->block_cap : 512;
         while (cap < want)
@@ -168,8 +192,7 @@ bool h2_in_skip(struct h2_in *in, uint32_t rest)
     return true;
 }
 
-/* -- frame headers
- * --------------------------------------------------------------------------------- */
+/* -- frame headers --------------------------------------------------------------------------- */
 
 static bool in_first_frame(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
@@ -188,7 +211,7 @@ static bool in_begin_frame(struct h2_in *in, struct h2_event *ev)
     if (in->block_id && (f->type != H2_CONTINUATION || f->id != in->block_id))
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "header block interrupted");
     if (f->type >= H2_FRAME_TYPES) {
-        h2_in_spend(in, "too many frames of unknown type");
+        h2_in_spend(in, H2_GLITCH_UNKNOWN);
         return h2_in_skip(in, f->len);
     }
     enum in_id id = in_types[f->type].id;
@@ -224,8 +247,7 @@ static bool in_step_header(struct h2_in *in, struct h2_event *ev)
     return in_begin_frame(in, ev);
 }
 
-/* -- preface
- * --------------------------------------------------------------------------------------- */
+/* -- preface --------------------------------------------------------------------------------- */
 
 /* An HTTP/1 request line, octet by octet: METHOD SP target SP "HTTP/1". States: 0 nothing yet, 1 in
  * the method, 2 in the target, 3.. in the version. */
@@ -294,8 +316,7 @@ static bool in_step_preface(struct h2_in *in, struct h2_event *ev)
     return true;
 }
 
-/* -- the machine
- * ----------------------------------------------------------------------------------- */
+/* -- the machine ----------------------------------------------------------------------------- */
 
 struct h2_in *h2_in_new(const struct h2_config *c)
 {
@@ -314,7 +335,8 @@ struct h2_in *h2_in_new(const struct h2_config *c)
     in->window_full = (uint32_t)max_size(c->connection_window, H2_DEFAULT_WINDOW);
     in->window = in->window_full;
     in->slack = c->initial_window < H2_DEFAULT_WINDOW ? H2_DEFAULT_WINDOW - c->initial_window : 0;
-    in->glitches = LIMIT_GLITCHES;
+    in->glitches = in->most_glitches = c->glitches ? c->glitches : LIMIT_GLITCHES;
+    in->block_most = (uint32_t)max_size(LIMIT_HEADER_BLOCK, 2 * (size_t)c->max_header_list);
     return in;
 }
 

@@ -5,6 +5,7 @@
  * (POST, content-type, a known path) is the transport's business: it answers in HTTP. Pure
  * functions. */
 #include "h2/h2_in_private.h"
+#include <strings.h>
 
 struct check {
     uint32_t seen;  /* bits of pseudo-header tokens */
@@ -62,7 +63,7 @@ static const char *check_regular(struct check *c, const struct h2_field *f)
     c->regular = true;
     if (f->token == H2_TOK_CONNECTION)
         return "connection-specific field";
-    if (f->token == H2_TOK_TE && (f->value_len != 8 || memcmp(f->value, "trailers", 8) != 0))
+    if (f->token == H2_TOK_TE && (f->value_len != 8 || strncasecmp(f->value, "trailers", 8) != 0))
         return "te other than trailers";
     if (f->token == H2_TOK_CONTENT_LENGTH)
         return check_length(c, f);
@@ -140,6 +141,8 @@ const char *h2_in_check_response(const struct h2_event *ev, int64_t *length, boo
     if (memcmp(v, "101", 3) == 0)
         return ":status 101";
     *interim = v[0] == '1';
+    if (memcmp(v, "204", 3) == 0 || memcmp(v, "304", 3) == 0)
+        *length = -1; /* they tell the length of what is not sent (RFC 9113 8.1.1) */
     return NULL;
 }
 

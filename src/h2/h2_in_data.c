@@ -24,7 +24,7 @@ static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
     if (how == H2_IN_PEER_RESET || (how == H2_IN_UNKNOWN && in->c.server))
         return h2_in_stream_error(in, ev, id, H2_STREAM_CLOSED, "DATA on a closed stream");
     if (in->frame.len < IN_LATE_DATA_FREE)
-        h2_in_spend(in, "too many frames on closed streams");
+        h2_in_spend(in, H2_GLITCH_CLOSED);
     return true;
 }
 
@@ -70,10 +70,10 @@ static bool in_data_length(struct h2_in *in, struct h2_event *ev)
         }
         s->content_left -= n;
     }
-    if (n)
-        h2_in_refill(in, 1);
-    else if (!end)
-        h2_in_spend(in, "too many empty DATA frames");
+    if (n >= LIMIT_GLITCH_OCTETS)
+        h2_in_refill(in, n / LIMIT_GLITCH_OCTETS);
+    else if (n == 0 && !end)
+        h2_in_spend(in, H2_GLITCH_EMPTY_DATA);
     if (n == 0 && !end && in->pad_credit == 0)
         return h2_in_skip(in, 0);
     in->step = in_step_data;
@@ -119,8 +119,7 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
     return true;
 }
 
-/* -- giving back
- * ----------------------------------------------------------------------------------- */
+/* -- giving back ----------------------------------------------------------------------------- */
 
 uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n)
 {

@@ -14,7 +14,7 @@ static bool in_tell(struct h2_event *ev, enum h2_event_kind kind, const struct h
 
 static bool in_priority(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
-    h2_in_spend(in, "too many PRIORITY frames");
+    h2_in_spend(in, H2_GLITCH_PRIORITY);
     if ((load_be32(p) & 0x7fffffff) == in->frame.id)
         return h2_in_stream_error(in, ev, in->frame.id, H2_PROTOCOL_ERROR,
                                   "stream depends on itself");
@@ -27,14 +27,14 @@ static bool in_rst(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
     if (!s) {
         if (h2_in_idle(in, in->frame.id))
             return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "RST_STREAM on an idle stream");
-        h2_in_spend(in, "too many frames on closed streams");
+        h2_in_spend(in, H2_GLITCH_CLOSED);
         return true;
     }
     in_tell(ev, H2_EV_RST, s);
     ev->code = load_be32(p);
     h2_in_remove(in, s, H2_IN_PEER_RESET);
     if (in->c.server) /* a server can only reset what we opened: that bounds itself */
-        h2_in_spend(in, "too many resets");
+        h2_in_spend(in, H2_GLITCH_RESET);
     return true;
 }
 
@@ -67,7 +67,7 @@ static enum h2_error in_set_one(struct h2_in *in, unsigned id, uint32_t v)
 static bool in_settings_ack(struct h2_in *in, struct h2_event *ev)
 {
     if (in->acked) /* we send SETTINGS once */
-        h2_in_spend(in, "too many SETTINGS acks");
+        h2_in_spend(in, H2_GLITCH_SETTINGS);
     in->acked = true;
     in->slack = 0;
     return in_tell(ev, H2_EV_SETTINGS_ACK, NULL);
@@ -77,7 +77,7 @@ static bool in_settings(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
     if (in->frame.flags & H2_ACK)
         return in_settings_ack(in, ev);
-    h2_in_spend(in, "too many SETTINGS frames");
+    h2_in_spend(in, H2_GLITCH_SETTINGS);
     in->settled = true;
     for (uint32_t i = 0; i < in->frame.len; i += 6) {
         enum h2_error e = in_set_one(in, load_be16(p + i), load_be32(p + i + 2));
@@ -90,8 +90,7 @@ static bool in_settings(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 static bool in_ping(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
     bool ack = in->frame.flags & H2_ACK;
-    if (!ack) /* an ack makes us do nothing, and keepalive on an idle connection is no abuse */
-        h2_in_spend(in, "too many PINGs");
+    h2_in_spend(in, H2_GLITCH_PING);
     in_tell(ev, ack ? H2_EV_PING_ACK : H2_EV_PING, NULL);
     memcpy(ev->opaque, p, 8);
     return true;
@@ -99,17 +98,21 @@ static bool in_ping(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 
 static bool in_goaway(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
-    h2_in_spend(in, "too many GOAWAYs");
+    uint32_t last = load_be32(p) & 0x7fffffff;
+    h2_in_spend(in, H2_GLITCH_GOAWAY);
+    /* A server may be told any id: it opens no streams. */
+    if (!in->c.server && last && last % 2 == 0)
+        return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "GOAWAY with a last id that is not ours");
+    if (!in->c.server && in->going && last > in->going_at)
+        return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "GOAWAY with a risen last id");
+    in->going = true, in->going_at = last;
     in_tell(ev, H2_EV_GOAWAY, NULL);
-    ev->last_id = load_be32(p) & 0x7fffffff;
+    ev->last_id = last;
     ev->code = load_be32(p + 4);
     ev->data = p + 8;
     ev->len = in->need - 8;
     return true;
 }
-
-/* Smaller ones pay: receivers that acknowledge every few octets live on h2_in_refill. */
-#define IN_SMALL_INCREMENT 1024u
 
 static bool in_window_update(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
@@ -118,23 +121,20 @@ static bool in_window_update(struct h2_in *in, struct h2_event *ev, const uint8_
     if (id && !s) {
         if (h2_in_idle(in, id))
             return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream");
-        if (increment < IN_SMALL_INCREMENT)
-            h2_in_spend(in, "too many frames on closed streams");
+        h2_in_spend(in, H2_GLITCH_CLOSED);
         return true;
     }
     if (increment == 0 && id)
         return h2_in_stream_error(in, ev, id, H2_PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
     if (increment == 0)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
-    if (increment < IN_SMALL_INCREMENT)
-        h2_in_spend(in, "too many small WINDOW_UPDATEs");
+    h2_in_spend(in, H2_GLITCH_WINDOW_UPDATE); /* out->earned pays for those that are due */
     in_tell(ev, H2_EV_WINDOW, s);
     ev->increment = increment;
     return true;
 }
 
-/* -- lengths
- * --------------------------------------------------------------------------------------- */
+/* -- lengths --------------------------------------------------------------------------------- */
 
 static const struct {
     bool (*whole)(struct h2_in *in, struct h2_event *ev, const uint8_t *payload);

@@ -6,8 +6,7 @@
  * them. Owned by the connection's reader, as the struct h2_in. */
 #include "h2/h2_in_private.h"
 
-/* -- what a block does to its stream
- * --------------------------------------------------------------- */
+/* -- what a block does to its stream --------------------------------------------------------- */
 
 static bool in_malformed(struct h2_in *in, struct h2_event *ev, const char *why)
 {
@@ -24,7 +23,7 @@ static bool in_refuse(struct h2_in *in, struct h2_event *ev)
 {
     *ev = (struct h2_event){ .kind = H2_EV_REFUSED, .id = ev->id, .code = H2_REFUSED_STREAM };
     h2_in_remember(in, ev->id, H2_IN_WE_RESET);
-    h2_in_spend(in, "too many streams over the limit");
+    h2_in_spend(in, H2_GLITCH_REFUSED);
     return true;
 }
 
@@ -47,6 +46,7 @@ static bool in_new_stream(struct h2_in *in, struct h2_event *ev)
     if (!s)
         return in_refuse(in, ev);
     s->has_headers = true;
+    s->no_refill = ev->fields_too_large;
     s->content_left = length;
     s->remote_closed = ev->end_stream;
     ev->kind = H2_EV_HEADERS;
@@ -66,7 +66,7 @@ static bool in_response(struct h2_in *in, struct h2_event *ev, struct h2_in_stre
     if (bad)
         return in_malformed(in, ev, bad);
     if (interim) {
-        h2_in_spend(in, "too many interim responses");
+        h2_in_spend(in, H2_GLITCH_INTERIM);
         return in_nothing_to_tell(ev);
     }
     s->has_headers = true;
@@ -108,7 +108,7 @@ static bool in_closed_block(struct h2_in *in, struct h2_event *ev)
         return h2_in_fail(in, ev, H2_STREAM_CLOSED, "HEADERS on an ended stream");
     if (how == H2_IN_PEER_RESET)
         return h2_in_stream_error(in, ev, ev->id, H2_STREAM_CLOSED, "HEADERS on a reset stream");
-    h2_in_spend(in, "too many frames on closed streams");
+    h2_in_spend(in, H2_GLITCH_CLOSED);
     return in_nothing_to_tell(ev);
 }
 
@@ -126,6 +126,10 @@ static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, si
         return h2_in_fail(in, ev, H2_INTERNAL_ERROR, "out of memory");
     if (r == HPACK_COMPRESSION_ERROR)
         return h2_in_fail(in, ev, H2_COMPRESSION_ERROR, "header block does not decode");
+    if (r == HPACK_BOMB)
+        return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, "header list far over the limit");
+    if (r == HPACK_TOO_LARGE)
+        h2_in_spend(in, H2_GLITCH_HEADER_LIST);
     *ev = (struct h2_event){ .id = id,
                              .end_stream = in->block_end_stream,
                              .fields = fields,
@@ -137,8 +141,7 @@ static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, si
     return id > in->opened ? in_new_stream(in, ev) : in_closed_block(in, ev);
 }
 
-/* -- frames
- * ---------------------------------------------------------------------------------------- */
+/* -- frames ---------------------------------------------------------------------------------- */
 
 /* Keeps a piece of a block for the CONTINUATION frames to come; p may lie in in->block. */
 static bool in_first_piece(struct h2_in *in, struct h2_event *ev, const uint8_t *p, size_t n)
@@ -185,7 +188,7 @@ static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
 bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev)
 {
     uint32_t id = in->frame.id;
-    if (in->frame.len > LIMIT_HEADER_BLOCK)
+    if (in->frame.len > in->block_most)
         return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, "header block too large");
     if (id % 2 == 0 || (!in->c.server && id > in->opened))
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "HEADERS on a stream the peer cannot open");
@@ -216,12 +219,12 @@ bool h2_in_begin_continuation(struct h2_in *in, struct h2_event *ev)
 {
     if (!in->block_id)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "CONTINUATION without HEADERS");
-    if (++in->continuations > LIMIT_CONTINUATIONS)
+    if (++in->continuations > LIMIT_CONTINUATIONS + in->block_most / H2_DEFAULT_FRAME - 2)
         return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, "too many CONTINUATION frames");
-    if (in->block_len + in->frame.len > LIMIT_HEADER_BLOCK)
+    if (in->block_len + in->frame.len > in->block_most)
         return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, "header block too large");
     if (in->frame.len == 0)
-        h2_in_spend(in, "too many empty CONTINUATION frames");
+        h2_in_spend(in, H2_GLITCH_EMPTY_CONTINUATION);
     in->rest = in->frame.len;
     in->step = in_step_continuation;
     return true;

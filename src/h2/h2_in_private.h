@@ -18,6 +18,7 @@
 struct h2_in_stream {
     uint32_t id; /* 0: a free slot */
     bool local_closed, remote_closed, has_headers;
+    bool no_refill;       /* it cost more than it was worth: its end earns nothing */
     uint32_t back;        /* consumed, not yet given back to the peer */
     uint32_t excess;      /* granted above the initial window: not given back when consumed */
     int64_t window;       /* octets the peer may still send; negative after a late SETTINGS ack */
@@ -73,7 +74,8 @@ struct h2_in {
     /* A split control frame, or the header block under way (they never interleave). */
     uint8_t *block;
     uint32_t block_len, block_cap;
-    uint32_t block_id; /* stream that CONTINUATION must follow for; 0: none */
+    uint32_t block_most; /* octets of a header block */
+    uint32_t block_id;   /* stream that CONTINUATION must follow for; 0: none */
     uint32_t continuations;
     bool block_end_stream, block_self_dependent;
 
@@ -88,10 +90,13 @@ struct h2_in {
     uint32_t window_full;
     uint32_t slack; /* of each stream until our SETTINGS are acked */
 
-    uint32_t glitches;    /* left of the budget */
-    const char *too_many; /* of these: the budget is spent */
-    bool settled;         /* the peer's first SETTINGS came */
-    bool acked;           /* our SETTINGS are */
+    uint32_t glitches, most_glitches; /* left of the budget, its size */
+    const char *too_many;             /* of these: the budget is spent */
+    uint64_t counts[H2_GLITCHES];
+    bool settled;      /* the peer's first SETTINGS came */
+    bool acked;        /* our SETTINGS are */
+    bool going;        /* the peer sent GOAWAY */
+    uint32_t going_at; /* and said this was its last id */
     bool draining, dead;
 };
 
@@ -99,7 +104,7 @@ struct h2_in {
 bool h2_in_fail(struct h2_in *in, struct h2_event *ev, enum h2_error code, const char *text);
 bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id, enum h2_error code,
                         const char *text);
-void h2_in_spend(struct h2_in *in, const char *too_many);
+void h2_in_spend(struct h2_in *in, enum h2_glitch g);
 bool h2_in_skip(struct h2_in *in, uint32_t rest); /* the rest of the frame; true */
 bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n);
 /* 1: need octets of payload lie at *p; 0: wait for more; -1: failed, ev is filled. */

@@ -75,8 +75,7 @@ static void in_table_remove(struct h2_in_table *t, struct h2_in_stream *s)
     t->count--;
 }
 
-/* -- closed ids
- * ------------------------------------------------------------------------------------ */
+/* -- closed ids ------------------------------------------------------------------------------ */
 
 static void in_ring_add(struct h2_in_ring *r, uint32_t id)
 {
@@ -117,7 +116,7 @@ bool h2_in_idle(const struct h2_in *in, uint32_t id) { return id % 2 == 0 || id 
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how)
 {
     h2_in_remember(in, s->id, how);
-    if (how == H2_IN_ENDED)
+    if (how == H2_IN_ENDED && !s->no_refill)
         h2_in_refill(in, LIMIT_GLITCH_REFILL);
     in_table_remove(&in->table, s);
 }
@@ -131,8 +130,7 @@ void h2_in_remote_end(struct h2_in *in, struct h2_in_stream *s, struct h2_event 
     }
 }
 
-/* -- what the writers did
- * -------------------------------------------------------------------------- */
+/* -- what the writers did -------------------------------------------------------------------- */
 
 int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end)
 {
@@ -165,14 +163,14 @@ bool h2_in_local_end(struct h2_in *in, uint32_t id)
     return true;
 }
 
-void h2_in_forget(struct h2_in *in, uint32_t id)
+void h2_in_forget(struct h2_in *in, uint32_t id, bool provoked)
 {
     struct h2_in_stream *s = h2_in_find(in, id);
     if (!s)
         return;
     h2_in_remove(in, s, H2_IN_WE_RESET);
-    if (in->c.server) /* a client's own cancellations are not the peer's fault */
-        h2_in_spend(in, "too many resets");
+    if (provoked)
+        h2_in_spend(in, H2_GLITCH_RESET);
 }
 
 void h2_in_drain(struct h2_in *in) { in->draining = true; }

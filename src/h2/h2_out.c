@@ -8,8 +8,7 @@
 
 #define OUT_FIRST_CAP 4096u
 
-/* -- buffer
- * ---------------------------------------------------------------------------------------- */
+/* -- buffer ---------------------------------------------------------------------------------- */
 
 uint8_t *h2_out_frame(struct h2_out *o, size_t len, enum h2_frame_type type, unsigned flags,
                       uint32_t id)
@@ -74,8 +73,7 @@ void h2_out_give_back(struct h2_out *o, uint8_t *buf, size_t cap)
     o->spare = buf, o->spare_cap = cap;
 }
 
-/* -- life
- * ------------------------------------------------------------------------------------------ */
+/* -- life ------------------------------------------------------------------------------------ */
 
 static uint8_t *out_setting(uint8_t *p, enum h2_setting id, uint32_t value)
 {
@@ -140,8 +138,7 @@ void h2_out_fini(struct h2_out *o)
     o->len = o->cap = o->spare_cap = 0;
 }
 
-/* -- frames of the connection
- * ---------------------------------------------------------------------- */
+/* -- frames of the connection ---------------------------------------------------------------- */
 
 bool h2_out_settings(struct h2_out *o, const struct h2_settings *peer)
 {

@@ -9,8 +9,7 @@
 
 #define OUT_LEAST_PIECE 1024u /* when room, not a window, is short: no crumbs */
 
-/* -- life
- * ------------------------------------------------------------------------------------------ */
+/* -- life ------------------------------------------------------------------------------------ */
 
 static void out_link(struct h2_out *o, struct h2_out_stream *s, uint32_t id)
 {
@@ -68,8 +67,7 @@ void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t code)
     out_local_end(o, s);
 }
 
-/* -- header blocks
- * --------------------------------------------------------------------------------- */
+/* -- header blocks --------------------------------------------------------------------------- */
 
 size_t h2_headers_bound(const struct h2_header *h, size_t n)
 {
@@ -111,8 +109,7 @@ void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_h
         out_local_end(o, s);
 }
 
-/* -- bodies
- * ---------------------------------------------------------------------------------------- */
+/* -- bodies ---------------------------------------------------------------------------------- */
 
 size_t h2_data_bound(const struct h2_out *o, const struct h2_out_stream *s, size_t len)
 {
@@ -154,7 +151,8 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
         return false;
     bool end = n == s->body_len && s->end_after_body;
     memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
-    o->data_frames++;
+    if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
+        o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
     s->window -= (int64_t)n;
     o->window -= (int64_t)n;
     s->body += n;

@@ -46,12 +46,13 @@ struct h2_field {
     uint32_t entry; /* dynamic-table insertion number for the memo, 0: none */
 };
 
-/* -- decoder -- */
+/* -- decoder --------------------------------------------------------------------------------- */
 struct hpack_decoder;
 enum hpack_result {
     HPACK_OK = 0,
     HPACK_COMPRESSION_ERROR = -1, /* connection error COMPRESSION_ERROR */
     HPACK_NO_MEMORY = -2,
+    HPACK_BOMB = -3, /* the list is so far over the limit that decoding on is the attack itself */
     HPACK_TOO_LARGE =
         1 /* list over the limit: the table is right, fields after the limit are dropped */
 };
@@ -64,7 +65,7 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
 /* Remembers memo with the dynamic-table entry f came from (no-op for literals without indexing). */
 void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo);
 
-/* -- encoder -- */
+/* -- encoder --------------------------------------------------------------------------------- */
 struct hpack_encoder;
 enum hpack_index {
     HPACK_INDEX, /* constants: index on first use, then one octet */
@@ -84,7 +85,7 @@ size_t hpack_encode_bound(size_t name_len, size_t value_len);
 uint8_t *hpack_encode(struct hpack_encoder *e, uint8_t *p, bool first, const char *name,
                       size_t name_len, const char *value, size_t value_len, enum hpack_index how);
 
-/* -- Huffman, also for tests -- */
+/* -- Huffman, also for tests ----------------------------------------------------------------- */
 size_t huffman_encoded_size(const uint8_t *s, size_t n);
 uint8_t *huffman_encode(uint8_t *to, const uint8_t *s, size_t n);
 /* Octets written, or -1: EOS inside, padding of more than 7 bits or not ones. cap: room in to. */

@@ -16,12 +16,14 @@ struct decoder_entry {
     struct decoder_entry *next; /* in the graveyard */
     struct h2_field field;      /* name and value lie behind it */
     uint8_t name_flags;
+    uint64_t unseen; /* number of the block that inserted it, all of whose fields are dropped */
 };
 struct hpack_decoder {
     struct decoder_entry **ring; /* newest at (head - 1) & mask */
     uint32_t mask, head, count, inserted;
     uint32_t size, limit, announced;
-    struct decoder_entry *graveyard;
+    struct decoder_entry *graveyard, *unseen; /* the latter: nothing points to them */
+    uint64_t block;                           /* counts blocks, from 1 */
     struct h2_field *fields;
     size_t n_fields, room_fields;
     uint8_t *scratch;
@@ -30,7 +32,7 @@ struct hpack_decoder {
     bool over;
 };
 
-/* -- life ------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------ */
 
 struct hpack_decoder *hpack_decoder_new(uint32_t max_table_size)
 {
@@ -40,11 +42,11 @@ struct hpack_decoder *hpack_decoder_new(uint32_t max_table_size)
     return d;
 }
 
-static void decoder_bury(struct hpack_decoder *d)
+static void decoder_bury(struct decoder_entry **graveyard)
 {
-    while (d->graveyard) {
-        struct decoder_entry *e = d->graveyard;
-        d->graveyard = e->next;
+    while (*graveyard) {
+        struct decoder_entry *e = *graveyard;
+        *graveyard = e->next;
         sys.free(e);
     }
 }
@@ -59,8 +61,9 @@ static void decoder_evict(struct hpack_decoder *d, uint32_t limit)
     while (d->size > limit) {
         struct decoder_entry *e = decoder_entry(d, --d->count);
         d->size -= e->field.name_len + e->field.value_len + HPACK_ENTRY_COST;
-        e->next = d->graveyard;
-        d->graveyard = e;
+        struct decoder_entry **graveyard = e->unseen == d->block ? &d->unseen : &d->graveyard;
+        e->next = *graveyard;
+        *graveyard = e;
     }
 }
 
@@ -69,17 +72,17 @@ void hpack_decoder_free(struct hpack_decoder *d)
     if (!d)
         return;
     decoder_evict(d, 0);
-    decoder_bury(d);
+    decoder_bury(&d->graveyard);
+    decoder_bury(&d->unseen);
     sys.free(d->ring);
     sys.free(d->fields);
     sys.free(d->scratch);
     sys.free(d);
 }
 
-/* -- integers and strings --------------------------------------------------------------------- */
+/* -- integers and strings -------------------------------------------------------------------- */
 
-static const uint8_t *decoder_int(const uint8_t *p, const uint8_t *end, unsigned bits,
-                                  uint32_t *out)
+const uint8_t *hpack_int_decode(const uint8_t *p, const uint8_t *end, unsigned bits, uint32_t *out)
 {
     uint32_t most = (1u << bits) - 1, value;
     if (p == end)
@@ -111,7 +114,7 @@ static const uint8_t *decoder_string(struct hpack_decoder *d, const uint8_t *p, 
 {
     uint32_t len;
     bool huffman = p < end && (*p & 0x80);
-    p = decoder_int(p, end, 7, &len);
+    p = hpack_int_decode(p, end, 7, &len);
     if (!p || len > (size_t)(end - p))
         return NULL;
     *s = (const char *)p;
@@ -128,7 +131,7 @@ static const uint8_t *decoder_string(struct hpack_decoder *d, const uint8_t *p, 
     return p + len;
 }
 
-/* -- the table -------------------------------------------------------------------------------- */
+/* -- the table ------------------------------------------------------------------------------- */
 
 static bool decoder_ring_room(struct hpack_decoder *d)
 {
@@ -168,10 +171,13 @@ static int decoder_insert(struct hpack_decoder *d, struct h2_field *f, uint8_t n
         d->inserted = 1;
     e->field.entry = d->inserted;
     e->name_flags = name_flags;
+    e->unseen =
+        d->over ? d->block : 0; /* else a bomb of insertions would be held to the block's end */
     d->ring[d->head++ & d->mask] = e;
     d->count++;
     d->size += (uint32_t)cost;
     *f = e->field;
+    decoder_bury(&d->unseen); /* the name was copied */
     return HPACK_OK;
 }
 
@@ -182,14 +188,14 @@ void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo
         decoder_entry(d, age)->field.memo = memo;
 }
 
-/* -- fields ----------------------------------------------------------------------------------- */
+/* -- fields ---------------------------------------------------------------------------------- */
 
 static int decoder_emit(struct hpack_decoder *d, const struct h2_field *f)
 {
     d->list_size += (size_t)f->name_len + f->value_len + HPACK_ENTRY_COST;
     if (d->list_size > d->max_list || d->n_fields == LIMIT_HEADER_FIELDS) {
         d->over = true;
-        return HPACK_OK;
+        return d->list_size > LIMIT_HEADER_BOMB * d->max_list ? HPACK_BOMB : HPACK_OK;
     }
     if (d->n_fields == d->room_fields) {
         size_t room = d->room_fields ? d->room_fields * 2 : DECODER_FIELDS_FIRST;
@@ -227,7 +233,7 @@ static const uint8_t *decoder_literal(struct hpack_decoder *d, const uint8_t *p,
     uint8_t name_flags;
     uint32_t index;
     *result = HPACK_COMPRESSION_ERROR;
-    p = decoder_int(p, end, bits, &index);
+    p = hpack_int_decode(p, end, bits, &index);
     if (!p)
         return NULL;
     if (index) {
@@ -259,7 +265,7 @@ static const uint8_t *decoder_resize(struct hpack_decoder *d, const uint8_t *p, 
                                      int *result)
 {
     uint32_t size;
-    p = decoder_int(p, end, 5, &size);
+    p = hpack_int_decode(p, end, 5, &size);
     *result = p && size <= d->announced ? HPACK_OK : HPACK_COMPRESSION_ERROR;
     if (*result == HPACK_OK) {
         d->limit = size;
@@ -272,7 +278,7 @@ static const uint8_t *decoder_indexed(struct hpack_decoder *d, const uint8_t *p,
                                       int *result)
 {
     uint32_t index;
-    p = decoder_int(p, end, 7, &index);
+    p = hpack_int_decode(p, end, 7, &index);
     const struct h2_field *f = p ? decoder_lookup(d, index) : NULL;
     *result = f ? decoder_emit(d, f) : HPACK_COMPRESSION_ERROR;
     return p;
@@ -281,7 +287,9 @@ static const uint8_t *decoder_indexed(struct hpack_decoder *d, const uint8_t *p,
 static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
 {
     size_t need = len / 5 * 8 + 16; /* the shortest code has five bits */
-    decoder_bury(d);
+    decoder_bury(&d->graveyard);
+    decoder_bury(&d->unseen);
+    d->block++;
     d->n_fields = d->list_size = d->scratch_used = 0;
     d->max_list = max_list;
     d->over = false;
@@ -299,7 +307,6 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
                  const struct h2_field **fields, size_t *n)
 {
     const uint8_t *p = block, *end = block + len;
-    unsigned updates = 0;
     int result = HPACK_OK;
     *fields = NULL, *n = 0;
     if (!decoder_begin(d, len, max_list))
@@ -308,7 +315,7 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
     while (p < end && result == HPACK_OK) {
         uint8_t c = *p;
         if ((c & 0xe0) == 0x20) {
-            if (started || ++updates > 2)
+            if (started) /* how many came before it matters as little here as to other decoders */
                 return HPACK_COMPRESSION_ERROR;
             p = decoder_resize(d, p, end, &result);
             continue;

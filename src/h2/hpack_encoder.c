@@ -69,7 +69,7 @@ size_t hpack_encode_bound(size_t name_len, size_t value_len)
     return name_len + value_len + 3 * 6 + 2 * 6; /* three integers, two size updates */
 }
 
-static uint8_t *encoder_int(uint8_t *p, uint8_t flags, unsigned bits, size_t value)
+uint8_t *hpack_int_encode(uint8_t *p, uint8_t flags, unsigned bits, size_t value)
 {
     size_t most = (1u << bits) - 1;
     if (value < most) {
@@ -87,16 +87,16 @@ static uint8_t *encoder_string(uint8_t *p, const char *s, size_t n, bool huffman
 {
     size_t packed = huffman ? huffman_encoded_size((const uint8_t *)s, n) : n;
     if (huffman && packed < n) {
-        p = encoder_int(p, 0x80, 7, packed);
+        p = hpack_int_encode(p, 0x80, 7, packed);
         return huffman_encode(p, (const uint8_t *)s, n);
     }
-    p = encoder_int(p, 0, 7, n);
+    p = hpack_int_encode(p, 0, 7, n);
     if (n)
         memcpy(p, s, n);
     return p + n;
 }
 
-/* -- lookup ----------------------------------------------------------------------------------- */
+/* -- lookup ---------------------------------------------------------------------------------- */
 
 /* Full match, or *name_index of one that has the name. */
 static uint32_t encoder_static(const char *name, size_t name_len, const char *value,
@@ -171,16 +171,16 @@ static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *n
     return true;
 }
 
-/* -- encoding --------------------------------------------------------------------------------- */
+/* -- encoding -------------------------------------------------------------------------------- */
 
 static uint8_t *encoder_updates(struct hpack_encoder *e, uint8_t *p)
 {
     if (!e->update_owed)
         return p;
     if (e->update_two)
-        p = encoder_int(p, 0x20, 5, e->update_least);
+        p = hpack_int_encode(p, 0x20, 5, e->update_least);
     e->update_owed = false;
-    return encoder_int(p, 0x20, 5, e->update_last);
+    return hpack_int_encode(p, 0x20, 5, e->update_last);
 }
 
 uint8_t *hpack_encode(struct hpack_encoder *e, uint8_t *p, bool first, const char *name,
@@ -197,14 +197,14 @@ uint8_t *hpack_encode(struct hpack_encoder *e, uint8_t *p, bool first, const cha
     if (!index)
         index = encoder_static(name, name_len, value, value_len, &name_index);
     if (index && how != HPACK_NEVER)
-        return encoder_int(p, 0x80, 7, index);
+        return hpack_int_encode(p, 0x80, 7, index);
     if (index) /* a secret that equals a static value: still never by index */
         name_index = index;
     /* The table sees the entry as the decoder will: after the block's earlier fields. */
     if (how == HPACK_INDEX && encoder_insert(e, hash, name, name_len, value, value_len))
-        p = encoder_int(p, 0x40, 6, name_index);
+        p = hpack_int_encode(p, 0x40, 6, name_index);
     else
-        p = encoder_int(p, how == HPACK_NEVER ? 0x10 : 0, 4, name_index);
+        p = hpack_int_encode(p, how == HPACK_NEVER ? 0x10 : 0, 4, name_index);
     if (!name_index)
         p = encoder_string(p, name, name_len, true);
     return encoder_string(p, value, value_len, how == HPACK_INDEX || value_len > 16);

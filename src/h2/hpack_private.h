@@ -34,4 +34,9 @@ uint8_t hpack_name_token(const char *name, size_t n);
 uint8_t hpack_name_flags(const char *name, size_t n);
 uint8_t hpack_value_flags(const char *value, size_t n);
 
+/* RFC 7541 5.1, with a prefix of so many bits. Decode: the octet after it; NULL: cut short, over
+ * 2^31-1, or longer than that needs. */
+const uint8_t *hpack_int_decode(const uint8_t *p, const uint8_t *end, unsigned bits, uint32_t *out);
+uint8_t *hpack_int_encode(uint8_t *p, uint8_t flags, unsigned bits, size_t value);
+
 #endif

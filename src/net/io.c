@@ -15,7 +15,10 @@ struct io_plain {
 
 static ssize_t io_plain_recv(struct net_io *io, void *p, size_t n)
 {
-    return sys.recv(container_of(io, struct io_plain, io)->fd, p, n, 0);
+    ssize_t got = sys.recv(container_of(io, struct io_plain, io)->fd, p, n, 0);
+    /* A short read has drained the socket: what comes later makes a new edge. */
+    io->more = got > 0 && ((size_t)got == n || sys.short_io || rt_fd_hung_up(io->fd));
+    return got;
 }
 
 static ssize_t io_plain_send(struct net_io *io, const struct iovec *v, int n)
@@ -27,6 +30,7 @@ static ssize_t io_plain_send(struct net_io *io, const struct iovec *v, int n)
 static void io_plain_close(struct net_io *io)
 {
     rt_fd_close(io->fd);
+    net_auth_free(io->auth);
     sys.free(container_of(io, struct io_plain, io));
 }
 

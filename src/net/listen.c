@@ -16,7 +16,13 @@
 static sennit_err listen_wrap(int fd, struct net_listener **out)
 {
     struct net_listener *l = sys.calloc(1, sizeof *l);
-    int error = l ? rt_fd_open(fd, &l->fd) : -ENOMEM;
+    int error = -ENOMEM;
+    if (l) {
+        l->local.len = sizeof l->local.sa; /* without its address nobody would find it */
+        error = sys.getsockname(fd, (struct sockaddr *)&l->local.sa, &l->local.len);
+    }
+    if (error >= 0)
+        error = rt_fd_open(fd, &l->fd);
     if (error < 0) {
         sys.free(l);
         sys.close(fd);
@@ -24,9 +30,6 @@ static sennit_err listen_wrap(int fd, struct net_listener **out)
                    ? sennit_no_memory
                    : sennit_errorf(SENNIT_UNAVAILABLE, "listen: %s", net_errno_text(-error));
     }
-    l->local.len = sizeof l->local.sa;
-    if (sys.getsockname(fd, (struct sockaddr *)&l->local.sa, &l->local.len) < 0)
-        l->local.len = 0;
     net_addr_text(&l->local, l->text);
     *out = l;
     return NULL;

@@ -4,6 +4,7 @@
 #ifndef SENNIT_NET_NET_H
 #define SENNIT_NET_NET_H
 
+#include "base/arena.h"
 #include "rt/rt.h"
 #include "sennit.h"
 #include <sys/socket.h>
@@ -16,7 +17,7 @@ struct net_addr {
 /* "127.0.0.1:50051", "[::1]:50051", "unix:/path", "unix:@abstract". Never parks. */
 const char *net_addr_text(const struct net_addr *a, char buf[NET_ADDR_TEXT]);
 
-/* -- resolving -- */
+/* -- resolving ------------------------------------------------------------------------------- */
 struct net_addrs {
     struct net_addr *list; /* sys.malloc'ed by net_resolve; freed by net_addrs_free */
     size_t n;
@@ -36,19 +37,37 @@ void net_target_fini(struct net_target *t);
 sennit_err net_resolve(const struct net_target *t, struct net_addrs *out);
 void net_addrs_free(struct net_addrs *a);
 
-/* -- byte streams: vtable, so that TLS and pipes fit later -- */
+/* -- what is known of the other end, once its credentials have been seen ---------------------- */
+struct net_auth {
+    const char *scheme; /* of requests on this connection */
+    bool secure;        /* secrets may be sent */
+    sennit_peer peer;   /* texts live here and in arena */
+    char address[NET_ADDR_TEXT], local[NET_ADDR_TEXT];
+    struct sennit_arena arena;
+};
+void net_auth_free(struct net_auth *a);
+
+/* -- byte streams: plain sockets, and sessions over them (secure.c) --------------------------- */
+#define NET_RECV_MIN 32768 /* octets that every recv on a secured stream must offer */
 struct net_io;
 struct net_io_ops {
     /* >= 0, or -errno; -EAGAIN: wait for readiness (task or goroutine). 0 from recv: the peer's
-     * end. */
+     * end. recv sets io->more. After -EAGAIN send must be offered the same octets again, or more
+     * that begin with them. One thread may be in recv and one in send. */
     ssize_t (*recv)(struct net_io *io, void *p, size_t n);
     ssize_t (*send)(struct net_io *io, const struct iovec *v, int n);
-    void (*close)(struct net_io *io); /* and frees */
+    void (*close)(struct net_io *io); /* and frees; nobody else is inside */
 };
 struct net_io {
     const struct net_io_ops *ops;
     struct rt_fd *fd;
+    /* Woken when recv or send gave -EAGAIN only because the other one was busy. Set before two
+     * threads use io. */
+    struct rt_task *task;
+    bool more;          /* after recv: octets may be left that no edge will tell of: recv again */
+    const char *reason; /* after recv failed: why, if the number does not tell; lives as io does */
     struct net_addr local, peer;
+    struct net_auth *auth; /* set by creds_handshake; who takes it sets NULL, and frees it */
 };
 /* Wraps a connected, non-blocking socket; on failure the fd is closed. NULL: no memory, *err set.
  */
@@ -62,7 +81,7 @@ struct net_io *net_dial(const struct net_addr *a, sennit_ctx *ctx, int *error);
 size_t net_error_text(char *buf, size_t size, const char *op, const struct net_addr *a, int error);
 const char *net_errno_text(int error); /* as Go prints it: "connection refused" */
 
-/* -- listening -- */
+/* -- listening ------------------------------------------------------------------------------- */
 struct net_listener {
     struct rt_fd *fd;
     struct net_addr local;

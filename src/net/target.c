@@ -27,6 +27,14 @@ static struct net_addr *target_add_literal(struct net_target *t)
     return a;
 }
 
+/* A number that a port can have, or a service's name; getaddrinfo would take 99999 for 34463. */
+static bool target_port_fine(const char *port)
+{
+    char *end;
+    unsigned long n = strtoul(port, &end, 10);
+    return *end || n <= 65535;
+}
+
 /* "host", "host:port", "[v6]", "[v6]:port", a bare v6. False: malformed. */
 static bool target_split(const char *s, size_t n, struct net_target *t)
 {
@@ -52,7 +60,7 @@ static bool target_split(const char *s, size_t n, struct net_target *t)
     t->port[port ? port_len : 0] = 0;
     if (!port)
         memcpy(t->port, TARGET_PORT, sizeof TARGET_PORT);
-    return true;
+    return target_port_fine(t->port);
 }
 
 static bool target_literal(struct net_target *t, int family)

@@ -33,7 +33,7 @@ struct decode {
 
 void pb_init(const sennit_msg_desc *d, void *msg) { memcpy(msg, d->empty, d->size); }
 
-/* -- numbers ---------------------------------------------------------------------------------- */
+/* -- numbers --------------------------------------------------------------------------------- */
 
 static enum pb_result decode_varint_slow(struct decode *r, const char *end, uint64_t *out)
 {
@@ -133,7 +133,7 @@ static enum pb_result decode_scalar(struct decode *r, const char *end, const sen
     return PB_OK;
 }
 
-/* -- arrays ----------------------------------------------------------------------------------- */
+/* -- arrays ---------------------------------------------------------------------------------- */
 
 /* What a list of len elements has room for. Big ones grow from one on: what one of them takes shall
  * not be a multiple of its size. */
@@ -271,7 +271,7 @@ static enum pb_result decode_packed(struct decode *r, const char *end, const sen
     return PB_OK;
 }
 
-/* -- frames ----------------------------------------------------------------------------------- */
+/* -- frames ---------------------------------------------------------------------------------- */
 
 static enum pb_result decode_push(struct decode *r, const sennit_msg_desc *d, char *msg, char *end,
                                   uint32_t group)
@@ -309,7 +309,7 @@ static enum pb_result decode_maps(struct decode *r, const struct decode_frame *f
     return PB_OK;
 }
 
-/* -- unknown fields --------------------------------------------------------------------------- */
+/* -- unknown fields -------------------------------------------------------------------------- */
 
 /* Skips the value of a field nobody knows. Groups become frames without a table. */
 static enum pb_result decode_unknown(struct decode *r, uint32_t tag, char *start, uint8_t first)
@@ -374,7 +374,7 @@ static enum pb_result decode_end_group(struct decode *r, uint32_t number)
     return result;
 }
 
-/* -- fields ----------------------------------------------------------------------------------- */
+/* -- fields ---------------------------------------------------------------------------------- */
 
 static const sennit_field *decode_find(struct decode_frame *f, uint32_t number)
 {

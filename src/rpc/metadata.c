@@ -73,7 +73,7 @@ bool md_append_wire(struct sennit_md *md, const char *key, size_t key_len, const
     return true;
 }
 
-/* -- public ----------------------------------------------------------------------------------- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 sennit_md *sennit_md_make(sennit_ctx *ctx)
 {

@@ -15,20 +15,53 @@
 struct stream_refusal {
     struct stream_refusal *next;
     uint64_t id; /* of the goroutine */
-    char text[400];
+    char text[480];
 };
 #define STREAM_REFUSALS 16 /* kept per stream; a program that errs more often has been told */
+
+/* The message that a goroutine received last: it is valid until that one receives again. */
+struct stream_held {
+    struct stream_held *next;
+    uint64_t who; /* 0: free */
+    struct rt_g *g;
+    struct rpc_msg *msg;
+    struct sennit_arena arena; /* of the decoded form */
+};
+#define STREAM_HELD_SWEEP 4 /* receivers before those whose goroutine has ended are looked for */
+
+struct stream_header_waiter {
+    struct list node;
+    struct rt_note note;
+};
 
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
                      const sennit_method *m, sennit_ctx *ctx, bool server)
 {
     memset(st, 0, sizeof *st);
-    st->s = s, st->side = side, st->method = m, st->ctx = ctx, st->server = server;
+    atomic_init(&st->s, s);
+    st->side = side, st->method = m, st->ctx = ctx, st->server = server;
     st->in = server ? m->request : m->reply;
     st->out = server ? m->reply : m->request;
-    arena_init(&st->recv_arena, NULL, 0);
+    st->one_in = !(m->flags & (server ? 1 : 2));
+    list_init(&st->header_waiters);
     arena_init(&st->recv_error_arena, NULL, 0);
     arena_init(&st->send_arena, NULL, 0);
+}
+
+static struct rpc_stream *stream_now(struct sennit_stream *st)
+{
+    return atomic_load_explicit(&st->s, memory_order_acquire);
+}
+
+/* Messages of one_in streams lie in the call's arena. */
+static void stream_free_messages(struct sennit_stream *st, struct rpc_msg *m)
+{
+    if (st->one_in)
+        return;
+    for (struct rpc_msg *next; m; m = next) {
+        next = m->next;
+        sys.free(m);
+    }
 }
 
 void stream_api_fini(struct sennit_stream *st)
@@ -38,56 +71,69 @@ void stream_api_fini(struct sennit_stream *st)
         st->refusals = r->next;
         sys.free(r);
     }
-    if (!st->s || !st->s->one_in)
-        sys.free(st->held);
-    arena_fini(&st->recv_arena);
+    for (struct stream_held *h = st->held, *next; h; h = next) {
+        next = h->next;
+        stream_free_messages(st, h->msg);
+        arena_fini(&h->arena);
+        sys.free(h);
+    }
+    stream_free_messages(st, st->queue);
     arena_fini(&st->recv_error_arena);
     arena_fini(&st->send_arena);
 }
 
 /* -- seats ------------------------------------------------------------------------------------ */
 
-static void stream_me(char *text, size_t size)
+#define STREAM_THREAD (UINT64_C(1) << 63)
+
+static uint64_t stream_my_id(void)
 {
     struct rt_g *g = rt_self();
-    if (!g || !rt_describe(g, text, size))
-        snprintf(text, size, "a thread");
+    return (g ? rt_id(g) : 0) | (rt_in_goroutine() ? 0 : STREAM_THREAD);
 }
 
 static bool stream_sit(struct stream_seat *seat)
 {
-    char me[sizeof seat->who];
-    uint32_t zero = 0;
-    if (!atomic_compare_exchange_strong(&seat->taken, &zero, 1))
+    uint64_t nobody = 0;
+    if (!atomic_compare_exchange_strong(&seat->who, &nobody, stream_my_id()))
         return false;
-    stream_me(me, sizeof me);
-    lock_take(&seat->lock, LOCK_PRIM);
-    memcpy(seat->who, me, sizeof me);
-    lock_drop(&seat->lock, LOCK_PRIM);
+    struct rt_g *g = rt_self();
+    atomic_store_explicit(&seat->name, g ? rt_name(g) : "", memory_order_relaxed);
     return true;
 }
 
-static void stream_stand(struct stream_seat *seat) { atomic_store(&seat->taken, 0); }
+static void stream_stand(struct stream_seat *seat) { atomic_store(&seat->who, 0); }
+
+static void stream_who(uint64_t who, const char *name, char *text, size_t size)
+{
+    const char *kind = who & STREAM_THREAD ? "thread" : "goroutine";
+    unsigned long long id = who & ~STREAM_THREAD;
+    if (!who)
+        snprintf(text, size, "another goroutine (which has just left)");
+    else if (name && *name)
+        snprintf(text, size, "%s %llu (%s)", kind, id, name);
+    else
+        snprintf(text, size, "%s %llu", kind, id);
+}
 
 /* The text for the one who came second. */
 static void stream_misuse(const struct sennit_stream *st, struct stream_seat *seat,
                           const char *doing, const char *running, char *text, size_t size)
 {
-    char me[sizeof seat->who], other[sizeof seat->who];
-    stream_me(me, sizeof me);
-    lock_take(&seat->lock, LOCK_PRIM);
-    memcpy(other, seat->who, sizeof other);
-    lock_drop(&seat->lock, LOCK_PRIM);
+    char me[96], other[96];
+    struct rt_g *g = rt_self();
+    stream_who(stream_my_id(), g ? rt_name(g) : "", me, sizeof me);
+    stream_who(atomic_load(&seat->who), atomic_load(&seat->name), other, sizeof other);
     snprintf(text, size,
              "%s on stream %s by %s while %s is %s on it: one goroutine may send while another "
              "receives, but two must take turns (the stream goes on undisturbed)",
-             doing, st->method->path, me, other[0] ? other : "another goroutine", running);
+             doing, st->method->path, me, other, running);
 }
 
 static sennit_err stream_misuse_error(const struct sennit_stream *st, struct stream_seat *seat,
                                       const char *doing, const char *running)
 {
-    char text[400];
+    char text[480];
     stream_misuse(st, seat, doing, running, text, sizeof text);
     return sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s", text);
 }
@@ -95,11 +141,10 @@ static sennit_err stream_misuse_error(const struct sennit_stream *st, struct str
 /* recv has no error to return: keeps it for this goroutine's _error or _finish. */
 static void stream_keep_refusal(struct sennit_stream *st)
 {
-    struct rt_g *g = rt_self();
     struct stream_refusal *r = sys.malloc(sizeof *r);
     if (!r)
         return;
-    r->id = g ? rt_id(g) : 0;
+    r->id = stream_my_id();
     stream_misuse(st, &st->receiver, "recv", "receiving", r->text, sizeof r->text);
     size_t n = 0;
     lock_take(&st->lock, LOCK_PRIM);
@@ -113,8 +158,7 @@ static void stream_keep_refusal(struct sennit_stream *st)
 
 static sennit_err stream_refused(struct sennit_stream *st)
 {
-    struct rt_g *g = rt_self();
-    uint64_t id = g ? rt_id(g) : 0;
+    uint64_t id = stream_my_id();
     lock_take(&st->lock, LOCK_PRIM);
     struct stream_refusal **p = &st->refusals, *r = NULL;
     while (*p && (*p)->id != id)
@@ -129,21 +173,45 @@ static sennit_err stream_refused(struct sennit_stream *st)
     return err;
 }
 
-/* -- sending ---------------------------------------------------------------------------------- */
+/* -- attempts --------------------------------------------------------------------------------- */
 
-static sennit_err stream_over_error(struct sennit_stream *st)
+static bool stream_done(const struct rpc_stream *s)
 {
-    sennit_err err = NULL;
-    if (atomic_load_explicit(&st->s->done, memory_order_acquire))
-        err = st->side->status(st);
-    return err ? err : sennit_errorf(SENNIT_UNAVAILABLE, "the stream has ended: finish says why");
+    return atomic_load_explicit(&s->done, memory_order_acquire);
 }
 
-static sennit_err stream_half_close(struct sennit_stream *st)
+/* s has ended: is there another attempt in its place? */
+static bool stream_again(struct sennit_stream *st, struct rpc_stream *s)
+{
+    return s->unprocessed && st->side->again && st->side->again(st, s);
+}
+
+/* -- sending ---------------------------------------------------------------------------------- */
+
+static sennit_err stream_over_error(struct sennit_stream *st, struct rpc_stream *s)
+{
+    sennit_err err = stream_done(s) ? st->side->status(st, s) : NULL;
+    return err ? err
+               : sennit_errorf(SENNIT_UNAVAILABLE,
+                               "send on stream %s: it has ended; finish, or "
+                               "the next receive, says why",
+                               st->method->path);
+}
+
+static void stream_half_close(struct sennit_stream *st)
 {
     if (!atomic_exchange(&st->closed_send, true))
-        transport_send(st->s, NULL, 0, true);
-    return NULL;
+        st->side->half_close(st);
+}
+
+/* The current attempt refused the message: true if another one has it now. */
+static bool stream_sent_again(struct sennit_stream *st, struct rpc_stream *s)
+{
+    while (!st->server && !stream_done(s))
+        rt_note_wait(&s->drained, "waiting for a stream's end");
+    if (!stream_done(s) || !stream_again(st, s))
+        return false;
+    return transport_wait_drained(stream_now(st));
 }
 
 static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
@@ -152,18 +220,43 @@ static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
     if (atomic_load(&st->closed_send))
         return sennit_errorf(SENNIT_FAILED_PRECONDITION, "send on stream %s after close_send",
                              st->method->path);
+    struct rpc_stream *s = stream_now(st);
+    if (stream_done(s) && !stream_again(st, s))
+        return stream_over_error(st, s);
     arena_reset(&st->send_arena);
     sennit_err err = codec_encode(st->out, msg, &st->send_arena, st->max_send, &framed);
     if (err)
         return err;
-    enum transport_result r = st->side->send
-                                  ? st->side->send(st, framed.data, framed.len)
-                                  : transport_send(st->s, framed.data, framed.len, false);
-    if (r == TRANSPORT_WAITS && !transport_wait_drained(st->s))
+    s = stream_now(st);
+    enum transport_result r = st->side->send(st, framed.data, framed.len);
+    if (r == TRANSPORT_WAITS && !transport_wait_drained(s))
         r = TRANSPORT_DEAD;
     if (r == TRANSPORT_NO_MEMORY)
         return sennit_no_memory;
-    return r == TRANSPORT_DEAD || r == TRANSPORT_GONE ? stream_over_error(st) : NULL;
+    if (r != TRANSPORT_DEAD && r != TRANSPORT_GONE)
+        return NULL;
+    return stream_sent_again(st, s) ? NULL : stream_over_error(st, stream_now(st));
+}
+
+/* A close_send that met a send leaves close_wanted, and then tries the seat itself: one of the two
+ * sees it. */
+static void stream_close_if_wanted(struct sennit_stream *st)
+{
+    while (atomic_load(&st->close_wanted) && !atomic_load(&st->closed_send) &&
+           stream_sit(&st->sender)) {
+        stream_half_close(st);
+        stream_stand(&st->sender);
+    }
+}
+
+static sennit_err stream_send(struct sennit_stream *st, const void *msg)
+{
+    if (!stream_sit(&st->sender))
+        return stream_misuse_error(st, &st->sender, "send", "sending");
+    sennit_err err = stream_send_seated(st, msg);
+    stream_stand(&st->sender);
+    stream_close_if_wanted(st);
+    return err;
 }
 
 sennit_err sennit_send(sennit_stream *st, const void *msg)
@@ -172,18 +265,24 @@ sennit_err sennit_send(sennit_stream *st, const void *msg)
         return sennit_no_memory;
     if (st->failed_start)
         return sennit_err_copy(NULL, st->failed_start);
-    if (!stream_sit(&st->sender))
-        return stream_misuse_error(st, &st->sender, "send", "sending");
-    sennit_err err = stream_send_seated(st, msg);
-    if (atomic_load(&st->close_wanted))
-        stream_half_close(st);
-    stream_stand(&st->sender);
-    if (atomic_load(&st->close_wanted) &&
-        stream_sit(&st->sender)) { /* came just before we stood up */
-        stream_half_close(st);
-        stream_stand(&st->sender);
-    }
+    ctx_enter(st->ctx);
+    sennit_err err = stream_send(st, msg);
+    ctx_leave(st->ctx);
     return err;
+}
+
+/* False: another goroutine is sending (text says which), and what it sends will be the last. */
+static bool stream_close_send(struct sennit_stream *st, char *text, size_t size)
+{
+    if (!stream_sit(&st->sender)) {
+        stream_misuse(st, &st->sender, "close_send", "sending", text, size);
+        atomic_store(&st->close_wanted, true);
+        stream_close_if_wanted(st);
+        return false;
+    }
+    stream_half_close(st);
+    stream_stand(&st->sender);
+    return true;
 }
 
 sennit_err sennit_close_send(sennit_stream *st)
@@ -192,44 +291,85 @@ sennit_err sennit_close_send(sennit_stream *st)
         return sennit_no_memory;
     if (st->failed_start || st->server)
         return NULL;
-    if (stream_sit(&st->sender)) {
-        stream_half_close(st);
-        stream_stand(&st->sender);
-        return NULL;
-    }
-    sennit_err err = stream_misuse_error(st, &st->sender, "close_send", "sending");
-    atomic_store(&st->close_wanted, true);
-    if (stream_sit(&st->sender)) { /* the send has ended meanwhile, perhaps without seeing it */
-        stream_half_close(st);
-        stream_stand(&st->sender);
-    }
+    ctx_enter(st->ctx);
+    char text[480];
+    bool done = stream_close_send(st, text, sizeof text);
+    sennit_err err = done ? NULL : sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s", text);
+    ctx_leave(st->ctx);
     return err;
 }
 
 /* -- receiving -------------------------------------------------------------------------------- */
 
-static struct rpc_msg *stream_wait_message(struct sennit_stream *st)
+static struct rpc_msg *stream_next(struct sennit_stream *st)
 {
     for (;;) {
-        bool done = atomic_load_explicit(&st->s->done, memory_order_acquire);
-        struct rpc_msg *m = stream_take(st->s);
-        if (m)
+        struct rpc_stream *s = stream_now(st);
+        bool over = stream_done(s) || (st->server && atomic_load(&s->remote_ended));
+        if (!st->queue)
+            st->queue = stream_take(s);
+        struct rpc_msg *m = st->queue;
+        if (m) {
+            st->queue = m->next;
+            m->next = NULL;
             return m;
-        if (done || (st->server && atomic_load(&st->s->remote_ended)))
-            return stream_take(st->s);
-        rt_note_wait(&st->s->note, "waiting for a message");
+        }
+        if (!over)
+            stream_wait_message(s);
+        else if (!stream_done(s) || !stream_again(st, s))
+            return NULL;
     }
+}
+
+static void stream_release(struct sennit_stream *st, struct stream_held *h)
+{
+    stream_free_messages(st, h->msg);
+    h->msg = NULL;
+    arena_reset(&h->arena);
+}
+
+/* One whose goroutine has ended; NULL: none. Threads are kept: there are few. */
+static struct stream_held *stream_held_orphan(struct sennit_stream *st)
+{
+    size_t n = 0;
+    for (struct stream_held *h = st->held; h; h = h->next)
+        n++;
+    for (struct stream_held *h = n < STREAM_HELD_SWEEP ? NULL : st->held; h; h = h->next) {
+        if (!(h->who & STREAM_THREAD) && !rt_alive(h->g, h->who))
+            return h;
+    }
+    return NULL;
+}
+
+/* What the calling goroutine received before is released. NULL: no memory. */
+static struct stream_held *stream_held_mine(struct sennit_stream *st)
+{
+    uint64_t me = stream_my_id();
+    struct stream_held *h = st->held;
+    while (h && h->who != me)
+        h = h->next;
+    if (!h)
+        h = stream_held_orphan(st);
+    if (h) {
+        stream_release(st, h);
+    } else if ((h = sys.calloc(1, sizeof *h))) {
+        arena_init(&h->arena, NULL, 0);
+        h->next = st->held;
+        st->held = h;
+    }
+    if (h)
+        h->who = me, h->g = rt_self();
+    return h;
 }
 
 static void stream_recv_error(struct sennit_stream *st, sennit_err err)
 {
+    struct rpc_stream *s = stream_now(st);
     st->recv_error = sennit_err_copy(&st->recv_error_arena, err);
-    if (!st->recv_error)
-        st->recv_error = sennit_no_memory;
     atomic_store(&st->recv_failed, true);
     if (!st->server) {
-        transport_reset(st->s, TRANSPORT_CANCEL);
-        stream_finish(st->s, err->code, sennit_s(st->recv_error->message));
+        stream_finish(s, err->code, sennit_s(st->recv_error->message));
+        transport_reset(s, TRANSPORT_CANCEL);
     }
 }
 
@@ -237,18 +377,18 @@ static const void *stream_recv_seated(struct sennit_stream *st)
 {
     if (atomic_load(&st->recv_failed))
         return NULL;
-    if (!st->s->one_in)
-        sys.free(st->held);
-    st->held = NULL;
-    arena_reset(&st->recv_arena);
-    struct rpc_msg *m = stream_wait_message(st);
+    struct stream_held *h = stream_held_mine(st);
+    struct rpc_msg *m = h ? stream_next(st) : NULL;
+    if (!h)
+        stream_recv_error(st, sennit_no_memory);
     if (!m)
         return NULL;
-    st->held = m;
-    void *msg = arena_alloc(&st->recv_arena, st->in->size);
-    sennit_err err = msg ? codec_decode(st->in, msg, m->body, m->len, &st->recv_arena,
+    h->msg = m;
+    void *msg = arena_alloc(&h->arena, st->in->size);
+    sennit_err err = msg ? codec_decode(st->in, msg, m->body, m->len, &h->arena,
                                         st->server ? "request" : "response")
                          : sennit_no_memory;
+    stream_consumed(stream_now(st), m->len);
     if (!err)
         return msg;
     stream_recv_error(st, err);
@@ -257,24 +397,26 @@ static const void *stream_recv_seated(struct sennit_stream *st)
 
 const void *sennit_recv(sennit_stream *st)
 {
+    const void *msg = NULL;
     if (!st || st->failed_start)
         return NULL;
-    if (!stream_sit(&st->receiver)) {
+    ctx_enter(st->ctx);
+    if (stream_sit(&st->receiver)) {
+        msg = stream_recv_seated(st);
+        stream_stand(&st->receiver);
+    } else {
         stream_keep_refusal(st);
-        return NULL;
     }
-    const void *msg = stream_recv_seated(st);
-    stream_stand(&st->receiver);
+    ctx_leave(st->ctx);
     return msg;
 }
 
 static sennit_err stream_status(struct sennit_stream *st)
 {
+    struct rpc_stream *s = stream_now(st);
     if (atomic_load(&st->recv_failed))
         return sennit_err_copy(NULL, st->recv_error);
-    if (atomic_load_explicit(&st->s->done, memory_order_acquire))
-        return st->side->status(st);
-    return NULL;
+    return stream_done(s) ? st->side->status(st, s) : NULL;
 }
 
 sennit_err sennit_stream_error(sennit_stream *st)
@@ -283,8 +425,12 @@ sennit_err sennit_stream_error(sennit_stream *st)
         return sennit_no_memory;
     if (st->failed_start)
         return sennit_err_copy(NULL, st->failed_start);
+    ctx_enter(st->ctx);
     sennit_err err = stream_refused(st);
-    return err ? err : stream_status(st);
+    if (!err)
+        err = stream_status(st);
+    ctx_leave(st->ctx);
+    return err;
 }
 
 /* -- finish (client) -------------------------------------------------------------------------- */
@@ -292,17 +438,18 @@ sennit_err sennit_stream_error(sennit_stream *st)
 /* The one reply of a client-streaming call, into the caller's struct; it lives as long as ctx. */
 static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
 {
-    struct rpc_msg *m = stream_wait_message(st);
-    while (!atomic_load_explicit(&st->s->done, memory_order_acquire))
-        rt_note_wait(&st->s->note, "waiting for the status");
-    sennit_err err = st->side->status(st);
+    struct rpc_msg *m = stream_next(st);
+    struct rpc_stream *s = stream_now(st);
+    while (!stream_done(s))
+        rt_note_wait(&s->note, "waiting for the status");
+    sennit_err err = st->side->status(st, s);
     if (err)
         return err;
     if (!m)
         return sennit_errorf(SENNIT_INTERNAL,
                              "cardinality violation: %s ended with OK and without a response",
                              st->method->path);
-    return codec_decode(st->in, reply, m->body, m->len, st->s->arena, "response");
+    return codec_decode(st->in, reply, m->body, m->len, s->arena, "response");
 }
 
 static sennit_err stream_drain(struct sennit_stream *st)
@@ -312,26 +459,20 @@ static sennit_err stream_drain(struct sennit_stream *st)
     return stream_status(st);
 }
 
-sennit_err sennit_finish(sennit_stream *st, void *reply)
+static sennit_err stream_finish_call(struct sennit_stream *st, void *reply)
 {
-    bool client_streams = st && (st->method->flags & 1),
-         server_streams = st && (st->method->flags & 2);
-    if (!st)
-        return sennit_no_memory;
-    if (reply)
-        memcpy(reply, st->in->empty, st->in->size);
-    if (st->failed_start)
-        return sennit_err_copy(NULL, st->failed_start);
+    bool client_streams = st->method->flags & 1, server_streams = st->method->flags & 2;
+    char text[480];
     sennit_err err = stream_refused(st);
     if (err)
         return err;
-    if (client_streams) {
-        if (stream_sit(&st->sender)) {
-            stream_half_close(st);
-            stream_stand(&st->sender);
-        } else if (!server_streams) {
+    if (client_streams && !server_streams) { /* finish is a sender, too */
+        if (!stream_sit(&st->sender))
             return stream_misuse_error(st, &st->sender, "finish", "sending");
-        }
+        stream_half_close(st);
+        stream_stand(&st->sender);
+    } else if (client_streams) {
+        stream_close_send(st, text, sizeof text);
     }
     if (!stream_sit(&st->receiver))
         return stream_misuse_error(st, &st->receiver, "finish", "receiving");
@@ -340,22 +481,67 @@ sennit_err sennit_finish(sennit_stream *st, void *reply)
     return err;
 }
 
+sennit_err sennit_finish(sennit_stream *st, void *reply)
+{
+    if (!st)
+        return sennit_no_memory;
+    if (reply)
+        memcpy(reply, st->in->empty, st->in->size);
+    if (st->failed_start)
+        return sennit_err_copy(NULL, st->failed_start);
+    ctx_enter(st->ctx);
+    sennit_err err = stream_finish_call(st, reply);
+    ctx_leave(st->ctx);
+    return err;
+}
+
+/* -- header and trailer (client) -------------------------------------------------------------- */
+
+void stream_api_wake_header(struct sennit_stream *st)
+{
+    lock_take(&st->lock, LOCK_PRIM);
+    list_each(n, &st->header_waiters)
+        rt_note_set(&container_of(n, struct stream_header_waiter, node)->note);
+    lock_drop(&st->lock, LOCK_PRIM);
+}
+
+static const sennit_md *stream_wait_header(struct sennit_stream *st)
+{
+    struct stream_header_waiter w = { .note = { 0 } };
+    struct rpc_stream *s;
+    lock_take(&st->lock, LOCK_PRIM);
+    list_push_back(&st->header_waiters, &w.node);
+    lock_drop(&st->lock, LOCK_PRIM);
+    for (;;) {
+        s = stream_now(st);
+        bool done = stream_done(s);
+        if (atomic_load_explicit(&s->has_header, memory_order_acquire))
+            break;
+        if (!done)
+            rt_note_wait(&w.note, "waiting for headers");
+        else if (!stream_again(st, s))
+            break;
+    }
+    lock_take(&st->lock, LOCK_PRIM);
+    list_remove(&w.node);
+    lock_drop(&st->lock, LOCK_PRIM);
+    return atomic_load_explicit(&s->has_header, memory_order_acquire) ? s->header : NULL;
+}
+
 const sennit_md *sennit_stream_header(sennit_stream *st)
 {
     if (!st || st->failed_start || st->server)
         return NULL;
-    if (!stream_sit(&st->receiver))
-        return atomic_load(&st->s->has_header) ? st->s->header : NULL;
-    while (!atomic_load_explicit(&st->s->has_header, memory_order_acquire) &&
-           !atomic_load_explicit(&st->s->done, memory_order_acquire))
-        rt_note_wait(&st->s->note, "waiting for headers");
-    stream_stand(&st->receiver);
-    return atomic_load(&st->s->has_header) ? st->s->header : NULL;
+    ctx_enter(st->ctx);
+    const sennit_md *md = stream_wait_header(st);
+    ctx_leave(st->ctx);
+    return md;
 }
 
 const sennit_md *sennit_stream_trailer(sennit_stream *st)
 {
-    if (!st || st->failed_start || !atomic_load_explicit(&st->s->done, memory_order_acquire))
+    if (!st || st->failed_start || st->server)
         return NULL;
-    return st->s->trailer;
+    struct rpc_stream *s = stream_now(st);
+    return stream_done(s) ? s->trailer : NULL;
 }

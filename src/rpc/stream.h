@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * stream.h: what users hold as sennit_stream, for both sides. The side (client or server) fills it
- * and provides two calls; stream.c does sending, receiving and the reporting of misuse.
+ * and provides a few calls; stream.c does sending, receiving and the reporting of misuse.
  *
- * Sharing (law 5): `sender` and `receiver` hold the goroutine that is inside; a second one finds it
- * taken, gets an error that names both, and touches nothing else. */
+ * Sharing (law 5): each half has a seat, taken by whoever is inside; a second one finds it taken,
+ * gets an error that names both, and touches nothing else. Every call counts as inside the
+ * stream's context meanwhile, so that ending that context waits for it.
+ *
+ * `s` is the attempt under way. A client's may be replaced once, by an attempt that repeats all
+ * that was sent, when the peer has not seen the first one; the old one stays valid until the
+ * stream is freed. So each step asks for `s` anew. */
 #ifndef SENNIT_RPC_STREAM_H
 #define SENNIT_RPC_STREAM_H
 
@@ -12,53 +17,59 @@
 #include "rt/ctx.h"
 
 struct stream_refusal;
+struct stream_held;
 
-/* Who is inside one half of a stream. */
+/* Who is inside one half of a stream. The name is read for an error's text only: it may be that of
+ * who has just left. */
 struct stream_seat {
-    _Atomic uint32_t taken;
-    struct lock lock; /* guards who, for the error's text only */
-    char who[96];
+    _Atomic uint64_t who; /* 0: nobody; else id, top bit set for plain threads */
+    _Atomic(const char *) name;
 };
 
 struct stream_side {
     /* The status as an error, after s->done; NULL: OK. */
-    sennit_err (*status)(struct sennit_stream *st);
-    /* Server: headers go out with the first message. */
+    sennit_err (*status)(struct sennit_stream *st, struct rpc_stream *s);
+    /* Appends one framed message to the current attempt. */
     enum transport_result (*send)(struct sennit_stream *st, const char *framed, size_t len);
+    /* Client: half-closes the current attempt. */
+    void (*half_close)(struct sennit_stream *st);
+    /* Client: s has ended and the peer never saw it. True: there is another attempt. May park. */
+    bool (*again)(struct sennit_stream *st, struct rpc_stream *s);
 };
 
 struct sennit_stream {
-    struct rpc_stream *s;
+    _Atomic(struct rpc_stream *) s;
     const struct stream_side *side;
     const sennit_method *method;
     const sennit_msg_desc *in, *out;
     sennit_ctx *ctx;
     size_t max_send;
-    bool server;
+    bool server, one_in;                     /* one_in: messages lie in the call's arena */
     const struct sennit_error *failed_start; /* client: no RPC came to be; lives with ctx */
 
     struct stream_seat sender, receiver;
     _Atomic bool close_wanted; /* close_send met a running send: half-close when it is done */
     _Atomic bool closed_send;
-    _Atomic bool finished;
 
     /* Of the receiver. */
-    struct sennit_arena recv_arena;
-    struct rpc_msg *held; /* what the last receive returned lies in it */
-    void *msg;
+    struct stream_held *held; /* one for each goroutine that received */
+    struct rpc_msg *queue;    /* taken from the reader and not yet returned */
     _Atomic bool recv_failed;
     struct sennit_arena recv_error_arena;
     const struct sennit_error *recv_error; /* decode error; in recv_error_arena */
     /* Of the sender. */
     struct sennit_arena send_arena;
 
-    struct lock lock; /* guards refusals */
+    struct lock lock; /* guards what follows */
     struct stream_refusal *refusals;
+    struct list header_waiters;
 };
 
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
                      const sennit_method *m, sennit_ctx *ctx, bool server);
-/* Frees what it holds; nobody may be inside. */
+/* Frees what it holds; nobody may be inside, nor the transport hold a body of it. */
 void stream_api_fini(struct sennit_stream *st);
+/* From the reader: headers have come, or the end. */
+void stream_api_wake_header(struct sennit_stream *st);
 
 #endif

@@ -49,10 +49,12 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     t->in = h2_in_new(&h2);
     if (!t->in || h2_out_init(&t->out, &h2) < 0)
         goto no_machine;
-    t->peer = io->peer, t->local = io->local;
+    t->auth = io->auth, io->auth = NULL;
+    io->task = &t->task;
     t->io = io, t->ops = ops, t->owner = owner, t->server = c->server, t->hold = c->server;
     list_init(&t->changed);
     list_init(&t->waiting);
+    list_init(&t->starved);
     atomic_init(&t->refs, 2); /* the caller's and the task's */
     rt_task_init(&t->task, transport_task);
     rt_defer_init(&t->flush, transport_flush_later);
@@ -76,8 +78,7 @@ void transport_start(struct transport *t)
 }
 
 void *transport_owner(struct transport *t) { return t->owner; }
-const struct net_addr *transport_peer(struct transport *t) { return &t->peer; }
-const struct net_addr *transport_local(struct transport *t) { return &t->local; }
+const struct net_auth *transport_auth(struct transport *t) { return t->auth; }
 const char *transport_reason(struct transport *t) { return t->reason; }
 
 void transport_ref(struct transport *t)
@@ -94,6 +95,7 @@ void transport_unref(struct transport *t)
     h2_in_free(t->in);
     h2_out_fini(&t->out);
     sys.free(t->unsent);
+    net_auth_free(t->auth);
     void (*freed)(void *owner) = t->ops->freed;
     void *owner = t->owner;
     sys.free(t);
@@ -101,7 +103,7 @@ void transport_unref(struct transport *t)
         freed(owner);
 }
 
-/* -- room and waking, all under the lock ------------------------------------------------------ */
+/* -- room and waking, all under the lock ----------------------------------------------------- */
 
 bool transport_room(struct transport *t, size_t n)
 {
@@ -153,7 +155,7 @@ void transport_quota_wake(struct transport *t)
     }
 }
 
-/* -- flush ------------------------------------------------------------------------------------ */
+/* -- flush ----------------------------------------------------------------------------------- */
 
 void transport_dirty(struct transport *t) { rt_defer(&t->flush); }
 
@@ -207,14 +209,15 @@ static bool transport_flush_round(struct transport *t)
     t->unsent = NULL;
     lock_take(&t->lock, LOCK_WRITE);
     h2_out_give_back(&t->out, buf, t->unsent_cap);
-    if (sent < 0)
+    if (sent < 0) {
         t->write_failed = true;
+        transport_wake(t); /* what the peer sent is still read, then the task ends it */
+    }
     if (t->reading_paused && t->out.len < LIMIT_OUT_HIGH_WATER) {
         t->reading_paused = false;
         transport_wake(t);
     }
     lock_drop(&t->lock, LOCK_WRITE);
-    /* A broken pipe: the reader sees the reason when it reads; what the peer sent is still read. */
     return sent > 0;
 }
 
@@ -255,7 +258,7 @@ void transport_stop_flushing(struct transport *t)
     }
 }
 
-/* -- the end ---------------------------------------------------------------------------------- */
+/* -- the end --------------------------------------------------------------------------------- */
 
 void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
 {
@@ -292,7 +295,7 @@ void transport_drain(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
 }
 
-/* -- streams ---------------------------------------------------------------------------------- */
+/* -- streams --------------------------------------------------------------------------------- */
 
 void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                  struct sennit_arena *arena)
@@ -303,6 +306,7 @@ void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct 
     s->message = (sennit_str){ "", 0 };
     s->request.timeout = INT64_MAX;
     list_init(&s->changed);
+    list_init(&s->starved);
     atomic_init(&s->refs, 1);
     if (t)
         transport_ref(t);
@@ -323,43 +327,84 @@ void stream_unref(struct rpc_stream *s)
         transport_unref(t);
 }
 
-bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message)
+static bool stream_finish_as(struct rpc_stream *s, sennit_code code, sennit_str message,
+                             bool unprocessed)
 {
     lock_take(&s->lock, LOCK_STREAM);
     bool first = !atomic_load_explicit(&s->done, memory_order_relaxed);
     if (first) {
         s->code = code;
         s->message = message;
+        s->unprocessed = unprocessed;
         atomic_store_explicit(&s->done, true, memory_order_release);
     }
     lock_drop(&s->lock, LOCK_STREAM);
     if (first) {
         s->ops->ended(s);
-        rt_note_set(&s->note);
+        rt_note_set(&s->drained);
+        rt_note_set(&s->note); /* last: a unary caller may free s then, but for its reference */
     }
     return first;
+}
+
+bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message)
+{
+    return stream_finish_as(s, code, message, false);
+}
+
+bool stream_finish_unprocessed(struct rpc_stream *s, sennit_code code, sennit_str message)
+{
+    return stream_finish_as(s, code, message, true);
+}
+
+void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details)
+{
+    lock_take(&s->lock, LOCK_STREAM);
+    if (!atomic_load_explicit(&s->done, memory_order_relaxed))
+        s->trailer = md, s->details = details;
+    lock_drop(&s->lock, LOCK_STREAM);
 }
 
 struct rpc_msg *stream_take(struct rpc_stream *s)
 {
     lock_take(&s->lock, LOCK_STREAM);
     struct rpc_msg *m = s->first;
-    if (m) {
-        s->first = m->next;
-        if (!s->first)
-            s->last = &s->first;
-    }
+    s->first = NULL;
+    s->last = &s->first;
     lock_drop(&s->lock, LOCK_STREAM);
-    if (!m || s->one_in)
-        return m;
+    return m;
+}
+
+/* wants and stuck: each side writes its own and then reads the other's (both seq_cst), so that one
+ * of the two sees to it that the message under way gets the window it needs. */
+void stream_wait_message(struct rpc_stream *s)
+{
     struct transport *t = s->t;
+    atomic_store(&s->wants, true);
+    if (unlikely(atomic_load(&s->stuck))) {
+        lock_take(&t->lock, LOCK_WRITE);
+        transport_changed(t, s, STREAM_WANTED);
+        transport_wake(t);
+        lock_drop(&t->lock, LOCK_WRITE);
+    }
+    rt_note_wait(&s->note, "waiting for a message");
+    atomic_store_explicit(&s->wants, false, memory_order_relaxed);
+}
+
+/* Told in portions of a quarter of the window. With what h2_in keeps back at least half of it is
+ * always the peer's, once the receiver has read all. */
+void stream_consumed(struct rpc_stream *s, size_t len)
+{
+    struct transport *t = s->t;
+    s->unreported += (uint32_t)len + 5;
+    if (s->one_in || s->unreported < LIMIT_STREAM_WINDOW / 4)
+        return;
     lock_take(&t->lock, LOCK_WRITE);
     if (s->known) {
-        s->consumed += (uint32_t)m->len + 5;
+        s->consumed += s->unreported;
         transport_changed(t, s, STREAM_CONSUMED);
-        if (s->consumed >= LIMIT_STREAM_WINDOW / 4)
-            transport_wake(t);
+        transport_wake(t);
     }
     lock_drop(&t->lock, LOCK_WRITE);
-    return m;
+    s->unreported = 0;
 }

@@ -45,7 +45,8 @@ struct rpc_stream_ops {
     void (*request)(struct rpc_stream *s);
     /* (task, or who ended it) done has been set: status, header and trailer are final. */
     void (*ended)(struct rpc_stream *s);
-    void (*free)(struct rpc_stream *s); /* the last reference went */
+    void (*headers)(struct rpc_stream *s); /* (task) Client: header is there; or NULL */
+    void (*free)(struct rpc_stream *s);    /* the last reference went */
 };
 
 struct rpc_stream {
@@ -60,6 +61,7 @@ struct rpc_stream {
     /* Reader only. */
     uint8_t prefix[5], prefix_have;
     bool head_seen, local_told, failed_in;
+    struct list starved; /* in transport->starved: its message wants window, the budget is spent */
     _Atomic bool remote_ended, peer_reset; /* written by the reader */
     struct rpc_msg *part;
     size_t part_have;
@@ -74,12 +76,14 @@ struct rpc_stream {
     _Atomic bool sent_head;   /* also read without the lock, as a hint */
     _Atomic bool local_ended; /* likewise */
     bool dead, counted;
+    bool body_waits; /* a body was not yet wholly appended */
     uint32_t consumed;
+    uint32_t unreported; /* of the receiver: consumed and not yet told */
 
     /* Guarded by lock, until done. */
     struct lock lock;
     _Atomic bool done; /* nothing more comes in */
-    bool unprocessed;  /* the peer never saw it: may be sent again */
+    bool unprocessed;  /* final once done: the peer never saw it, it may be sent again */
     struct rpc_msg *first, **last;
     sennit_code code;
     sennit_str message; /* in the arena or static */
@@ -87,8 +91,11 @@ struct rpc_stream {
     sennit_md *header, *trailer;
     _Atomic bool has_header;
 
+    /* The receiver waits for a message; one is under way that is larger than the window may be. */
+    _Atomic bool wants, stuck;
+
     struct rt_note note;    /* the receiver waits here */
-    struct rt_note drained; /* the sender waits here */
+    struct rt_note drained; /* the sender waits here, also for the end */
     union {
         uint64_t align;
         char octets[128];
@@ -115,13 +122,12 @@ struct transport_config {
     size_t max_header_list;
     sennit_duration handshake_timeout;
 };
-/* Takes io (also on failure). Nothing runs before transport_start. */
+/* Takes io (also on failure), which has its auth. Nothing runs before transport_start. */
 struct transport *transport_new(struct net_io *io, const struct transport_config *c,
                                 const struct transport_ops *ops, void *owner);
 void transport_start(struct transport *t);
 void *transport_owner(struct transport *t);
-const struct net_addr *transport_peer(struct transport *t);
-const struct net_addr *transport_local(struct transport *t);
+const struct net_auth *transport_auth(struct transport *t); /* lives as long as t */
 void transport_ref(struct transport *t);
 void transport_unref(struct transport *t);
 /* Ends it soon: GOAWAY, then the socket; streams end with code and reason. */
@@ -135,7 +141,7 @@ void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct 
 void stream_ref(struct rpc_stream *s);
 void stream_unref(struct rpc_stream *s);
 
-/* -- client ----------------------------------------------------------------------------------- */
+/* -- client ---------------------------------------------------------------------------------- */
 
 struct rpc_request {
     const char *path, *scheme, *authority, *user_agent;
@@ -160,7 +166,7 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
 /* A further message, or with len 0 only the half-close. */
 enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end);
 
-/* -- server ----------------------------------------------------------------------------------- */
+/* -- server ---------------------------------------------------------------------------------- */
 
 struct rpc_response {
     const sennit_md *header, *trailer;
@@ -178,7 +184,7 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
 /* (task) Remembers what the path of the current request means, with its table entry. */
 void transport_memo(struct rpc_stream *s, uint16_t memo);
 
-/* -- both ------------------------------------------------------------------------------------- */
+/* -- both ------------------------------------------------------------------------------------ */
 
 /* Parks until the body is appended (true) or the stream is dead (false). */
 bool transport_wait_drained(struct rpc_stream *s);
@@ -188,7 +194,13 @@ void transport_reset(struct rpc_stream *s, uint32_t h2_code);
 #define TRANSPORT_NO_ERROR 0u
 /* Ends s locally with a status, if it has not ended; true: this call did. */
 bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message);
-/* Takes the next message, or NULL: none now. Tells the reader that its octets were consumed. */
+/* The same for one that the peer never saw. */
+bool stream_finish_unprocessed(struct rpc_stream *s, sennit_code code, sennit_str message);
+/* Takes all messages that have come, linked by next; NULL: none now. */
 struct rpc_msg *stream_take(struct rpc_stream *s);
+/* The receiver: parks until a message has come, or the end. */
+void stream_wait_message(struct rpc_stream *s);
+/* The receiver has read a message of len octets: gives them back to the peer's window. */
+void stream_consumed(struct rpc_stream *s, size_t len);
 
 #endif

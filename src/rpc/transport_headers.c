@@ -135,7 +135,7 @@ void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status
     headers_const(l, "grpc-status", codes[code]);
 }
 
-/* -- reading ---------------------------------------------------------------------------------- */
+/* -- reading --------------------------------------------------------------------------------- */
 
 static bool headers_is_grpc(const struct h2_field *f)
 {
@@ -228,16 +228,17 @@ bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
     return q->path != NULL;
 }
 
-/* -- responses -------------------------------------------------------------------------------- */
+/* -- responses ------------------------------------------------------------------------------- */
 
 struct headers_status {
     bool has_code, bad_code, bad_md, grpc;
     sennit_code code;
-    sennit_str message;
+    sennit_str message, details;
+    sennit_md *md;
 };
 
 static bool headers_response_field(struct rpc_stream *s, const struct h2_field *f,
-                                   struct headers_status *st, sennit_md **md)
+                                   struct headers_status *st)
 {
     switch (f->token) {
     case H2_TOK_STATUS:
@@ -259,12 +260,12 @@ static bool headers_response_field(struct rpc_stream *s, const struct h2_field *
         char *raw = arena_alloc(s->arena, f->value_len / 4 * 3 + 3);
         ptrdiff_t n = raw ? base64_decode(raw, f->value, f->value_len) : -1;
         if (n > 0)
-            s->details = (sennit_str){ raw, (size_t)n };
+            st->details = (sennit_str){ raw, (size_t)n };
         return true;
     }
     case H2_TOK_OTHER:
     case H2_TOK_COOKIE:
-        return headers_keep(s, md, f, &st->bad_md);
+        return headers_keep(s, &st->md, f, &st->bad_md);
     default:
         return true;
     }
@@ -290,19 +291,19 @@ void headers_read_response(struct rpc_stream *s, const struct h2_event *ev)
 {
     struct headers_status st = { .code = SENNIT_UNKNOWN };
     bool first = ev->kind == H2_EV_HEADERS;
-    sennit_md *md = NULL;
     for (size_t i = 0; i < ev->n_fields; i++) {
-        if (!headers_response_field(s, &ev->fields[i], &st, &md)) {
+        if (!headers_response_field(s, &ev->fields[i], &st)) {
             stream_finish(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for metadata"));
             return;
         }
     }
     if (first && !ev->end_stream) {
-        s->header = md;
+        s->header = st.md;
         atomic_store_explicit(&s->has_header, true, memory_order_release);
-        rt_note_set(&s->note);
+        if (s->ops->headers)
+            s->ops->headers(s);
     } else {
-        s->trailer = md;
+        stream_set_trailer(s, st.md, st.details);
     }
     if (ev->fields_too_large)
         stream_finish(

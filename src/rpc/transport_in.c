@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* -- effects ---------------------------------------------------------------------------------- */
+/* -- effects --------------------------------------------------------------------------------- */
 
 void transport_effect(struct transport *t, const struct effect *e)
 {
@@ -51,7 +51,7 @@ static void transport_apply_window(struct transport *t, const struct effect *e)
     } else if (e->s && e->s->known && !h2_out_window(&t->out, stream_out(e->s), e->value)) {
         h2_out_rst(&t->out, stream_out(e->s), H2_FLOW_CONTROL_ERROR);
         transport_changed(t, e->s, STREAM_RESET);
-        e->s->local_ended = true;
+        e->s->local_ended = e->s->failed_in = true;
     }
 }
 
@@ -133,7 +133,7 @@ static void transport_check_over(struct transport *t, struct rpc_stream *s)
         transport_let_go(t, s);
 }
 
-/* -- news from goroutines --------------------------------------------------------------------- */
+/* -- news from goroutines -------------------------------------------------------------------- */
 
 /* False: no memory. */
 static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_t changes,
@@ -150,7 +150,11 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         }
     }
     if (changes & STREAM_RESET) {
-        h2_in_forget(t->in, s->id);
+        /* Nearly always told already; not for what the peer's window updates made us reset. */
+        stream_finish(s, SENNIT_INTERNAL,
+                      sennit_s("the stream was reset: the peer overflowed its "
+                               "flow-control window"));
+        h2_in_forget(t->in, s->id, t->server && s->failed_in);
         transport_let_go(t, s);
         return true;
     }
@@ -168,6 +172,8 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
                 t,
                 &(struct effect){ .kind = EFFECT_WINDOW_UPDATE, .id = s->id, .value = increment });
     }
+    if (changes & STREAM_WANTED)
+        messages_wanted(s);
     return true;
 }
 
@@ -184,6 +190,8 @@ static void transport_tell(struct transport *t)
     do {
         n = 0;
         lock_take(&t->lock, LOCK_WRITE);
+        uint32_t earned = t->out.earned;
+        t->out.earned = 0;
         while (n < TOLD_AT_ONCE) {
             struct list *node = list_pop_front(&t->changed);
             if (!node)
@@ -193,18 +201,30 @@ static void transport_tell(struct transport *t)
             s->changes = 0, s->consumed = 0;
         }
         lock_drop(&t->lock, LOCK_WRITE);
+        h2_in_refill(t->in, earned);
         for (size_t i = 0; i < n; i++)
             transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
     } while (n == TOLD_AT_ONCE);
 }
 
-/* -- events ----------------------------------------------------------------------------------- */
+/* -- events ---------------------------------------------------------------------------------- */
+
+/* A request that is no gRPC is answered once it is whole: an HTTP client hears an answer then, and
+ * what it still does wrong meanwhile is judged as on any other stream. One that is gRPC but
+ * malformed waits for nothing. */
+static void transport_answer_http(struct rpc_stream *s)
+{
+    const struct rpc_request_head *q = &s->request;
+    bool grpc = q->http_status != 405 && q->http_status != 415;
+    if (q->http_status != 200 && !s->sent_head && (grpc || s->remote_ended))
+        transport_respond_http(s, q->http_status, q->code, q->http_text);
+}
 
 static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = t->ops->new_stream(t);
     if (!s) {
-        h2_in_forget(t->in, ev->id);
+        h2_in_forget(t->in, ev->id, true);
         transport_effect(
             t, &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = H2_REFUSED_STREAM });
         return;
@@ -234,15 +254,14 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         return;
     }
     t->current = s, t->current_path = path;
-    if (s->request.http_status != 200) {
+    if (s->request.http_status != 200)
         s->failed_in = true;
-        transport_respond_http(s, s->request.http_status, s->request.code, s->request.http_text);
-    } else {
+    else
         t->ops->accept(s);
-    }
     t->current = NULL;
     if (ev->end_stream)
         messages_end(s);
+    transport_answer_http(s);
 }
 
 void transport_memo(struct rpc_stream *s, uint16_t memo)
@@ -264,6 +283,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
         messages_end(s);
         if (!s->failed_in)
             s->ops->request(s);
+        transport_answer_http(s);
     } else {
         s->remote_ended = ev->end_stream;
         if (ev->end_stream && (s->part || s->prefix_have) && !s->failed_in)
@@ -300,6 +320,8 @@ static void transport_on_data(struct transport *t, const struct h2_event *ev)
         messages_end(s);
         if (t->server && !s->failed_in)
             s->ops->request(s);
+        if (t->server)
+            transport_answer_http(s);
         transport_check_over(t, s);
     }
 }
@@ -315,13 +337,16 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
     if (!s)
         return;
     s->remote_ended = s->peer_reset = true;
-    s->unprocessed = !ours && ev->code == H2_REFUSED_STREAM;
     int n = snprintf(text, sizeof text, "stream terminated by RST_STREAM with error code: %s%s%s",
                      h2_error_name(ev->code), ours && ev->text ? ": " : "",
                      ours && ev->text ? ev->text : "");
     sennit_str message = arena_str(s->arena, text, min_size((size_t)n, sizeof text - 1));
-    stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false),
-                  message.data ? message : sennit_s("stream terminated by RST_STREAM"));
+    if (!message.data)
+        message = sennit_s("stream terminated by RST_STREAM");
+    if (!ours && ev->code == H2_REFUSED_STREAM)
+        stream_finish_unprocessed(s, SENNIT_UNAVAILABLE, message);
+    else
+        stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false), message);
     transport_let_go(t, s);
 }
 
@@ -339,9 +364,10 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
     void *user;
     while (h2_in_pop_above(t->in, ev->last_id, &user)) { /* the server never saw these */
         struct rpc_stream *s = user;
-        s->unprocessed = s->peer_reset = true;
-        stream_finish(s, SENNIT_UNAVAILABLE,
-                      sennit_s("the connection is going away and did not take this call"));
+        s->peer_reset = true;
+        stream_finish_unprocessed(
+            s, SENNIT_UNAVAILABLE,
+            sennit_s("the connection is going away and did not take this call"));
         transport_let_go(t, s);
     }
     if (first && t->ops->draining)
@@ -381,12 +407,13 @@ static const uint8_t drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
 
 static void transport_on_settings(struct transport *t)
 {
+    /* At once: what is answered from here on, and the owner's first call, keeps to them. */
     transport_effect(t, &(struct effect){ .kind = EFFECT_SETTINGS });
+    transport_apply(t);
     if (t->settled)
         return;
     t->settled = true;
     rt_timer_stop(&t->timer);
-    transport_apply(t); /* the owner's first call must find the peer's limits */
     if (t->ops->ready)
         t->ops->ready(t);
 }
@@ -440,7 +467,7 @@ static void transport_event(struct transport *t, const struct h2_event *ev)
     }
 }
 
-/* -- the task --------------------------------------------------------------------------------- */
+/* -- the task -------------------------------------------------------------------------------- */
 
 static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
 {
@@ -461,7 +488,8 @@ static void transport_read_failed(struct transport *t, ssize_t got)
                        t->server ? "client" : "server");
     else
         transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: %s",
-                       t->server ? "client" : "server", net_errno_text((int)-got));
+                       t->server ? "client" : "server",
+                       t->io->reason ? t->io->reason : net_errno_text((int)-got));
 }
 
 /* Over, or the peer does not read what we answer. */
@@ -471,6 +499,17 @@ static bool transport_stalled(struct transport *t)
     bool stalled = t->close_wanted || t->out.len > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL;
     lock_drop(&t->lock, LOCK_WRITE);
     return stalled;
+}
+
+/* What the time gone by gives back; transport_tell does the same for what we sent. */
+static void transport_refill(struct transport *t)
+{
+    int64_t now = sennit_now();
+    int64_t due = (now - t->refilled_at) / (SENNIT_SECOND / LIMIT_GLITCH_RATE);
+    if (due > 0) {
+        t->refilled_at = now;
+        h2_in_refill(t->in, (uint32_t)min_size((size_t)due, UINT32_MAX / 2));
+    }
 }
 
 /* One turn of reading. True: octets may be left, come again. */
@@ -487,11 +526,12 @@ static bool transport_read(struct transport *t, uint8_t *slab)
             return false;
         }
         transport_tell(t);
+        transport_refill(t);
         transport_parse(t, slab, (size_t)n);
         transport_apply(t);
         turn += (size_t)n;
-        if ((size_t)n < LIMIT_READ_SLAB && !sys.short_io && !rt_fd_hung_up(t->io->fd))
-            return false; /* drained: what comes later makes a new edge */
+        if (!t->io->more)
+            return false;
         if (transport_stalled(t))
             return true;
     }
@@ -579,6 +619,12 @@ void transport_task(struct rt_task *task)
     transport_apply(t);
     transport_drain_step(t);
     lock_take(&t->lock, LOCK_WRITE);
+    if (t->write_failed && !again && !t->close_wanted) {
+        t->close_wanted = true;
+        t->close_code = SENNIT_UNAVAILABLE;
+        snprintf(t->reason, sizeof t->reason, "error writing to %s",
+                 t->server ? "client" : "server");
+    }
     over = t->close_wanted;
     if (!over && again)
         transport_wake(t);

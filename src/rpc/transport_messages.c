@@ -9,13 +9,59 @@
 #include "rpc/status.h"
 #include "rpc/transport_private.h"
 
+/* Raises the stream's window to the end of its message, within the connection's budget of
+ * unfinished octets. Over it the stream waits its turn; one is always granted. */
+static bool messages_grant_now(struct rpc_stream *s)
+{
+    struct transport *t = s->t;
+    size_t rest = s->part->len - s->part_have;
+    if (t->unfinished && t->unfinished + rest > LIMIT_UNFINISHED)
+        return false;
+    uint32_t increment = h2_in_grant(t->in, s->id, (uint32_t)rest);
+    s->granted = (uint32_t)rest;
+    t->unfinished += rest;
+    if (increment)
+        transport_effect(
+            t, &(struct effect){ .kind = EFFECT_WINDOW_UPDATE, .id = s->id, .value = increment });
+    return true;
+}
+
+static void messages_grant(struct rpc_stream *s)
+{
+    atomic_store_explicit(&s->stuck, false, memory_order_relaxed);
+    if (s->remote_ended || s->granted || !list_empty(&s->starved))
+        return;
+    if (!list_empty(&s->t->starved) || !messages_grant_now(s))
+        list_push_back(&s->t->starved, &s->starved);
+}
+
+/* The message is whole, or given up: the next ones may have its part of the budget. */
+static void messages_ungrant(struct rpc_stream *s)
+{
+    struct transport *t = s->t;
+    list_remove(&s->starved);
+    t->unfinished -= s->granted;
+    s->granted = 0;
+    while (!list_empty(&t->starved)) {
+        struct rpc_stream *next = container_of(t->starved.next, struct rpc_stream, starved);
+        if (!messages_grant_now(next))
+            return;
+        list_remove(&next->starved);
+    }
+}
+
+void messages_wanted(struct rpc_stream *s)
+{
+    if (s->part && atomic_load_explicit(&s->stuck, memory_order_relaxed))
+        messages_grant(s);
+}
+
 void messages_drop(struct rpc_stream *s)
 {
     if (s->part && !s->one_in)
         sys.free(s->part);
     s->part = NULL;
-    s->t->unfinished -= s->granted;
-    s->granted = 0;
+    messages_ungrant(s);
 }
 
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text)
@@ -39,19 +85,18 @@ static struct rpc_msg *messages_new(struct rpc_stream *s, size_t len)
     return m;
 }
 
-/* A unary peer may send a message larger than its window before anybody reads: raise the window to
- * the message's end, within the connection's budget of unfinished octets. */
-static void messages_grant(struct rpc_stream *s, size_t len)
+/* A message that may be larger than what is left of the window. A unary peer has its length granted
+ * at once, as nobody reads before it is whole; a stream's only when its receiver waits for it (see
+ * stream_wait_message). */
+static void messages_large(struct rpc_stream *s)
 {
-    struct transport *t = s->t;
-    if (!s->one_in || s->remote_ended || (t->unfinished && t->unfinished + len > LIMIT_UNFINISHED))
+    if (s->one_in) {
+        messages_grant(s);
         return;
-    uint32_t increment = h2_in_grant(t->in, s->id, (uint32_t)len);
-    s->granted = (uint32_t)len;
-    t->unfinished += len;
-    if (increment)
-        transport_effect(
-            t, &(struct effect){ .kind = EFFECT_WINDOW_UPDATE, .id = s->id, .value = increment });
+    }
+    atomic_store(&s->stuck, true);
+    if (atomic_load(&s->wants))
+        messages_grant(s);
 }
 
 static void messages_too_large(struct rpc_stream *s, size_t len)
@@ -83,7 +128,7 @@ static void messages_begin(struct rpc_stream *s)
     else if (!(s->part = messages_new(s, len)))
         messages_fail(s, H2_CANCEL, SENNIT_RESOURCE_EXHAUSTED, "no memory for the message");
     else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW / 2)
-        messages_grant(s, len);
+        messages_large(s);
 }
 
 static void messages_complete(struct rpc_stream *s)
@@ -91,8 +136,10 @@ static void messages_complete(struct rpc_stream *s)
     struct rpc_msg *m = s->part;
     s->part = NULL;
     s->n_messages++;
-    s->t->unfinished -= s->granted;
-    s->granted = 0;
+    if (unlikely(m->len > LIMIT_STREAM_WINDOW / 2)) {
+        atomic_store_explicit(&s->stuck, false, memory_order_relaxed);
+        messages_ungrant(s);
+    }
     m->body[m->len] = 0;
     lock_take(&s->lock, LOCK_STREAM);
     bool over = atomic_load_explicit(&s->done, memory_order_relaxed) && !s->t->server;
@@ -136,6 +183,9 @@ void messages_end(struct rpc_stream *s)
                 s->arena, "unexpected HTTP status code received from server: %u", s->http_status);
             stream_finish(s, status_from_http(s->http_status),
                           text.data ? text : sennit_s("unexpected HTTP status"));
+        } else if (s->failed_in) { /* told apart in its headers */
+            stream_finish(s, SENNIT_UNKNOWN,
+                          sennit_s("the server's answer is no gRPC: unexpected content-type"));
         } else {
             stream_finish(s, SENNIT_INTERNAL,
                           sennit_s("server closed the stream without sending trailers"));

@@ -14,9 +14,12 @@
 static void transport_body_drained(struct h2_out_stream *o)
 {
     struct rpc_stream *s = container_of(o, struct rpc_stream, h2);
+    s->body_waits = false;
     if (o->local_closed && !s->local_ended) {
         s->local_ended = true;
         transport_changed(s->t, s, STREAM_LOCAL_END);
+        if (s->t->drain != DRAIN_NONE)
+            transport_wake(s->t);
     }
     rt_note_set(&s->drained);
 }
@@ -30,7 +33,7 @@ void transport_prepare(struct rpc_stream *s)
     o->on_drained = transport_body_drained;
 }
 
-/* -- stream quota ----------------------------------------------------------------------------- */
+/* -- stream quota ---------------------------------------------------------------------------- */
 
 /* Locked on entry and exit. False: ctx ended, or no need to go on waiting (see t). */
 static bool transport_wait_quota(struct transport *t, sennit_ctx *ctx)
@@ -60,7 +63,7 @@ static enum transport_result transport_take_slot(struct transport *t, sennit_ctx
     return transport_over(t) ? TRANSPORT_GONE : TRANSPORT_OK;
 }
 
-/* -- client ----------------------------------------------------------------------------------- */
+/* -- client ---------------------------------------------------------------------------------- */
 
 static enum transport_result transport_append_request(struct transport *t, struct rpc_stream *s,
                                                       const struct header_list *l,
@@ -73,7 +76,7 @@ static enum transport_result transport_append_request(struct transport *t, struc
         return TRANSPORT_GONE;
     }
     s->id = o->id;
-    s->known = s->counted = s->sent_head = true;
+    s->known = s->counted = true, s->sent_head = true;
     t->open_streams++;
     stream_ref(s); /* the reader's */
     h2_out_headers(&t->out, o, l->h, l->n, r->end && r->len == 0 && !r->body);
@@ -82,6 +85,7 @@ static enum transport_result transport_append_request(struct transport *t, struc
         all = h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
     s->local_ended = o->local_closed;
     transport_changed(t, s, STREAM_OPENED | (o->local_closed ? STREAM_LOCAL_END : 0));
+    s->body_waits = !all;
     return all ? TRANSPORT_OK : TRANSPORT_WAITS;
 }
 
@@ -128,6 +132,7 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
             result = TRANSPORT_NO_MEMORY;
         } else if (!t->closed && !s->dead) {
             bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
+            s->body_waits = !all;
             result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
             if (o->local_closed && !s->local_ended) {
                 s->local_ended = true;
@@ -141,7 +146,7 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     return result;
 }
 
-/* -- server ----------------------------------------------------------------------------------- */
+/* -- server ---------------------------------------------------------------------------------- */
 
 /* The end of a response is appended: the stream is over for our side. Locked. */
 static void transport_local_end(struct transport *t, struct rpc_stream *s)
@@ -167,7 +172,7 @@ static enum transport_result transport_append_response(struct transport *t, stru
         return TRANSPORT_DEAD;
     if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
         h2_out_rst(&t->out, o, H2_CANCEL);
-        s->dead = s->local_ended = true;
+        s->dead = true, s->local_ended = true;
         transport_changed(t, s, STREAM_RESET);
         rt_note_set(&s->drained);
         return TRANSPORT_OK;
@@ -177,8 +182,10 @@ static enum transport_result transport_append_response(struct transport *t, stru
     if (head->n)
         h2_out_headers(&t->out, o, head->h, head->n, !r->body && tail->n == 0 && r->end);
     s->sent_head = true;
-    if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false))
+    if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false)) {
+        s->body_waits = true;
         return TRANSPORT_WAITS;
+    }
     if (tail->n)
         h2_out_headers(&t->out, o, tail->h, tail->n, true);
     if (r->end)
@@ -244,31 +251,27 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
     if (transport_room(t, h2_headers_bound(head.h, head.n) + len + 64) && !s->dead) {
         h2_out_headers(&t->out, o, head.h, head.n, false);
         s->sent_head = true;
-        if (h2_out_data(&t->out, o, (const uint8_t *)text, len, true)) {
+        /* Without a window for one line it waits like any body: text is static. */
+        if (h2_out_data(&t->out, o, (const uint8_t *)text, len, true))
             transport_local_end(t, s);
-        } else { /* no window for one line: the peer asked for nothing */
-            h2_out_rst(&t->out, o, H2_NO_ERROR);
-            s->local_ended = true;
-            transport_changed(t, s, STREAM_RESET);
-        }
     }
     lock_drop(&t->lock, LOCK_WRITE);
     transport_dirty(t);
 }
 
-/* -- both ------------------------------------------------------------------------------------- */
+/* -- both ------------------------------------------------------------------------------------ */
 
 bool transport_wait_drained(struct rpc_stream *s)
 {
     struct transport *t = s->t;
     for (;;) {
         lock_take(&t->lock, LOCK_WRITE);
-        bool over = t->closed || s->dead, waits = stream_out(s)->body_len > 0;
+        bool over = t->closed || s->dead, waits = s->body_waits;
         lock_drop(&t->lock, LOCK_WRITE);
+        if (!waits)
+            return true; /* also when the stream has ended since */
         if (over)
             return false;
-        if (!waits)
-            return true;
         rt_note_wait(&s->drained, "waiting for the peer's flow-control window");
     }
 }
@@ -282,7 +285,7 @@ void transport_reset(struct rpc_stream *s, uint32_t h2_code)
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && s->known && transport_room(t, 16) && !s->dead && !t->closed) {
         h2_out_rst(&t->out, stream_out(s), h2_code);
-        s->dead = s->local_ended = true;
+        s->dead = true, s->local_ended = true;
         transport_changed(t, s, STREAM_RESET);
         transport_wake(t); /* lets go of it without waiting for the peer */
         rt_note_set(&s->drained);

@@ -11,7 +11,8 @@ enum stream_change {
     STREAM_OPENED = 1,    /* client: tell h2_in of it */
     STREAM_LOCAL_END = 2, /* END_STREAM is appended */
     STREAM_RESET = 4,     /* RST_STREAM is appended */
-    STREAM_CONSUMED = 8   /* s->consumed octets were read by the owner */
+    STREAM_CONSUMED = 8,  /* s->consumed octets were read by the owner */
+    STREAM_WANTED = 16    /* the receiver waits for the message that is under way */
 };
 
 /* What a read batch wants of h2_out; applied in one locked section. */
@@ -37,7 +38,7 @@ struct transport {
     struct net_io *io;
     const struct transport_ops *ops;
     void *owner;
-    struct net_addr peer, local;
+    struct net_auth *auth;
     _Atomic uint32_t refs;
     struct rt_task task; /* reader, writer when blocked, and the end */
     struct rt_defer flush;
@@ -52,6 +53,8 @@ struct transport {
     const struct h2_field *current_path;
     bool settled, drain_acked; /* the peer's SETTINGS came; its answer to drain_ping */
     size_t unfinished;         /* octets granted to unfinished messages */
+    struct list starved;       /* streams whose message waits for that budget, oldest first */
+    int64_t refilled_at;       /* h2_in's budget, for the time gone by */
 
     /* Guarded by lock. */
     struct lock lock;
@@ -106,6 +109,8 @@ bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
                           const struct h2_field **path); /* false: no memory */
 void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
 
+/* Before stream_finish; nothing if the stream has ended otherwise. */
+void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details);
 void transport_prepare(struct rpc_stream *s); /* its sending half, before open or accept */
 /* transport.c: call with lock held; makes room for n octets, may drop and retake the lock. False:
  * no memory. */
@@ -126,6 +131,7 @@ void transport_apply(struct transport *t);
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
 void messages_end(struct rpc_stream *s); /* END_STREAM on DATA, or on a request's HEADERS */
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);
-void messages_drop(struct rpc_stream *s); /* half-read message */
+void messages_drop(struct rpc_stream *s);   /* half-read message */
+void messages_wanted(struct rpc_stream *s); /* its receiver waits */
 
 #endif

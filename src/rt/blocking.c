@@ -26,18 +26,22 @@ static struct list blocking_queue = { &blocking_queue, &blocking_queue };
 static int blocking_threads, blocking_idle, blocking_waiting;
 static _Atomic uint32_t blocking_word, blocking_stopping;
 
+static void blocking_move_errors(struct rt_g *to, struct rt_g *from)
+{
+    if (!to || !from)
+        return;
+    san_ignore_begin(); /* records are reused in ways that TSan does not see */
+    to->errors = from->errors;
+    from->errors = NULL;
+    san_ignore_end();
+}
+
 static void blocking_run(struct blocking_call *c)
 {
     struct rt_g *self = rt_thread_self(), *g = c->g;
-    if (self) {
-        self->errors = g->errors;
-        g->errors = NULL;
-    }
+    blocking_move_errors(self, g);
     c->fn(c->arg);
-    if (self) {
-        g->errors = self->errors;
-        self->errors = NULL;
-    }
+    blocking_move_errors(g, self);
     rt_unpark(g);
 }
 

@@ -48,8 +48,7 @@ static char *chan_slot(struct sennit_chan *c, size_t i)
     return c->buf + (at >= c->capacity ? at - c->capacity : at) * c->elem_size;
 }
 
-/* -- halves
- * ---------------------------------------------------------------------------------------- */
+/* -- halves ---------------------------------------------------------------------------------- */
 
 bool chan_try_send(struct sennit_chan *c, const void *from, bool *ok)
 {
@@ -106,8 +105,7 @@ static void chan_close_queue(struct list *queue)
         prim_done(w->once, w->index, false);
 }
 
-/* -- public
- * ---------------------------------------------------------------------------------------- */
+/* -- public ---------------------------------------------------------------------------------- */
 
 sennit_chan *sennit_chan_new(size_t elem_size, size_t capacity)
 {

@@ -49,6 +49,8 @@ struct sennit_ctx ctx_lame = {
     .arena = { .cap = 1, .shared = true, .failed = true },
 };
 
+bool ctx_is_lame(const struct sennit_ctx *ctx) { return ctx == &ctx_lame; }
+
 __attribute__((noinline)) static const void *ctx_thread(void)
 {
     static _Thread_local char here;
@@ -57,7 +59,7 @@ __attribute__((noinline)) static const void *ctx_thread(void)
     return p;
 }
 
-/* -- ending --- */
+/* -- ending ---------------------------------------------------------------------------------- */
 
 static struct sennit_ctx *ctx_of_sibling(struct list *n)
 {
@@ -209,7 +211,7 @@ void sennit_ctx_cancel(sennit_ctx *ctx)
 
 int64_t sennit_ctx_deadline(sennit_ctx *ctx) { return ctx ? ctx->deadline : INT64_MAX; }
 
-/* -- watches --- */
+/* -- watches --------------------------------------------------------------------------------- */
 
 /* Locked. False: the deadline has passed. */
 static bool ctx_arm(struct sennit_ctx *ctx)
@@ -320,7 +322,7 @@ sennit_err ctx_note_wait(struct sennit_ctx *ctx, struct rt_note *n, const char *
     return err;
 }
 
-/* -- who is inside --- */
+/* -- who is inside --------------------------------------------------------------------------- */
 
 void ctx_enter(struct sennit_ctx *ctx)
 {
@@ -416,8 +418,7 @@ static bool ctx_in_own_timer(struct sennit_ctx *ctx)
     return in;
 }
 
-/* -- making and freeing
- * ----------------------------------------------------------------------------- */
+/* -- making and freeing ---------------------------------------------------------------------- */
 
 /* Under a parent that has ended the child has ended, too, for the same reason. */
 static void ctx_attach(struct sennit_ctx *ctx, struct sennit_ctx *parent)

@@ -45,6 +45,9 @@ struct sennit_ctx {
 void ctx_enter(struct sennit_ctx *ctx);
 void ctx_leave(struct sennit_ctx *ctx);
 
+/* The static one that stands for lack of memory: it has ended, and nothing can live in it. */
+bool ctx_is_lame(const struct sennit_ctx *ctx);
+
 /* Embedded contexts. first: a block for the arena, or NULL. deadline absolute, INT64_MAX for none.
  */
 void ctx_init(struct sennit_ctx *ctx, struct sennit_ctx *parent, int64_t deadline, void *first,

@@ -33,7 +33,9 @@ static struct rt_g *g_batch(void)
     lock_drop(&g_lock, LOCK_SCHED);
     if (first)
         return first;
+    san_ignore_begin();
     struct g_chunk *c = sys.calloc(1, sizeof *c);
+    san_ignore_end();
     if (!c)
         return NULL;
     for (int i = 0; i + 1 < G_CHUNK; i++)
@@ -83,7 +85,9 @@ struct rt_g *rt_g_new(struct rt_worker *w)
     } else {
         id = atomic_fetch_add(&rt_state.ids, 1);
     }
+    san_ignore_begin();
     memset(g, 0, sizeof *g);
+    san_ignore_end();
     g->id = id + 1;
     return g;
 }
@@ -162,6 +166,13 @@ struct rt_counts rt_counts(void)
 }
 
 uint64_t rt_id(const struct rt_g *g) { return g->id; }
+
+/* Records are not given back before rt_shutdown, so g may be read; its id may just be changing. */
+bool rt_alive(const struct rt_g *g, uint64_t id)
+{
+    return atomic_load_explicit(&g->state, memory_order_relaxed) != RT_G_FREE &&
+           __atomic_load_n(&g->id, __ATOMIC_RELAXED) == id;
+}
 const char *rt_name(const struct rt_g *g) { return g->name ? g->name : ""; }
 
 const char *rt_describe(const struct rt_g *g, char *buf, size_t size)

@@ -31,7 +31,7 @@ struct cond_rep {
 } __attribute__((may_alias));
 _Static_assert(sizeof(struct cond_rep) <= sizeof(sennit_cond), "the public struct is large enough");
 
-/* -- mutex --- */
+/* -- mutex ----------------------------------------------------------------------------------- */
 
 static bool mutex_try(struct mutex_rep *m, uint32_t clear)
 {
@@ -93,17 +93,22 @@ static void mutex_unlock_slow(struct mutex_rep *m)
 {
     uint32_t s = atomic_load_explicit(&m->state, memory_order_relaxed);
     sn_assert(s & MUTEX_LOCKED);
-    while (s & MUTEX_WOKEN ||
-           s == MUTEX_LOCKED) /* nobody, or one that is coming: no need to wake */
-        if (atomic_compare_exchange_weak_explicit(&m->state, &s, s & ~(uint32_t)MUTEX_LOCKED,
-                                                  memory_order_release, memory_order_relaxed))
+    for (;;) {
+        while (s & MUTEX_WOKEN ||
+               s == MUTEX_LOCKED) /* nobody, or one that is coming: no need to wake */
+            if (atomic_compare_exchange_weak_explicit(&m->state, &s, s & ~(uint32_t)MUTEX_LOCKED,
+                                                      memory_order_release, memory_order_relaxed))
+                return;
+        lock_take(&m->guard, LOCK_PRIM);
+        bool woken = atomic_load_explicit(&m->state, memory_order_relaxed) & MUTEX_WOKEN;
+        bool granted = !woken && mutex_pass(m);
+        lock_drop(&m->guard, LOCK_PRIM);
+        if (granted)
             return;
-    lock_take(&m->guard, LOCK_PRIM);
-    bool woken = atomic_load_explicit(&m->state, memory_order_relaxed) & MUTEX_WOKEN;
-    bool granted = !woken && mutex_pass(m);
-    lock_drop(&m->guard, LOCK_PRIM);
-    if (!granted)
-        atomic_fetch_and_explicit(&m->state, ~(uint32_t)MUTEX_LOCKED, memory_order_release);
+        /* The one just woken may have found the mutex locked still and queued again, which took
+         * WOKEN back: then somebody must be woken anew, or nobody ever is. */
+        s = atomic_load_explicit(&m->state, memory_order_relaxed);
+    }
 }
 
 static void mutex_unlock(struct mutex_rep *m)
@@ -179,7 +184,7 @@ sennit_err sennit_mutex_lock(sennit_mutex *mutex, sennit_ctx *ctx)
 
 void sennit_mutex_unlock(sennit_mutex *mutex) { mutex_unlock((struct mutex_rep *)mutex); }
 
-/* -- cond --- */
+/* -- cond ------------------------------------------------------------------------------------ */
 
 sennit_err sennit_cond_wait(sennit_cond *cond, sennit_mutex *mutex, sennit_ctx *ctx)
 {

@@ -128,6 +128,7 @@ static void netpoll_fetch(const struct timespec *timeout)
 {
     struct epoll_event ev[NETPOLL_EVENTS];
     int n = sys.epoll_pwait2(netpoll_ep, ev, NETPOLL_EVENTS, timeout);
+    san_acquire(&netpoll_ep);
     atomic_store(&netpoll_until, 0);
     for (int i = 0; i < n; i++)
         netpoll_dispatch(&ev[i]);
@@ -141,6 +142,7 @@ void rt_netpoll_check(void)
         return;
     atomic_store_explicit(&netpoll_last, sys_now(), memory_order_relaxed);
     int n = sys.epoll_pwait2(netpoll_ep, ev, NETPOLL_EVENTS, &zero);
+    san_acquire(&netpoll_ep);
     for (int i = 0; i < n; i++) {
         /* An edge that was meant for the sleeper must reach it: an edge is given to one only. */
         if (ev[i].data.u64 == 0 && atomic_load(&rt_state.in_epoll))
@@ -182,7 +184,7 @@ void rt_netpoll_timer(int64_t at)
         rt_netpoll_wake();
 }
 
-/* -- fds -- */
+/* -- fds ------------------------------------------------------------------------------------- */
 
 static struct rt_fd *netpoll_new(void)
 {
@@ -231,6 +233,7 @@ int rt_fd_open(int fd, struct rt_fd **out)
     lock_drop(&f->lock, LOCK_PRIM);
     struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                               .data.u64 = word };
+    san_release(&netpoll_ep); /* f is handed on by the kernel */
     int rc = sys.epoll_ctl(netpoll_ep, EPOLL_CTL_ADD, fd, &ev);
     if (rc < 0) {
         lock_take(&f->lock, LOCK_PRIM);

@@ -10,7 +10,7 @@
 #include "rt/ctx.h"
 #include "rt/rt.h"
 
-/* -- a queue whose head is one pointer, so that {0} is an empty one --- */
+/* -- a queue whose head is one pointer, so that {0} is an empty one -------------------------- */
 
 struct prim_waiter {
     struct prim_waiter *next, *prev; /* a ring; next NULL: in no queue */
@@ -49,8 +49,7 @@ static inline struct prim_waiter *prim_pop(struct prim_waiter **head)
     return w;
 }
 
-/* -- once
- * ------------------------------------------------------------------------------------------ */
+/* -- once ------------------------------------------------------------------------------------ */
 
 enum { PRIM_CTX = -1 }; /* which: the context has ended */
 

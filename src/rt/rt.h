@@ -15,7 +15,7 @@
 #include "sennit.h"
 #include <stdatomic.h>
 
-/* -- goroutines ------------------------------------------------------------------------------- */
+/* -- goroutines ------------------------------------------------------------------------------ */
 
 struct rt_g; /* a goroutine, or the stand-in of a plain thread */
 
@@ -40,6 +40,8 @@ void rt_unpark(struct rt_g *g); /* from anywhere, exactly once for each park */
 
 uint64_t rt_id(const struct rt_g *g);
 const char *rt_name(const struct rt_g *g); /* never NULL */
+/* Has the goroutine that was g, with this id, not ended? Not for stand-ins of threads. */
+bool rt_alive(const struct rt_g *g, uint64_t id);
 /* "goroutine 12 (helloworld.Greeter/SayHello)" or "thread 4711"; never parks. */
 const char *rt_describe(const struct rt_g *g, char *buf, size_t size);
 /* The name that dumps and errors show, e.g. the full method; must outlive the goroutine. */
@@ -100,7 +102,7 @@ bool rt_timer_stop(struct rt_timer *t);            /* true: was armed and fn wil
 void rt_timer_stop_wait(struct rt_timer *t);
 
 /* -- file descriptors: one edge-triggered netpoller
- * ------------------------------------------------- Try the system call first; wait only after
+ * Try the system call first; wait only after
  * -EAGAIN. struct rt_fd is pooled and never unmapped, so a late event finds a generation instead of
  * freed memory. The fd must be non-blocking. */
 struct rt_fd;
@@ -121,13 +123,13 @@ void rt_fd_tasks(struct rt_fd *f, struct rt_task *r, struct rt_task *w);
  */
 void rt_fd_close(struct rt_fd *f);
 
-/* -- blocking work off the workers ------------------------------------------------------------ */
+/* -- blocking work off the workers ----------------------------------------------------------- */
 
 /* Runs fn(arg) on a thread where it may block (getaddrinfo); the caller parks meanwhile. 0 or
  * -errno when no thread could be had (then fn did not run). */
 int rt_blocking_call(void (*fn)(void *arg), void *arg);
 
-/* -- end-of-test check ------------------------------------------------------------------------ */
+/* -- end-of-test check ----------------------------------------------------------------------- */
 
 struct rt_counts {
     int64_t goroutines; /* that live, without RT_GO_SYSTEM ones */

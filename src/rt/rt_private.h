@@ -117,8 +117,8 @@ struct rt_state {
     _Atomic uint32_t fresh_len;
 
     struct lock idle_lock;
-    struct list idle;           /* asleep on their futex */
-    struct rt_worker *poller;   /* asleep in epoll */
+    struct list idle;                 /* asleep on their futex */
+    struct rt_worker *_Atomic poller; /* asleep in epoll */
     _Atomic bool in_epoll;      /* written under idle_lock; stays set until a woken poller is out */
     _Atomic uint32_t n_idle;    /* both kinds */
     _Atomic uint32_t searching; /* 0 or 1 */
@@ -131,7 +131,7 @@ struct rt_state {
 };
 extern struct rt_state rt_state;
 
-/* -- items -- */
+/* -- items ----------------------------------------------------------------------------------- */
 static inline uintptr_t rt_item_g(struct rt_g *g) { return (uintptr_t)g; }
 static inline uintptr_t rt_item_task(struct rt_task *t) { return (uintptr_t)t | 1; }
 static inline bool rt_item_is_task(uintptr_t item) { return item & 1; }
@@ -163,7 +163,7 @@ static inline void rt_relax(void)
 #endif
 }
 
-/* -- thread.c -- */
+/* -- thread.c -------------------------------------------------------------------------------- */
 struct rt_worker *rt_worker(void); /* asked anew at each call; NULL in other threads */
 bool rt_is_helper(void);           /* the runtime's own thread that is no worker */
 void rt_local_worker(struct rt_worker *w);
@@ -171,14 +171,14 @@ void rt_local_helper(void);
 struct rt_g *rt_thread_self(void);
 void rt_thread_forget(void); /* frees the caller's stand-in */
 
-/* -- g.c -- */
+/* -- g.c ------------------------------------------------------------------------------------- */
 struct rt_g *rt_g_new(struct rt_worker *w); /* w may be NULL */
 void rt_g_free(struct rt_worker *w, struct rt_g *g);
 void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg);
 void rt_g_stop(void);
 int64_t rt_g_live(void);
 
-/* -- stack.c -- */
+/* -- stack.c --------------------------------------------------------------------------------- */
 struct rt_stack *rt_stack_get(struct rt_worker *w, unsigned cls); /* NULL: no memory */
 void rt_stack_put(struct rt_worker *w, struct rt_stack *s);
 void rt_stack_refill(struct rt_worker *w, unsigned cls); /* has one cached, if memory allows */
@@ -194,7 +194,7 @@ void rt_overflow_thread(struct rt_worker *w); /* per-thread signal stack */
 void rt_overflow_thread_end(struct rt_worker *w);
 void rt_overflow_remove(void);
 
-/* -- runq.c -- */
+/* -- runq.c ---------------------------------------------------------------------------------- */
 void rt_ring_push(struct rt_worker *w, uintptr_t item); /* the owner; overflow goes global */
 uintptr_t rt_local_pop(struct rt_worker *w);            /* the owner; 0: none */
 uint32_t rt_local_len(struct rt_worker *w);             /* with the LIFO slot */
@@ -211,13 +211,14 @@ void rt_fresh_hold(struct rt_g *g);
 uintptr_t rt_fresh_pop(void);
 void rt_queue_reset(void);
 
-/* -- sched.c -- */
+/* -- sched.c --------------------------------------------------------------------------------- */
 void rt_ready(uintptr_t item, bool hand_off);
 void rt_run_g(struct rt_worker *w, struct rt_g *g); /* from the native stack; back when it left */
 
-/* -- worker.c -- */
+/* -- worker.c -------------------------------------------------------------------------------- */
 bool rt_start(void);
 void rt_wake_one(void);
+bool rt_wake_poller(void); /* true: nobody slept in epoll */
 void rt_wake_worker(struct rt_worker *w);
 bool rt_work_visible(const struct rt_worker *w); /* that w (NULL: any) may take */
 bool rt_work_waiting(int64_t now);               /* as sysmon sees it: timers and hand-offs, too */
@@ -228,27 +229,27 @@ int rt_thread_create(pthread_t *t, void *(*fn)(void *), void *arg, size_t stack)
 bool rt_workers_idle(void);
 void rt_poke(_Atomic uint32_t *word); /* stores 0 and wakes the sleeper */
 
-/* -- sysmon.c -- */
+/* -- sysmon.c -------------------------------------------------------------------------------- */
 void *rt_sysmon_main(void *arg);
 void rt_sysmon_wake(void); /* if asleep */
 
-/* -- task.c -- */
+/* -- task.c ---------------------------------------------------------------------------------- */
 void rt_task_run(struct rt_worker *w, struct rt_task *t);
 
-/* -- defer.c -- */
+/* -- defer.c --------------------------------------------------------------------------------- */
 bool rt_defer_due(struct rt_worker *w);  /* the oldest of w's has waited 50 us */
 void rt_defer_flush(unsigned index);     /* of the worker with that index */
 void rt_defer_flush_old(int64_t before); /* of all workers */
 bool rt_defer_pending(unsigned index);
 void rt_defer_stop(void);
 
-/* -- timer.c -- */
+/* -- timer.c --------------------------------------------------------------------------------- */
 int64_t rt_timers_next(void); /* a lower bound; INT64_MAX: none */
 void rt_timers_run(int64_t now);
 int64_t rt_timers_armed(void);
 void rt_timers_stop(void);
 
-/* -- netpoll.c -- */
+/* -- netpoll.c ------------------------------------------------------------------------------- */
 int rt_netpoll_open(void);
 void rt_netpoll_close(void);
 void rt_netpoll_check(void);          /* without waiting */
@@ -258,11 +259,11 @@ void rt_netpoll_timer(int64_t at); /* a timer is due then: wakes a poller that s
 int64_t rt_netpoll_last(void);     /* when it was last looked at */
 int64_t rt_netpoll_fds(void);
 
-/* -- blocking.c -- */
+/* -- blocking.c ------------------------------------------------------------------------------ */
 void rt_blocking_stop(void);
 bool rt_blocking_busy(void);
 
-/* -- the error ring of err.c -- */
+/* -- the error ring of err.c ----------------------------------------------------------------- */
 extern void (*rt_errors_free)(void *errors); /* set by err.c; run when a goroutine or thread ends */
 void **rt_errors_slot(void);                 /* of the caller; NULL: no memory */
 

@@ -8,18 +8,25 @@
  * really orders them (spawn, unpark) is said by san_release in the waker and san_acquire in the
  * woken. For the same reason the files of the scheduler proper are compiled without TSan (RT_TSAN
  * is then set by the build): their queues would order unrelated goroutines, and one thread under
- * many fibers would look like many threads without locks. */
+ * many fibers would look like many threads without locks. What TSan intercepts even there (memset,
+ * calloc, free) stands between san_ignore_begin and _end, and so does all that runs between two
+ * goroutines, on the stack of the one that comes. A stack is mapped anew for each goroutine: that
+ * alone makes TSan forget what its predecessor, who is ordered before nobody, wrote there. */
 #ifndef SENNIT_RT_SANITIZE_H
 #define SENNIT_RT_SANITIZE_H
 
-#include <stddef.h>
+#include "base/base.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define RT_ASAN 1
 #endif
-#elif defined(__SANITIZE_ADDRESS__)
+#endif
+#if defined(__SANITIZE_ADDRESS__) && !defined(RT_ASAN)
 #define RT_ASAN 1
+#endif
+#if defined(BASE_TSAN) && !defined(RT_TSAN)
+#define RT_TSAN 1
 #endif
 
 #ifdef RT_ASAN
@@ -43,12 +50,20 @@ void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
+void AnnotateIgnoreWritesBegin(const char *file, int line); /* and reads */
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+void AnnotateBenignRaceSized(const char *file, int line, const volatile void *p, size_t n,
+                             const char *why);
 #define san_fiber_current() __tsan_get_current_fiber()
 #define san_fiber_new()     __tsan_create_fiber(0)
 #define san_fiber_free(f)   __tsan_destroy_fiber(f)
 #define san_fiber_switch(f) __tsan_switch_to_fiber(f, 1)
 #define san_acquire(p)      __tsan_acquire(p)
 #define san_release(p)      __tsan_release(p)
+#define san_ignore_begin()  AnnotateIgnoreWritesBegin(__FILE__, __LINE__)
+#define san_ignore_end()    AnnotateIgnoreWritesEnd(__FILE__, __LINE__)
+#define san_thread_owns(p)  AnnotateBenignRaceSized(__FILE__, __LINE__, p, sizeof *(p), "thread's")
+enum { SAN_FRESH_STACKS = 1 };
 #else
 #define san_fiber_current() NULL
 #define san_fiber_new()     NULL
@@ -56,6 +71,10 @@ void __tsan_release(void *addr);
 #define san_fiber_switch(f) ((void)(f))
 #define san_acquire(p)      ((void)(p))
 #define san_release(p)      ((void)(p))
+#define san_ignore_begin()  ((void)0)
+#define san_ignore_end()    ((void)0)
+#define san_thread_owns(p)  ((void)0)
+enum { SAN_FRESH_STACKS = 0 };
 #endif
 
 #endif

@@ -101,6 +101,7 @@ static void sched_arrive(void)
     sched_run_after(w);
     w->cur = g;
     sched_tick(w);
+    san_ignore_end();
     san_fiber_switch(g ? g->fiber : w->native_fiber);
     if (!g)
         return;
@@ -128,6 +129,7 @@ static void sched_leave(struct rt_worker *w, void **save, void **fake, struct rt
     w->coming = next;
     san_start_switch(fake, lo, size);
     san_fiber_switch(w->commit_fiber);
+    san_ignore_begin();
     rt_switch(save, to);
     sched_arrive();
 }
@@ -185,16 +187,13 @@ void rt_stack_main(struct rt_stack *s)
         g->fn(g->arg);
         sched_end(g);
         struct rt_worker *w = rt_worker();
-        struct rt_g *next = sched_next(w, s);
-        if (next && !next->stack && rt_g_class(next) == s->cls) {
+        struct rt_g *next = sched_next(w, SAN_FRESH_STACKS ? NULL : s);
+        if (!SAN_FRESH_STACKS && next && !next->stack && rt_g_class(next) == s->cls) {
             sched_give_stack(w, next, s);
-            san_fiber_switch(next->fiber);
-            san_fiber_free(g->fiber);
             rt_g_free(w, g);
             w->cur = next;
             sched_tick(w);
             atomic_store_explicit(&next->state, RT_G_RUNNING, memory_order_relaxed);
-            san_acquire(next);
             continue;
         }
         void *nobody;

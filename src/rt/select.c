@@ -53,7 +53,7 @@ static bool select_is_fd(const sennit_case *u)
     return u->kind == SENNIT_CASE_READABLE || u->kind == SENNIT_CASE_WRITABLE;
 }
 
-/* -- channels --- */
+/* -- channels -------------------------------------------------------------------------------- */
 
 static void select_add_chan(struct select_wait *s, sennit_chan *c)
 {
@@ -130,8 +130,7 @@ static void select_hang_chans(struct select_wait *s)
     }
 }
 
-/* -- fds
- * -------------------------------------------------------------------------------------------- */
+/* -- fds ------------------------------------------------------------------------------------- */
 
 static bool select_fd_ready(int ep)
 {
@@ -170,8 +169,7 @@ static void select_watch_fd(struct select_case *c)
         prim_done(c->once, c->index, false);
 }
 
-/* -- timers, contexts
- * ------------------------------------------------------------------------------- */
+/* -- timers, contexts ------------------------------------------------------------------------ */
 
 static void select_timer_came(struct rt_timer *t)
 {
@@ -208,8 +206,7 @@ static void select_hang(struct select_case *c, const sennit_case *u)
     }
 }
 
-/* -- all of it
- * --------------------------------------------------------------------------------------- */
+/* -- all of it ------------------------------------------------------------------------------- */
 
 /* What can be told without a channel's lock. */
 static void select_prepare(struct select_wait *s)

@@ -36,9 +36,9 @@ static _Atomic bool stack_no_install; /* the kernel has no guard regions */
 static bool stack_add_slab(unsigned cls)
 {
     size_t unit = STACK_GUARD + stack_sizes[cls];
-    size_t len = STACK_SLAB;
+    size_t len = SAN_FRESH_STACKS ? unit : STACK_SLAB;
     char *map = NULL;
-    for (; !map && len >= 2 * unit; len = map ? len : len / 2)
+    for (; !map && (len >= 2 * unit || SAN_FRESH_STACKS); len = map ? len : len / 2)
         map = sys.mmap(len, PROT_READ | PROT_WRITE, MAP_NORESERVE | MAP_STACK);
     if (!map)
         return false;
@@ -95,27 +95,51 @@ static struct rt_stack *stack_take(unsigned cls)
     return s;
 }
 
-struct rt_stack *rt_stack_get(struct rt_worker *w, unsigned cls)
+static struct rt_stack *stack_get_new(unsigned cls)
 {
-    struct rt_stack *s = w->stacks[cls];
-    if (s) {
-        w->stacks[cls] = s->next;
-        w->n_stacks[cls]--;
-        return s;
-    }
-    s = stack_take(cls);
+    san_ignore_begin();
+    struct rt_stack *s = stack_take(cls);
     for (int tries = 0; !s && tries < 8 && stack_add_slab(cls); tries++)
         s = stack_take(cls); /* another may have emptied the new slab */
+    san_ignore_end();
     if (s)
         san_unpoison(s->base, s->size);
     return s;
+}
+
+struct rt_stack *rt_stack_get(struct rt_worker *w, unsigned cls)
+{
+    struct rt_stack *s = w->stacks[cls];
+    if (!s)
+        return stack_get_new(cls);
+    w->stacks[cls] = s->next;
+    w->n_stacks[cls]--;
+    return s;
+}
+
+/* Of a slab with one stack, for TSan: see sanitize.h. */
+static void stack_unmap(struct rt_stack *s)
+{
+    struct stack_slab *slab = container_of(s, struct stack_slab, stacks[0]);
+    lock_take(&stack_lock, LOCK_SCHED);
+    struct stack_slab **p = &stack_slabs[s->cls];
+    while (*p != slab)
+        p = &(*p)->next;
+    *p = slab->next;
+    lock_drop(&stack_lock, LOCK_SCHED);
+    san_ignore_begin();
+    sys.munmap(slab->map, slab->len);
+    sys.free(slab);
+    san_ignore_end();
 }
 
 void rt_stack_put(struct rt_worker *w, struct rt_stack *s)
 {
     unsigned cls = s->cls;
     san_unpoison(s->base, s->size);
-    if (w->n_stacks[cls] < RT_STACK_CACHE) {
+    if (SAN_FRESH_STACKS) {
+        stack_unmap(s);
+    } else if (w->n_stacks[cls] < RT_STACK_CACHE) {
         s->next = w->stacks[cls];
         w->stacks[cls] = s;
         w->n_stacks[cls]++;
@@ -165,6 +189,7 @@ void rt_stack_flush(struct rt_worker *w)
 void *rt_stack_frame(struct rt_stack *s)
 {
     uintptr_t *top = (uintptr_t *)(s->base + s->size - 16);
+    san_ignore_begin();
 #if defined(__x86_64__)
     uintptr_t *sp = top - 7; /* r15 r14 r13 r12 rbx rbp, return address */
     memset(sp, 0, 7 * sizeof *sp);
@@ -178,6 +203,7 @@ void *rt_stack_frame(struct rt_stack *s)
 #else
 #error "goroutines need a context switch for this processor"
 #endif
+    san_ignore_end();
     return sp;
 }
 

@@ -9,8 +9,8 @@
  * time; the last one under the cap takes no fresh goroutines: it is kept for those that are
  * resumed.
  *
- * Asleep while no worker runs. Protocol: it stores asleep = 1, then reads n_idle; a worker that
- * wakes lowers n_idle, then reads asleep (all seq_cst). */
+ * Asleep while no worker runs and one of them polls. Protocol: it stores asleep = 1, then reads
+ * n_idle; a worker that wakes lowers n_idle, then reads asleep (all seq_cst). */
 #include "rt/rt_private.h"
 
 enum {
@@ -24,7 +24,7 @@ static bool sysmon_all_idle(void)
 {
     struct rt_state *s = &rt_state;
     return (int32_t)atomic_load(&s->n_idle) >= atomic_load(&s->enlisted) - atomic_load(&s->stuck) &&
-           atomic_load(&s->n_idle) > 0;
+           atomic_load(&s->n_idle) > 0 && s->poller;
 }
 
 void rt_sysmon_wake(void)
@@ -129,11 +129,12 @@ static bool sysmon_look(void)
     rt_defer_flush_old(now - SYSMON_DEFER_NS);
     if (!atomic_load(&s->poller) && now - rt_netpoll_last() > SYSMON_STUCK_NS)
         rt_netpoll_check();
+    bool no_poller = rt_wake_poller();
     sysmon_uncap();
     if (!rt_work_waiting(now)) {
         for (uint32_t i = 0; i < atomic_load(&s->n_workers); i++)
             sysmon_stuck(atomic_load(&s->workers[i]), now);
-        return false;
+        return no_poller;
     }
     if (atomic_load(&s->n_idle)) {
         rt_wake_one();

@@ -20,6 +20,7 @@ void rt_task_init(struct rt_task *t, void (*fn)(struct rt_task *t))
 void rt_task_wake(struct rt_task *t)
 {
     uint32_t s = atomic_load_explicit(&t->state, memory_order_relaxed), to;
+    san_release(t);
     do {
         to = s == TASK_IDLE ? TASK_QUEUED : s == TASK_RUNNING ? TASK_AGAIN : s;
     } while (!atomic_compare_exchange_weak_explicit(&t->state, &s, to, memory_order_acq_rel,
@@ -39,6 +40,7 @@ void rt_task_exit(struct rt_task *t)
 
 void rt_task_run(struct rt_worker *w, struct rt_task *t)
 {
+    san_acquire(t); /* before its memory is touched */
     w->task = t;
     atomic_exchange_explicit(&t->state, TASK_RUNNING, memory_order_acq_rel);
     t->fn(t);

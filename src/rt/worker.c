@@ -27,7 +27,8 @@
  * The first to fall asleep sleeps in epoll, until the next timer; the others on their futex. Never
  * two sleep in epoll: a wake-up would reach only one of them, perhaps not the one that was meant
  * and bears the searcher's role. So in_epoll stays set until a poller that was woken is out; who
- * falls asleep before that uses its futex, and the woken one, who runs, polls for it.
+ * falls asleep before that uses its futex, and the woken one, who runs, polls for it. Should that
+ * one retire, or sysmon find that nobody sleeps in epoll, one of the others is woken to do so.
  *
  * Spare workers. Of `enlisted` workers `stuck` ones are in one goroutine for long, or in a blocking
  * call; the others should be `target`. sysmon and sennit_blocking_begin enlist more, a worker that
@@ -124,6 +125,17 @@ void rt_wake_one(void)
     lock_drop(&s->idle_lock, LOCK_SCHED);
     if (w)
         worker_rouse(w, polls);
+}
+
+/* Somebody has to sleep in epoll: a worker that came out of it may have become stuck or retired,
+ * while the others fell asleep on their futex. Who is woken finds nothing and sleeps there. */
+bool rt_wake_poller(void)
+{
+    struct rt_state *s = &rt_state;
+    bool none = !atomic_load(&s->poller) && !atomic_load(&s->in_epoll) && atomic_load(&s->n_idle);
+    if (none)
+        rt_wake_one();
+    return none;
 }
 
 void rt_wake_worker(struct rt_worker *w)
@@ -292,6 +304,7 @@ static void worker_retire(struct rt_worker *w)
     pthread_mutex_unlock(&s->mutex);
     if (rt_work_visible(NULL))
         rt_wake_one();
+    rt_wake_poller(); /* w may have been it, roused just now, and others left the poll to it */
     while (atomic_load(&w->parked) && !atomic_load(&s->stopping))
         sys.futex_wait(&w->parked, 1, NULL);
     rt_sysmon_wake();
@@ -378,6 +391,7 @@ static void worker_bounds(struct rt_worker *w)
     }
     w->native_lo = lo;
 #endif
+    san_thread_owns(&errno); /* by whatever goroutine runs here */
     w->native_fiber = san_fiber_current();
     w->commit_fiber = san_fiber_new();
     w->seed_fiber = san_fiber_new();
@@ -430,10 +444,13 @@ static bool worker_new(bool resumed_only)
     if (n == LIMIT_WORKERS)
         return false;
     size_t size = (sizeof(struct rt_worker) + 63) & ~(size_t)63;
+    san_ignore_begin();
     struct rt_worker *w = sys.aligned_alloc(64, size);
+    if (w)
+        memset(w, 0, size);
+    san_ignore_end();
     if (!w)
         return false;
-    memset(w, 0, size);
     list_init(&w->idle);
     w->index = n;
     w->native_size = WORKER_STACK;
@@ -531,14 +548,17 @@ static bool worker_start_locked(void)
     }
     s->target = made;
     s->has_sysmon = rt_thread_create(&s->sysmon, rt_sysmon_main, NULL, WORKER_STACK) >= 0;
+    san_release(&s->running);
     atomic_store(&s->running, 1);
     return true;
 }
 
 bool rt_start(void)
 {
-    if (likely(atomic_load_explicit(&rt_state.running, memory_order_acquire)))
+    if (likely(atomic_load_explicit(&rt_state.running, memory_order_acquire))) {
+        san_acquire(&rt_state.running);
         return true;
+    }
     pthread_mutex_lock(&rt_state.mutex);
     bool ok = atomic_load(&rt_state.running) || worker_start_locked();
     pthread_mutex_unlock(&rt_state.mutex);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * accept.c: one goroutine per listener turns sockets into transports. A connection enters here from
- * net/listen.c and leaves as a transport whose reader calls dispatch.c. Idle connections hold no
- * goroutine. Accept errors are sorted: again at once, after a pause, or the end of serving. */
+ * net/listen.c and leaves as a transport whose reader calls dispatch.c. A handshake has a goroutine
+ * of its own, so that a slow peer keeps nobody waiting; afterwards idle connections hold none.
+ * Accept errors are sorted: again at once, after a pause, or the end of serving. */
 #include "base/limits.h"
 #include "base/sys.h"
 #include "server/server.h"
@@ -42,7 +43,8 @@ static const struct transport_ops accept_ops = {
     .freed = accept_freed,
 };
 
-static void accept_conn(struct sennit_server *s, struct net_io *io)
+/* io: its handshake is done. timeout: for the peer's preface. */
+static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_duration timeout)
 {
     struct server_conn *c = sys.calloc(1, sizeof *c);
     if (!c) {
@@ -53,12 +55,10 @@ static void accept_conn(struct sennit_server *s, struct net_io *io)
         .server = true,
         .max_streams = s->options.max_concurrent_streams,
         .max_header_list = s->options.max_header_list_size,
-        .handshake_timeout = s->options.handshake_timeout,
+        .handshake_timeout = timeout,
     };
     list_init(&c->node);
     c->server = s;
-    net_addr_text(&io->peer, c->peer);
-    net_addr_text(&io->local, c->local);
     struct transport *t = transport_new(io, &config, &accept_ops, c);
     if (!t) {
         sys.free(c);
@@ -75,6 +75,60 @@ static void accept_conn(struct sennit_server *s, struct net_io *io)
     if (stopping)
         transport_drain(t);
     transport_unref(t);
+}
+
+/* -- handshakes -- */
+
+struct accept_shake {
+    struct sennit_server *server;
+    struct net_io *io;
+};
+
+/* A peer that fails is dropped: it has been told why, as far as its protocol can say it. */
+static void accept_secure(struct sennit_server *s, struct net_io *io)
+{
+    struct sennit_ctx ctx;
+    sennit_err err = NULL;
+    int64_t at = sennit_now() + s->options.handshake_timeout;
+    ctx_init(&ctx, s->ctx, at, NULL, 0);
+    io = creds_handshake(server_creds(s), io, true, NULL, &ctx, &err);
+    ctx_fini(&ctx);
+    int64_t left = at - sennit_now();
+    if (io)
+        accept_conn(s, io, left > 0 ? left : 1);
+}
+
+static void accept_shake_run(void *shake)
+{
+    struct accept_shake *h = shake;
+    struct sennit_server *s = h->server;
+    accept_secure(s, h->io);
+    sys.free(h);
+    lock_take(&s->lock, LOCK_REGISTRY);
+    s->n_handshakes--;
+    server_changed(s);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+}
+
+/* Waits when there are too many: the others stay in the kernel's backlog. */
+static void accept_shake(struct sennit_server *s, struct net_io *io)
+{
+    struct accept_shake *h = sys.malloc(sizeof *h);
+    lock_take(&s->lock, LOCK_REGISTRY);
+    while (s->n_handshakes >= LIMIT_HANDSHAKES)
+        server_wait_change(s, INT64_MAX);
+    s->n_handshakes++;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    if (h) {
+        h->server = s, h->io = io;
+        if (!rt_go(accept_shake_run, h, "sennit handshake", RT_GO_SYSTEM))
+            return;
+    }
+    sys.free(h);
+    io->ops->close(io);
+    lock_take(&s->lock, LOCK_REGISTRY);
+    s->n_handshakes--;
+    lock_drop(&s->lock, LOCK_REGISTRY);
 }
 
 /* Sleeps before the next try; false: the server stops. */
@@ -94,7 +148,10 @@ static bool accept_one(struct server_listener *l, sennit_duration *pause)
     int error = net_accept(l->listener, &io);
     if (error == 0) {
         *pause = 0;
-        accept_conn(s, io);
+        if (creds_parks(server_creds(s)))
+            accept_shake(s, io);
+        else
+            accept_secure(s, io);
         return true;
     }
     if (error == -EAGAIN) {

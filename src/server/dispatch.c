@@ -8,7 +8,6 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "rpc/codec.h"
-#include "rpc/creds.h"
 #include "rpc/details.h"
 #include "rpc/stream.h"
 #include "server/server.h"
@@ -33,7 +32,7 @@ static struct server_call *dispatch_call(struct rpc_stream *s)
     return container_of(s, struct server_call, s);
 }
 
-/* -- the reader's side ------------------------------------------------------------------------ */
+/* -- the reader's side ----------------------------------------------------------------------- */
 
 /* The peer reset the stream, or the connection is over: the handler's context ends. */
 static void dispatch_ended(struct rpc_stream *s) { ctx_end(&dispatch_call(s)->ctx, CTX_CANCELLED); }
@@ -43,6 +42,8 @@ static void dispatch_free(struct rpc_stream *s)
     struct server_call *c = dispatch_call(s);
     if (c->watched)
         ctx_watch_del(&c->watch);
+    if (c->stream)
+        stream_api_fini(c->stream);
     for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
         next = m->next;
         sys.free(m);
@@ -106,11 +107,12 @@ static void dispatch_unknown(struct rpc_stream *s, const struct server_registry 
 static void dispatch_expired(struct ctx_watch *w)
 {
     struct server_call *c = container_of(w, struct server_call, watch);
-    if (atomic_load(&c->ctx.state) == CTX_EXPIRED)
-        transport_respond(
-            &c->s, &(struct rpc_response){ .end = true,
-                                           .code = SENNIT_DEADLINE_EXCEEDED,
-                                           .message = sennit_s("context deadline exceeded") });
+    if (atomic_load(&c->ctx.state) != CTX_EXPIRED)
+        return;
+    sennit_str text = sennit_s("context deadline exceeded");
+    transport_respond(&c->s, &(struct rpc_response){
+                                 .end = true, .code = SENNIT_DEADLINE_EXCEEDED, .message = text });
+    stream_finish(&c->s, SENNIT_DEADLINE_EXCEEDED, text); /* wakes who waits in the stream */
 }
 
 /* NULL: fine. */
@@ -165,7 +167,7 @@ void dispatch_accept(struct rpc_stream *s)
         dispatch_start(c); /* it reads while the peer still sends */
 }
 
-/* -- the handler's goroutine ------------------------------------------------------------------ */
+/* -- the handler's goroutine ----------------------------------------------------------------- */
 
 static sennit_err dispatch_send_header(void *call)
 {
@@ -188,20 +190,17 @@ static void dispatch_prepare(struct server_call *c)
     h->arena = &c->ctx.arena;
     h->call = c;
     h->send_header = dispatch_send_header;
-    h->peer = (sennit_peer){ .address = c->conn->peer,
-                             .local_address = c->conn->local,
-                             .auth_type = c->conn->server->options.creds->auth_type,
-                             .identity = "" };
+    h->peer = transport_auth(c->s.t)->peer;
     c->ctx.slot[CTX_SLOT_RPC] = h;
 }
 
 /* The RPC as its handler's stream sees it, once it is over. */
-static sennit_err dispatch_stream_status(struct sennit_stream *st)
+static sennit_err dispatch_stream_status(struct sennit_stream *st, struct rpc_stream *s)
 {
     sennit_err ended = sennit_ctx_error(st->ctx);
-    if (st->s->code == SENNIT_CANCELLED && ended)
+    if (s->code == SENNIT_CANCELLED && ended)
         return ended;
-    return st->s->code == SENNIT_OK ? NULL : sennit_errorf(st->s->code, "%s", st->s->message.data);
+    return s->code == SENNIT_OK ? NULL : sennit_errorf(s->code, "%s", s->message.data);
 }
 
 /* Headers go out with the first message. */
@@ -209,6 +208,9 @@ static enum transport_result dispatch_stream_send(struct sennit_stream *st, cons
                                                   size_t len)
 {
     struct rpc_handler *h = handler_of(st->ctx);
+    struct rpc_stream *s = atomic_load(&st->s);
+    if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire)))
+        return transport_send(s, framed, len, false);
     lock_take(&h->lock, LOCK_STREAM);
     h->header_sent = true;
     lock_drop(&h->lock, LOCK_STREAM);
@@ -270,6 +272,8 @@ static void dispatch_run(void *arg)
     sennit_str framed = { NULL, 0 };
     dispatch_prepare(c);
     sennit_err err = dispatch_call_user(c, &framed);
+    /* Before the answer: the peer may open the next stream as soon as it has that. */
+    atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     lock_take(&c->h.lock, LOCK_STREAM);
     c->h.over = true;
     lock_drop(&c->h.lock, LOCK_STREAM);
@@ -287,14 +291,14 @@ static void dispatch_run(void *arg)
     }
     if (transport_respond(&c->s, &r) == TRANSPORT_NO_MEMORY)
         transport_reset(&c->s, TRANSPORT_CANCEL); /* no memory to say more */
-    if (c->stream)
-        stream_api_fini(c->stream);
     if (c->watched)
         ctx_watch_del(&c->watch);
     c->watched = false;
+    /* Other goroutines may still be inside the stream, or hold the context: they are woken, and
+     * waited for. */
+    stream_finish(&c->s, SENNIT_CANCELLED, sennit_s("the handler has returned"));
     ctx_end(&c->ctx, CTX_CANCELLED);
     ctx_wait_users(&c->ctx);
-    atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     stream_unref(&c->s);
 }
 

@@ -63,7 +63,20 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
         server_fail(s, sennit_errorf(SENNIT_FAILED_PRECONDITION,
                                      "no credentials: set sennit_server_options.creds, for plain "
                                      "text to sennit_insecure()"));
+    s->options.creds = creds_ref(s->options.creds);
+    sennit_err bad = s->options.creds ? creds_prepare(server_creds(s), true) : NULL;
+    if (bad)
+        server_fail(s, bad);
     return s;
+}
+
+/* A mistake that must not harm a server that is serving: told to the caller alone. */
+static bool server_is_late(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    bool late = s->state != SERVER_NEW || s->serving;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    return late;
 }
 
 sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const void *methods,
@@ -72,10 +85,7 @@ sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const
     if (server_is_lame(s))
         return sennit_no_memory;
     sennit_err err = NULL;
-    lock_take(&s->lock, LOCK_REGISTRY);
-    bool late = s->state != SERVER_NEW || s->serving;
-    lock_drop(&s->lock, LOCK_REGISTRY);
-    if (late) {
+    if (server_is_late(s)) {
         return sennit_errorf(SENNIT_FAILED_PRECONDITION,
                              "service %s registered after sennit_serve: register before", d->name);
     }
@@ -89,7 +99,7 @@ sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const
     return err;
 }
 
-/* -- listening -------------------------------------------------------------------------------- */
+/* -- listening ------------------------------------------------------------------------------- */
 
 static sennit_err server_add_listener(struct sennit_server *s, struct net_listener *nl)
 {
@@ -100,14 +110,13 @@ static sennit_err server_add_listener(struct sennit_server *s, struct net_listen
     }
     l->listener = nl, l->server = s;
     lock_take(&s->lock, LOCK_REGISTRY);
-    bool late = s->serving || s->state != SERVER_NEW;
-    if (!late)
-        list_push_back(&s->listeners, &l->node);
+    list_push_back(&s->listeners, &l->node);
     lock_drop(&s->lock, LOCK_REGISTRY);
-    if (!late)
-        return NULL;
-    net_listener_close(nl);
-    sys.free(l);
+    return NULL;
+}
+
+static sennit_err server_listens_late(void)
+{
     return sennit_errorf(SENNIT_FAILED_PRECONDITION, "listen after sennit_serve: listen before");
 }
 
@@ -125,6 +134,8 @@ sennit_err sennit_listen(sennit_server *s, const char *address)
     struct net_listener *nl = NULL;
     if (server_is_lame(s))
         return sennit_no_memory;
+    if (server_is_late(s))
+        return server_listens_late();
     sennit_err err = net_listen(address, &nl);
     return server_listened(s, err, nl);
 }
@@ -134,6 +145,8 @@ sennit_err sennit_listen_fd(sennit_server *s, int fd)
     struct net_listener *nl = NULL;
     if (server_is_lame(s))
         return sennit_no_memory;
+    if (server_is_late(s))
+        return server_listens_late();
     sennit_err err = net_listen_fd(fd, &nl);
     return server_listened(s, err, nl);
 }
@@ -156,10 +169,9 @@ const char *sennit_bound_address(sennit_server *s, size_t nth)
     return text;
 }
 
-/* -- serving and stopping --------------------------------------------------------------------- */
+/* -- serving and stopping -------------------------------------------------------------------- */
 
-/* Waits for a change; locked on entry and exit. False: at has passed. */
-static bool server_wait_change(struct sennit_server *s, int64_t at)
+bool server_wait_change(struct sennit_server *s, int64_t at)
 {
     struct server_waiter w = { .note = { 0 } };
     sennit_err late = NULL;
@@ -285,8 +297,8 @@ void sennit_server_stop(sennit_server *s, sennit_duration grace)
     if (first && grace != 0)
         server_each_conn(s, transport_drain);
     lock_take(&s->lock, LOCK_REGISTRY);
-    while (s->n_acceptors || (s->n_conns && grace != 0)) {
-        if (!server_wait_change(s, s->n_acceptors ? INT64_MAX : at))
+    while (s->n_acceptors || s->n_handshakes || (s->n_conns && grace != 0)) {
+        if (!server_wait_change(s, s->n_acceptors || s->n_handshakes ? INT64_MAX : at))
             break;
     }
     lock_drop(&s->lock, LOCK_REGISTRY);
@@ -315,6 +327,7 @@ void sennit_server_free(sennit_server *s)
             net_listener_close(l->listener);
         sys.free(l);
     }
+    sennit_creds_free(server_creds(s));
     registry_fini(&s->registry);
     sennit_ctx_free(s->ctx);
     arena_fini(&s->arena);

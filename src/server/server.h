@@ -7,7 +7,7 @@
 #define SENNIT_SERVER_SERVER_H
 
 #include "base/list.h"
-#include "net/net.h"
+#include "net/creds.h"
 #include "rpc/handler.h"
 #include "rpc/transport.h"
 #include "rt/ctx.h"
@@ -49,17 +49,24 @@ struct sennit_server {
     enum server_state state;
     struct list listeners, conns;
     size_t n_conns, n_acceptors;
+    size_t n_handshakes;         /* goroutines in accept.c that secure a connection */
     bool serving;                /* sennit_serve is inside */
     struct sennit_error *failed; /* first error of new, register, listen, accept */
     struct sennit_arena arena;   /* of failed and bound addresses; guarded by lock, too */
     struct list waiters;         /* struct server_waiter: told of each change of a count */
 };
+static inline sennit_creds *server_creds(const struct sennit_server *s)
+{
+    return (sennit_creds *)(uintptr_t)s->options.creds; /* our own reference */
+}
 struct server_waiter {
     struct list node;
     struct rt_note note;
 };
 void server_fail(struct sennit_server *s, sennit_err err); /* keeps the first */
 void server_changed(struct sennit_server *s); /* locked: wakes those who wait for a count */
+/* Waits for a change; locked on entry and exit. False: at (INT64_MAX: none) has passed. */
+bool server_wait_change(struct sennit_server *s, int64_t at);
 
 /* accept.c */
 struct server_conn {
@@ -67,7 +74,6 @@ struct server_conn {
     struct sennit_server *server;
     struct transport *t; /* its owner's reference, until closed */
     _Atomic uint32_t handlers;
-    char peer[NET_ADDR_TEXT], local[NET_ADDR_TEXT];
 };
 void server_accept_loop(void *listener);
 

@@ -38,8 +38,8 @@ int main(int argc, char **argv)
     char address[32];
 
     flags_parse(argc, argv,
-                (struct flag[]){ { "port", &port, "The server port", true },
-                                 { "inside", &inside, "calls that wait for each other", true },
+                (struct flag[]){ { "port", &port, "The server port", FLAG_INT },
+                                 { "inside", &inside, "calls that wait for each other", FLAG_INT },
                                  { 0 } });
     snprintf(address, sizeof address, ":%s", port);
     barrier.wanted = strtol(inside, NULL, 10);

@@ -12,4 +12,6 @@ import (
 	_ "google.golang.org/grpc/examples/features/multiplex/server"
 	_ "google.golang.org/grpc/examples/helloworld/greeter_client"
 	_ "google.golang.org/grpc/examples/helloworld/greeter_server"
+	_ "google.golang.org/grpc/examples/route_guide/client"
+	_ "google.golang.org/grpc/examples/route_guide/server"
 )

@@ -121,13 +121,14 @@ int main(int argc, char **argv)
     const char *addr = "localhost:50051", *calls = "1000", *kinds = "1", *until = "0";
     const char *goroutines = "100";
 
-    flags_parse(argc, argv,
-                (struct flag[]){ { "addr", &addr, "the address to connect to", false },
-                                 { "goroutines", &goroutines, "beside 8 threads", true },
-                                 { "calls", &calls, "of each caller", true },
-                                 { "kinds", &kinds, "of client on the connection, 1 or 2", true },
-                                 { "until-closed", &until, "1: the server goes away", true },
-                                 { 0 } });
+    flags_parse(
+        argc, argv,
+        (struct flag[]){ { "addr", &addr, "the address to connect to", FLAG_STRING },
+                         { "goroutines", &goroutines, "beside 8 threads", FLAG_INT },
+                         { "calls", &calls, "of each caller", FLAG_INT },
+                         { "kinds", &kinds, "of client on the connection, 1 or 2", FLAG_INT },
+                         { "until-closed", &until, "1: the server goes away", FLAG_INT },
+                         { 0 } });
     sennit_auto(sennit_conn) *conn =
         sennit_dial(addr, &(sennit_conn_options){ .creds = sennit_insecure() });
     struct share share = { .greeter = { conn }, .echo = { conn } };

@@ -3,8 +3,10 @@
 test/house. Servers listen on port 0 and say where, so no port is guessed and nothing waits long."""
 import os
 import re
+import socket
 import subprocess
 import threading
+import time
 
 TIME = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.M)
 
@@ -12,7 +14,8 @@ TIME = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.M)
 class Server:
     """A server program; `with` stops it by SIGTERM and checks that it ends by itself, with 0."""
 
-    def __init__(self, *command, graceful=True):
+    def __init__(self, *command, graceful=True, port=None):
+        """port: of a server that says nothing; it serves once it takes connections."""
         self.graceful = graceful
         self.lines = []
         self.heard = threading.Condition()
@@ -20,9 +23,23 @@ class Server:
                                         stderr=subprocess.STDOUT, text=True, errors="replace")
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        line = self.wait_for(r"server listening at \S+:(\d+)$")
-        self.port = int(re.search(r":(\d+)$", line).group(1))
+        if port:
+            self._wait_connectable(port)
+        else:
+            line = self.wait_for(r"server listening at \S+:(\d+)$")
+            port = int(re.search(r":(\d+)$", line).group(1))
+        self.port = port
         self.addr = f"127.0.0.1:{self.port}"
+
+    def _wait_connectable(self, port, seconds=20):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.alive():
+            try:
+                socket.create_connection(("localhost", port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError(f"nobody serves on port {port}: {self.text()!r}")
 
     def _read(self):
         for line in self.process.stdout:

@@ -21,8 +21,7 @@
 
 #define UNUSED __attribute__((unused))
 
-/* -- frames
- * ---------------------------------------------------------------------------------------- */
+/* -- frames ---------------------------------------------------------------------------------- */
 
 static struct {
     uint8_t octets[1 << 21];
@@ -108,8 +107,7 @@ static UNUSED void goaway(uint32_t last, uint32_t code, const char *text)
     raw(text, strlen(text));
 }
 
-/* -- header blocks: literals without indexing, no Huffman
- * ------------------------------------------ */
+/* -- header blocks: literals without indexing, no Huffman ------------------------------------ */
 
 static UNUSED size_t put_length(uint8_t *p, size_t n)
 {
@@ -165,8 +163,7 @@ static UNUSED void split_request(uint32_t id, unsigned continuations)
     frame_with(H2_CONTINUATION, H2_END_HEADERS, id, block + at, n - at);
 }
 
-/* -- sessions
- * -------------------------------------------------------------------------------------- */
+/* -- sessions -------------------------------------------------------------------------------- */
 
 static const struct h2_config server_config = { .server = true,
                                                 .max_concurrent_streams = 4,

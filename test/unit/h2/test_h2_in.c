@@ -3,8 +3,7 @@
  * test_h2_in.c: the receiving machine, by scripts of frames. See frames.h for how events read. */
 #include "frames.h"
 
-/* -- preface
- * --------------------------------------------------------------------------------------- */
+/* -- preface --------------------------------------------------------------------------------- */
 
 static const char *after(const struct h2_config *c, const char *octets, size_t piece)
 {
@@ -66,8 +65,7 @@ TEST(nothing_is_parsed_after_a_connection_error)
     session_end();
 }
 
-/* -- frame format
- * ---------------------------------------------------------------------------------- */
+/* -- frame format ---------------------------------------------------------------------------- */
 
 static void script_one(unsigned type, unsigned flags, uint32_t id, size_t len, const char *log)
 {
@@ -155,8 +153,7 @@ TEST(reserved_bit_of_ids_is_ignored)
     session_end();
 }
 
-/* -- header blocks
- * --------------------------------------------------------------------------------- */
+/* -- header blocks --------------------------------------------------------------------------- */
 
 TEST(continuation_must_follow_at_once_and_is_limited)
 {
@@ -229,6 +226,9 @@ TEST(malformed_requests_are_stream_errors)
         { { R }, true },
         { { R, ":authority", "a" }, true },
         { { R, "te", "trailers" }, true },
+        { { R, "te", "Trailers" }, true }, /* RFC 9110: case does not matter */
+        { { R, "te", "trailers", "te", "gzip" }, false },
+        { { R, "te", "" }, false },
         { { R, "content-length", "0" }, true },
         { { R, "content-length", "0", "content-length", "0" }, true },
         { { ":path", "*", ":scheme", "https", ":method", "OPTIONS" }, true },
@@ -273,6 +273,41 @@ TEST(malformed_requests_are_stream_errors)
     session_end();
 }
 
+static bool request_with(const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    size_t n = put_fields(block, FIELDS(REQUEST));
+    block[n++] = 0;
+    n += put_length(block + n, name_len);
+    memcpy(block + n, name, name_len), n += name_len;
+    n += put_length(block + n, value_len);
+    memcpy(block + n, value, value_len), n += value_len;
+    serve();
+    frame_with(H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, 1, block, n);
+    const char *log = feed();
+    check(strcmp(log, "H1.") == 0 || strcmp(log, "X1:PROTOCOL_ERROR") == 0);
+    return log[0] == 'H';
+}
+
+/* RFC 9113 8.2.1, each octet: token characters of RFC 9110 in names, without upper case; anything
+ * but NUL, CR and LF in values, which white space neither begins nor ends. */
+TEST(every_octet_is_judged_in_names_and_values)
+{
+    for (int c = 0; c < 256; c++) {
+        char o = (char)c, name[] = { 'a', o, 'b' };
+        bool token =
+            c && c < 0x80 && strchr("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~", c);
+        bool blank = c == ' ' || c == '\t', line = c == 0 || c == '\r' || c == '\n';
+        check_int(request_with(name, 3, "v", 1), token);
+        check_int(request_with(&o, 1, "v", 1), token);
+        check_int(request_with("n", 1, name, 3), !line);
+        check_int(request_with("n", 1, name, 2), !line && !blank);
+        check_int(request_with("n", 1, name + 1, 2), !line && !blank);
+    }
+    check(!request_with("", 0, "v", 1) && !request_with(":", 1, "v", 1) &&
+          request_with("n", 1, "", 0));
+    session_end();
+}
+
 TEST(malformed_responses_are_stream_errors)
 {
     static const struct {
@@ -281,7 +316,10 @@ TEST(malformed_responses_are_stream_errors)
     } cases[] = {
         { { ":status", "200" }, "H1." },
         { { ":status", "404", "content-length", "0" }, "H1." },
+        { { ":status", "304", "content-length", "4" }, "H1." },
+        { { ":status", "204", "content-length", "4" }, "H1." },
         { { ":status", "200", "content-length", "4" }, "X1:PROTOCOL_ERROR" },
+        { { ":status", "200", ":foo", "x" }, "X1:PROTOCOL_ERROR" },
         { { ":status", "100" }, "X1:PROTOCOL_ERROR" }, /* with END_STREAM */
         { { ":status", "101" }, "X1:PROTOCOL_ERROR" },
         { { ":status", "20" }, "X1:PROTOCOL_ERROR" },
@@ -363,8 +401,7 @@ TEST(content_length_must_match_the_data)
     session_end();
 }
 
-/* -- streams
- * --------------------------------------------------------------------------------------- */
+/* -- streams --------------------------------------------------------------------------------- */
 
 TEST(frames_on_idle_streams_are_connection_errors)
 {
@@ -432,7 +469,7 @@ TEST(late_frames_after_our_reset_are_ignored_but_decoded)
     serve();
     request(1, 0);
     feed();
-    h2_in_forget(session.in, 1);
+    h2_in_forget(session.in, 1, true);
     data(1, 1000, 0);
     window_update(1, 1);
     trailers(1);
@@ -451,7 +488,7 @@ TEST(a_stream_forgotten_between_two_pieces_of_data_is_skipped)
     raw("123", 3);
     expect("H1 D1:3");
     check(h2_in_partial(session.in));
-    h2_in_forget(session.in, 1);
+    h2_in_forget(session.in, 1, true);
     zeros(7);
     ping(0);
     expect("P");
@@ -556,7 +593,7 @@ TEST(client_stream_life)
     check(session.last.gone);
     data(3, 5, 0);
     expect("X3:PROTOCOL_ERROR");
-    h2_in_forget(session.in, 5);
+    h2_in_forget(session.in, 5, true);
     response(5, 0);
     data(5, 5, 0);
     trailers(5);
@@ -585,8 +622,7 @@ TEST(streams_above_a_goaway_are_popped_and_the_rest_stay_reachable)
     session_end();
 }
 
-/* -- settings, ping, goaway
- * ------------------------------------------------------------------------ */
+/* -- settings, ping, goaway ------------------------------------------------------------------ */
 
 static const char *with_setting(const struct h2_config *c, unsigned id, uint32_t v)
 {
@@ -664,6 +700,25 @@ TEST(ping_and_goaway_bring_their_payload)
     zeros(5000);
     ping(0);
     check_str(feed_by(700), "G1:0 P");
+    session_end();
+}
+
+TEST(a_last_id_may_only_fall_and_is_one_of_ours)
+{
+    connect_client();
+    goaway(0x7fffffff, 0, "");
+    goaway(7, 0, "");
+    goaway(7, 0, "");
+    goaway(0, 0, "");
+    goaway(1, 0, "");
+    expect("G2147483647:0 G7:0 G7:0 G0:0 E:PROTOCOL_ERROR");
+    connect_client();
+    goaway(2, 0, "");
+    expect("E:PROTOCOL_ERROR");
+    serve(); /* a client's says nothing about its own streams */
+    goaway(2, 0, "");
+    goaway(4, 0, "");
+    expect("G2:0 G4:0");
     session_end();
 }
 

@@ -72,8 +72,7 @@ static void local_end(struct rpc *r)
         let_go(r);
 }
 
-/* -- our side
- * -------------------------------------------------------------------------------------- */
+/* -- our side -------------------------------------------------------------------------------- */
 
 #define HEADER(n, v, how)                                                                          \
     {                                                                                              \
@@ -142,7 +141,7 @@ static void our_reset(struct rpc *r)
 {
     room(100);
     h2_out_rst(&our.out, &r->out, H2_CANCEL);
-    h2_in_forget(our.in, r->out.id);
+    h2_in_forget(our.in, r->out.id, false);
     r->reset = true;
     let_go(r);
 }
@@ -217,8 +216,7 @@ static void our_read(void)
         h2_out_window_update(&our.out, 0, credit);
 }
 
-/* -- nghttp2's side
- * -------------------------------------------------------------------------------- */
+/* -- nghttp2's side -------------------------------------------------------------------------- */
 
 static ssize_t other_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t n,
                           uint32_t *flags, nghttp2_data_source *source, void *user)
@@ -335,8 +333,7 @@ static void other_mood(void)
     }
 }
 
-/* -- the wire
- * -------------------------------------------------------------------------------------- */
+/* -- the wire -------------------------------------------------------------------------------- */
 
 static void to_other(void)
 {

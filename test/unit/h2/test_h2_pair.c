@@ -91,8 +91,7 @@ static void start_stream(struct end_stream *s, struct end *e)
     s->out.on_drained = on_drained;
 }
 
-/* -- events
- * ---------------------------------------------------------------------------------------- */
+/* -- events ---------------------------------------------------------------------------------- */
 
 static void check_octets(struct end_stream *s, const struct h2_event *ev)
 {
@@ -176,8 +175,7 @@ static void deliver(struct end *e, size_t n)
         h2_out_window_update(&e->out, 0, credit);
 }
 
-/* -- commands
- * -------------------------------------------------------------------------------------- */
+/* -- commands -------------------------------------------------------------------------------- */
 
 #define HEADER(n, v, how)                                                                          \
     {                                                                                              \
@@ -234,7 +232,7 @@ static void reset(struct end_stream *s)
     uint32_t id = s->out.id;
     room(e, 100);
     h2_out_rst(&e->out, &s->out, H2_CANCEL);
-    h2_in_forget(e->in, id);
+    h2_in_forget(e->in, id, true);
     of_id(e->peer, id)->reset = true;
     let_go(s);
 }

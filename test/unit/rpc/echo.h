@@ -107,7 +107,8 @@ __attribute__((unused)) static void echo_start(struct echo_server *e,
                                                sennit_server_options o)
 {
     memset(e, 0, sizeof *e);
-    o.creds = sennit_insecure();
+    if (!o.creds)
+        o.creds = sennit_insecure();
     e->server = sennit_server_new(&o);
     check(!sennit_register(e->server, &echo_service_desc, service, self));
     check(!sennit_listen(e->server, "127.0.0.1:0"));
