@@ -6,14 +6,8 @@
  * a transport would: ends, resets, consumes and grants by a rule that depends on the events alone.
  */
 #include "base/sys.h"
+#include "fuzz.h"
 #include "h2/h2_frame.h"
-#include <stdio.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-#define demand(e)                                                                                  \
-    ((e) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #e), abort()))
 
 struct run {
     struct h2_in *in;

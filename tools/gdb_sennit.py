@@ -6,8 +6,8 @@
     (gdb) sennit bt 12             where goroutine 12 stands (waiting or runnable)
 
 Nothing is called in the process, so it works on cores, too: on the kernel's; gdb's own
-generate-core-file leaves out slabs of stacks, whose guards it cannot read. Frames are followed by frame pointers, which
-the library keeps; code that does not keep them ends a backtrace early."""
+generate-core-file leaves out slabs of stacks, whose guards it cannot read. Frames are followed by
+frame pointers, which the library keeps; code that does not keep them ends a backtrace early."""
 import gdb
 
 STATES = ["ended", "runnable", "running", "waiting"]
@@ -71,7 +71,8 @@ class Sennit(gdb.Command):
             for g in goroutines():
                 state = int(g["state"])
                 reason = f": {text(g['reason'])}" if state == 3 and int(g["reason"]) else ""
-                print(f"goroutine {int(g['id'])} ({text(g['name'])}): {STATES[state & 3]}{reason}")
+                name = text(g["name"])
+                print(f"goroutine {int(g['id'])} ({name}): {STATES[state & 3]}{reason}")
         elif len(words) == 2 and words[0] == "bt":
             for g in goroutines():
                 if int(g["id"]) == int(words[1]):

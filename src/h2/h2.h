@@ -57,6 +57,7 @@ struct h2_config {
     uint32_t glitches;               /* the budget; 0: LIMIT_GLITCHES, UINT32_MAX: never spent */
     uint32_t initial_window;         /* of each stream, receiving */
     uint32_t connection_window;      /* receiving; given back on arrival */
+    bool static_windows;             /* they do not grow with bandwidth times delay */
     uint32_t max_header_list;
     uint32_t max_frame; /* that we accept; 16384 */
 };
@@ -109,8 +110,9 @@ void h2_in_free(struct h2_in *in);
  * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
  * NONE. After ERROR it returns NONE and swallows all. */
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
-/* True while a frame or header block is half read (a slow peer: timers). */
-bool h2_in_partial(const struct h2_in *in);
+/* Not 0 while a header block, or a frame that is not DATA, is half read: its number, so that timers
+ * tell a slow one from many. */
+uint32_t h2_in_partial(const struct h2_in *in);
 const struct h2_settings *h2_in_peer(const struct h2_in *in);
 /* Client: the transport opened id (ids rise). end: our side has ended. 0, or -1 no memory. */
 int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
@@ -129,6 +131,13 @@ uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n);
 uint32_t h2_in_grant(struct h2_in *in, uint32_t id, uint32_t n);
 /* The connection's window: increment to send now for what arrived since (0: not yet). */
 uint32_t h2_in_connection_credit(struct h2_in *in);
+/* Windows grow with bandwidth times delay. Due: append a PING with h2_bdp_opaque behind the window
+ * updates, and say so with h2_in_bdp_sent. Ack: true when the ack was that PING's. Times are
+ * nanoseconds of any clock that does not go back. */
+extern const uint8_t h2_bdp_opaque[8];
+bool h2_in_bdp_due(struct h2_in *in);
+void h2_in_bdp_sent(struct h2_in *in, int64_t now);
+bool h2_in_bdp_ack(struct h2_in *in, const uint8_t opaque[8], int64_t now);
 /* Server: from now on new streams are refused, above the last id that was accepted. */
 void h2_in_drain(struct h2_in *in);
 uint32_t h2_in_last_id(const struct h2_in *in); /* highest stream of the peer that was processed */

@@ -116,6 +116,7 @@ bool h2_in_idle(const struct h2_in *in, uint32_t id) { return id % 2 == 0 || id 
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how)
 {
     h2_in_remember(in, s->id, how);
+    in->grown -= s->grown;
     if (how == H2_IN_ENDED && !s->no_refill)
         h2_in_refill(in, LIMIT_GLITCH_REFILL);
     in_table_remove(&in->table, s);

@@ -126,6 +126,8 @@ static void je_real(struct je *w, double v, bool is_float)
         pb_out_text(&w->out, "\"NaN\"");
     else if (isinf(v))
         pb_out_text(&w->out, v < 0 ? "\"-Infinity\"" : "\"Infinity\"");
+    else if (v == 0 && signbit(v))
+        pb_out_text(&w->out, "-0.0"); /* readers that take "-0" for an integer lose the sign */
     else
         pb_out_add(&w->out, digits, number_print(digits, v, is_float));
 }

@@ -19,6 +19,16 @@ struct stream_refusal {
 };
 #define STREAM_REFUSALS 16 /* kept per stream; a program that errs more often has been told */
 
+/* The message that a goroutine received last: it is valid until that one receives again. */
+struct stream_held {
+    struct stream_held *next;
+    uint64_t who; /* 0: free */
+    struct rt_g *g;
+    struct rpc_msg *msg;
+    struct sennit_arena arena; /* of the decoded form */
+};
+#define STREAM_HELD_SWEEP 4 /* receivers before those whose goroutine has ended are looked for */
+
 struct stream_header_waiter {
     struct list node;
     struct rt_note note;
@@ -34,7 +44,6 @@ void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struc
     st->out = server ? m->reply : m->request;
     st->one_in = !(m->flags & (server ? 1 : 2));
     list_init(&st->header_waiters);
-    arena_init(&st->recv_arena, NULL, 0);
     arena_init(&st->recv_error_arena, NULL, 0);
     arena_init(&st->send_arena, NULL, 0);
 }
@@ -62,9 +71,13 @@ void stream_api_fini(struct sennit_stream *st)
         st->refusals = r->next;
         sys.free(r);
     }
-    stream_free_messages(st, st->held);
+    for (struct stream_held *h = st->held, *next; h; h = next) {
+        next = h->next;
+        stream_free_messages(st, h->msg);
+        arena_fini(&h->arena);
+        sys.free(h);
+    }
     stream_free_messages(st, st->queue);
-    arena_fini(&st->recv_arena);
     arena_fini(&st->recv_error_arena);
     arena_fini(&st->send_arena);
 }
@@ -308,12 +321,45 @@ static struct rpc_msg *stream_next(struct sennit_stream *st)
     }
 }
 
-/* The message that was returned is consumed now: its octets go back to the peer's window. */
-static void stream_release(struct sennit_stream *st)
+static void stream_release(struct sennit_stream *st, struct stream_held *h)
 {
-    stream_free_messages(st, st->held);
-    st->held = NULL;
-    arena_reset(&st->recv_arena);
+    stream_free_messages(st, h->msg);
+    h->msg = NULL;
+    arena_reset(&h->arena);
+}
+
+/* One whose goroutine has ended; NULL: none. Threads are kept: there are few. */
+static struct stream_held *stream_held_orphan(struct sennit_stream *st)
+{
+    size_t n = 0;
+    for (struct stream_held *h = st->held; h; h = h->next)
+        n++;
+    for (struct stream_held *h = n < STREAM_HELD_SWEEP ? NULL : st->held; h; h = h->next) {
+        if (!(h->who & STREAM_THREAD) && !rt_alive(h->g, h->who))
+            return h;
+    }
+    return NULL;
+}
+
+/* What the calling goroutine received before is released. NULL: no memory. */
+static struct stream_held *stream_held_mine(struct sennit_stream *st)
+{
+    uint64_t me = stream_my_id();
+    struct stream_held *h = st->held;
+    while (h && h->who != me)
+        h = h->next;
+    if (!h)
+        h = stream_held_orphan(st);
+    if (h) {
+        stream_release(st, h);
+    } else if ((h = sys.calloc(1, sizeof *h))) {
+        arena_init(&h->arena, NULL, 0);
+        h->next = st->held;
+        st->held = h;
+    }
+    if (h)
+        h->who = me, h->g = rt_self();
+    return h;
 }
 
 static void stream_recv_error(struct sennit_stream *st, sennit_err err)
@@ -331,13 +377,15 @@ static const void *stream_recv_seated(struct sennit_stream *st)
 {
     if (atomic_load(&st->recv_failed))
         return NULL;
-    stream_release(st);
-    struct rpc_msg *m = stream_next(st);
+    struct stream_held *h = stream_held_mine(st);
+    struct rpc_msg *m = h ? stream_next(st) : NULL;
+    if (!h)
+        stream_recv_error(st, sennit_no_memory);
     if (!m)
         return NULL;
-    st->held = m;
-    void *msg = arena_alloc(&st->recv_arena, st->in->size);
-    sennit_err err = msg ? codec_decode(st->in, msg, m->body, m->len, &st->recv_arena,
+    h->msg = m;
+    void *msg = arena_alloc(&h->arena, st->in->size);
+    sennit_err err = msg ? codec_decode(st->in, msg, m->body, m->len, &h->arena,
                                         st->server ? "request" : "response")
                          : sennit_no_memory;
     stream_consumed(stream_now(st), m->len);

@@ -17,6 +17,7 @@
 #include "rt/ctx.h"
 
 struct stream_refusal;
+struct stream_held;
 
 /* Who is inside one half of a stream. The name is read for an error's text only: it may be that of
  * who has just left. */
@@ -51,9 +52,8 @@ struct sennit_stream {
     _Atomic bool closed_send;
 
     /* Of the receiver. */
-    struct sennit_arena recv_arena;
-    struct rpc_msg *held;  /* what the last receive returned lies in it */
-    struct rpc_msg *queue; /* taken from the reader and not yet returned */
+    struct stream_held *held; /* one for each goroutine that received */
+    struct rpc_msg *queue;    /* taken from the reader and not yet returned */
     _Atomic bool recv_failed;
     struct sennit_arena recv_error_arena;
     const struct sennit_error *recv_error; /* decode error; in recv_error_arena */

@@ -14,6 +14,7 @@
 static void transport_body_drained(struct h2_out_stream *o)
 {
     struct rpc_stream *s = container_of(o, struct rpc_stream, h2);
+    s->body_waits = false;
     if (o->local_closed && !s->local_ended) {
         s->local_ended = true;
         transport_changed(s->t, s, STREAM_LOCAL_END);
@@ -77,6 +78,11 @@ static enum transport_result transport_append_request(struct transport *t, struc
     s->id = o->id;
     s->known = s->counted = true, s->sent_head = true;
     t->open_streams++;
+    if (unlikely(t->dormant)) {
+        t->dormant = false;
+        t->timer_fired = true; /* a ping may be due */
+        transport_wake(t);
+    }
     stream_ref(s); /* the reader's */
     h2_out_headers(&t->out, o, l->h, l->n, r->end && r->len == 0 && !r->body);
     bool all = true;
@@ -84,6 +90,7 @@ static enum transport_result transport_append_request(struct transport *t, struc
         all = h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
     s->local_ended = o->local_closed;
     transport_changed(t, s, STREAM_OPENED | (o->local_closed ? STREAM_LOCAL_END : 0));
+    s->body_waits = !all;
     return all ? TRANSPORT_OK : TRANSPORT_WAITS;
 }
 
@@ -126,10 +133,12 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     enum transport_result result = TRANSPORT_DEAD;
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && !s->local_ended) {
+        t->sent_since_ping = true;
         if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
             result = TRANSPORT_NO_MEMORY;
         } else if (!t->closed && !s->dead) {
             bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
+            s->body_waits = !all;
             result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
             if (o->local_closed && !s->local_ended) {
                 s->local_ended = true;
@@ -150,7 +159,7 @@ static void transport_local_end(struct transport *t, struct rpc_stream *s)
 {
     s->local_ended = true;
     transport_changed(t, s, STREAM_LOCAL_END);
-    if (!s->remote_ended && s->known) {
+    if (!s->end_seen && s->known) {
         /* The peer has more to send that nobody reads: tell it to stop (RFC 9113 8.1). */
         h2_out_rst(&t->out, stream_out(s), H2_NO_ERROR);
         transport_changed(t, s, STREAM_RESET);
@@ -167,6 +176,7 @@ static enum transport_result transport_append_response(struct transport *t, stru
     struct h2_out_stream *o = stream_out(s);
     if (t->closed || s->dead || s->local_ended)
         return TRANSPORT_DEAD;
+    t->sent_since_ping = true;
     if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
         h2_out_rst(&t->out, o, H2_CANCEL);
         s->dead = true, s->local_ended = true;
@@ -179,8 +189,10 @@ static enum transport_result transport_append_response(struct transport *t, stru
     if (head->n)
         h2_out_headers(&t->out, o, head->h, head->n, !r->body && tail->n == 0 && r->end);
     s->sent_head = true;
-    if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false))
+    if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false)) {
+        s->body_waits = true;
         return TRANSPORT_WAITS;
+    }
     if (tail->n)
         h2_out_headers(&t->out, o, tail->h, tail->n, true);
     if (r->end)
@@ -261,12 +273,12 @@ bool transport_wait_drained(struct rpc_stream *s)
     struct transport *t = s->t;
     for (;;) {
         lock_take(&t->lock, LOCK_WRITE);
-        bool over = t->closed || s->dead, waits = stream_out(s)->body_len > 0;
+        bool over = t->closed || s->dead, waits = s->body_waits;
         lock_drop(&t->lock, LOCK_WRITE);
+        if (!waits)
+            return true; /* also when the stream has ended since */
         if (over)
             return false;
-        if (!waits)
-            return true;
         rt_note_wait(&s->drained, "waiting for the peer's flow-control window");
     }
 }

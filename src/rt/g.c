@@ -182,6 +182,13 @@ struct rt_counts rt_counts(void)
 }
 
 uint64_t rt_id(const struct rt_g *g) { return g->id; }
+
+/* Records are not given back before rt_shutdown, so g may be read; its id may just be changing. */
+bool rt_alive(const struct rt_g *g, uint64_t id)
+{
+    return atomic_load_explicit(&g->state, memory_order_relaxed) != RT_G_FREE &&
+           __atomic_load_n(&g->id, __ATOMIC_RELAXED) == id;
+}
 const char *rt_name(const struct rt_g *g) { return g->name ? g->name : ""; }
 
 const char *rt_describe(const struct rt_g *g, char *buf, size_t size)

@@ -40,6 +40,8 @@ void rt_unpark(struct rt_g *g); /* from anywhere, exactly once for each park */
 
 uint64_t rt_id(const struct rt_g *g);
 const char *rt_name(const struct rt_g *g); /* never NULL */
+/* Has the goroutine that was g, with this id, not ended? Not for stand-ins of threads. */
+bool rt_alive(const struct rt_g *g, uint64_t id);
 /* "goroutine 12 (helloworld.Greeter/SayHello)" or "thread 4711"; never parks. */
 const char *rt_describe(const struct rt_g *g, char *buf, size_t size);
 /* The name that dumps and errors show, e.g. the full method; must outlive the goroutine. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * errno_use.c: for check_errno: errno before and after a call in which a goroutine may change its
- * thread, in a translation unit of its own, so that link-time optimisation has something to join. */
+ * errno_use.c: for check_errno: errno before and after a call in which a goroutine may change
+ * threads, in a translation unit of its own, so that link-time optimisation has something to join.
+ */
 #include "errno_use.h"
 #include "sennit.h"
 
