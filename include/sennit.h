@@ -220,7 +220,8 @@ SENNIT_API const char *sennit_goroutine_name(void); /* never NULL */
 /* name must outlive the goroutine; NULL: none. A handler's is its method. */
 SENNIT_API void sennit_goroutine_set_name(const char *name);
 /* From lock to unlock, or to its end, the goroutine stays on the thread where it is, which others
- * use, too, while it waits. Not counted. In a plain thread: no effect. */
+ * use, too, while it waits (so it must not wait while it holds what blocks them, as a pthread
+ * mutex). Not counted. In a plain thread: no effect. */
 SENNIT_API void sennit_lock_thread(void);
 SENNIT_API void sennit_unlock_thread(void);
 

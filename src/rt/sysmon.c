@@ -89,25 +89,33 @@ static int32_t sysmon_hogs(void)
     return n;
 }
 
+/* As many as are missing, at each look, not only for those marked just now: it may have failed
+ * before. Under the mutex. */
+static bool sysmon_replace(int32_t hogs)
+{
+    struct rt_state *s = &rt_state;
+    bool did = false;
+    while (hogs <= LIMIT_SPARE_WORKERS &&
+           atomic_load(&s->enlisted) - atomic_load(&s->stuck) < (int32_t)s->target) {
+        if (!rt_enlist(hogs == LIMIT_SPARE_WORKERS ||
+                       atomic_load(&s->n_workers) + 1 >= LIMIT_WORKERS))
+            break;
+        did = true;
+    }
+    return did;
+}
+
 /* For each worker that is stuck now, another one. */
 static bool sysmon_relieve(int64_t now)
 {
     struct rt_state *s = &rt_state;
     bool did = false;
-    int32_t hogs = sysmon_hogs();
     pthread_mutex_lock(&s->mutex);
     for (uint32_t i = 0; i < atomic_load(&s->n_workers); i++) {
         struct rt_worker *w = atomic_load(&s->workers[i]);
-        if (!sysmon_stuck(w, now) || !rt_mark_stuck(w))
-            continue;
-        did = true;
-        hogs++;
-        if (hogs > LIMIT_SPARE_WORKERS)
-            continue;
-        if (atomic_load(&s->enlisted) - atomic_load(&s->stuck) < (int32_t)s->target)
-            rt_enlist(hogs == LIMIT_SPARE_WORKERS ||
-                      atomic_load(&s->n_workers) + 1 >= LIMIT_WORKERS);
+        did = (sysmon_stuck(w, now) && rt_mark_stuck(w)) || did;
     }
+    did = sysmon_replace(sysmon_hogs()) || did;
     pthread_mutex_unlock(&s->mutex);
     return did;
 }

@@ -4,7 +4,9 @@
  * on timing: what could hang runs into the harness' limit. */
 #include "harness.h"
 #include "rt/rt.h"
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -232,6 +234,35 @@ TEST(others_finish_beside_stuck_workers)
     close(stuck_pipe[1]);
 }
 
+/* A pthread mutex held over a park, as code that knows nothing of goroutines does: those who queue
+ * on it block their threads, and the owner must come back all the same. */
+enum { QUEUED = MANY > 1000 ? 300 : 40 };
+static pthread_mutex_t plain_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct counter plain_owned = { .until = 1 };
+static void plain_owner(void *arg)
+{
+    pthread_mutex_lock(&plain_mutex);
+    counter_hit(&plain_owned);
+    (void)sennit_sleep(NULL, 20 * SENNIT_MILLISECOND);
+    pthread_mutex_unlock(&plain_mutex);
+    counter_hit(arg);
+}
+static void plain_other(void *arg)
+{
+    pthread_mutex_lock(&plain_mutex);
+    pthread_mutex_unlock(&plain_mutex);
+    counter_hit(arg);
+}
+TEST(a_pthread_mutex_held_over_a_park_delays_but_does_not_stop)
+{
+    struct counter c = { .until = QUEUED + 1 };
+    check(!rt_go(plain_owner, &c, "owner", 0));
+    counter_wait(&plain_owned);
+    for (int i = 0; i < QUEUED; i++)
+        check(!rt_go(plain_other, &c, "other", 0));
+    counter_wait(&c);
+}
+
 /* A hog that made others runnable by hand-off only: sysmon must find them. */
 static void hog_with_child(void *arg)
 {
@@ -321,6 +352,68 @@ TEST(runtime_starts_again_after_shutdown)
         counter_wait(&c);
         check(rt_shutdown());
         check_int(rt_counts().goroutines, 0);
+    }
+}
+
+/* Work of every kind while the threads are driven from one CPU to the other. */
+static _Atomic bool flips_over;
+static void *flip_cpus(void *arg)
+{
+    (void)arg;
+    for (unsigned k = 0; !atomic_load(&flips_over); k++) {
+        DIR *d = opendir("/proc/self/task");
+        for (struct dirent *e; d && (e = readdir(d)) != NULL; k++) {
+            cpu_set_t set;
+            CPU_ZERO(&set);
+            CPU_SET(k % 2, &set);
+            sched_setaffinity((pid_t)strtol(e->d_name, NULL, 10), sizeof set, &set);
+        }
+        if (d)
+            closedir(d);
+        usleep(300);
+    }
+    return NULL;
+}
+static void flipped(void *arg)
+{
+    for (int i = 0; i < STORM / 100; i++) {
+        struct rt_note n = { 0 };
+        rt_note_set(&n);
+        rt_note_wait(&n, "nothing");
+        if (i % 16 == 0)
+            (void)sennit_sleep(NULL, 50000);
+        else
+            sennit_yield();
+    }
+    counter_hit(arg);
+}
+TEST(work_goes_on_while_threads_change_cpus)
+{
+    pthread_t t;
+    atomic_store(&flips_over, false);
+    check(pthread_create(&t, NULL, flip_cpus, NULL) == 0);
+    for (int round = 0; round < 5; round++) {
+        struct counter c = { .until = 100 };
+        for (int i = 0; i < 100; i++)
+            check(!rt_go(flipped, &c, "flipped", i % 2 ? RT_GO_SMALL : 0));
+        counter_wait(&c);
+        ring(8, STORM / 200, 2, 0);
+    }
+    atomic_store(&flips_over, true);
+    pthread_join(t, NULL);
+}
+
+/* The end of the runtime beside threads that retire, poll and sleep. */
+TEST(shutdown_meets_workers_in_every_state)
+{
+    for (int i = 0; i < 60; i++) {
+        struct counter c = { .until = 20 };
+        for (int k = 0; k < 20; k++)
+            check(!rt_go(k % 4 ? hit : yielder, &c, "hit", 0));
+        counter_wait(&c);
+        if (i % 3 == 0)
+            usleep((useconds_t)(i * 50));
+        check(rt_shutdown());
     }
 }
 
