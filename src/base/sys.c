@@ -199,6 +199,7 @@ static int sys_futex_wake(_Atomic uint32_t *word, int n)
 {
     return (int)SYS_RESULT(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0));
 }
+static int sys_membarrier(int cmd) { return (int)SYS_RESULT(syscall(SYS_membarrier, cmd, 0, 0)); }
 
 /* -- threads, time, chance ------------------------------------------------------------------- */
 
@@ -250,6 +251,7 @@ struct sys_table sys = {
     .pipe2 = sys_pipe2,
     .futex_wait = sys_futex_wait,
     .futex_wake = sys_futex_wake,
+    .membarrier = sys_membarrier,
     .pthread_create = sys_pthread_create,
     .clock_gettime = sys_clock_gettime,
     .getrandom = sys_getrandom,

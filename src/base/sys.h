@@ -61,6 +61,7 @@ struct sys_table {
     int (*pipe2)(int fds[2], int flags);
     int (*futex_wait)(_Atomic uint32_t *word, uint32_t expected, const struct timespec *timeout);
     int (*futex_wake)(_Atomic uint32_t *word, int n);
+    int (*membarrier)(int cmd);
     /* threads, time, chance */
     int (*pthread_create)(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg);
     int (*clock_gettime)(clockid_t id, struct timespec *ts);

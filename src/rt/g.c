@@ -122,6 +122,18 @@ void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg)
     lock_drop(&g_lock, LOCK_SCHED);
 }
 
+/* New chunks come first in the list, so that a walk in turns meets none twice. */
+void *rt_g_next_chunk(void *chunk, struct rt_g **gs, int *n)
+{
+    struct g_chunk *c = chunk;
+    lock_take(&g_lock, LOCK_SCHED);
+    c = c ? c->next : g_chunks;
+    lock_drop(&g_lock, LOCK_SCHED);
+    *gs = c ? c->g : NULL;
+    *n = G_CHUNK;
+    return c;
+}
+
 /* At the end of rt_shutdown: nobody else runs. */
 void rt_g_stop(void)
 {
@@ -160,7 +172,7 @@ struct rt_counts rt_counts(void)
 {
     struct rt_counts c = { .goroutines = rt_g_live(),
                            .fds = rt_netpoll_fds(),
-                           .timers = rt_timers_armed(),
+                           .timers = rt_timers_armed() - rt_trim_armed(),
                            .spawned = g_spawned() };
     rt_g_each(g_count_parked, &c.parked);
     int64_t n = atomic_load(&rt_state.enlisted), target = rt_state.target;

@@ -27,7 +27,8 @@ struct rt_stack {
     char *base; /* lowest usable octet; the guard lies below */
     uint32_t size;
     uint8_t cls;
-    bool guarded;
+    bool guarded, clean; /* clean: in the pool, without pages */
+    int64_t trimmed;     /* since when that park was, after which it was trimmed */
 };
 
 /* One cache line is all that a switch touches. */
@@ -44,6 +45,7 @@ struct rt_g {
     } u;
     _Atomic uint32_t state; /* enum rt_g_state */
     uint8_t flags;
+    _Atomic bool trimming; /* see trim.c */
     /* second line */
     _Alignas(64) const char *name;
     void *errors;
@@ -223,6 +225,8 @@ static inline struct rt_g *rt_g_new(struct rt_worker *w)
 }
 void rt_g_free(struct rt_worker *w, struct rt_g *g);
 void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg);
+/* The records of the chunk after `chunk` (NULL: the first); NULL: there is none. */
+void *rt_g_next_chunk(void *chunk, struct rt_g **gs, int *n);
 void rt_g_stop(void);
 int64_t rt_g_live(void);
 
@@ -237,16 +241,27 @@ static inline void rt_stack_refill(struct rt_worker *w, unsigned cls) /* see sta
 }
 void rt_stack_flush(struct rt_worker *w); /* gives its cache back to the pool */
 void *rt_stack_frame(struct rt_stack *s); /* sp of a context that starts on s */
+void rt_stack_start(void);
+void rt_stack_check(const struct rt_g *g); /* of one without a guard */
 void rt_stack_stop(void);
+void rt_stack_trim_pool(void);
 void rt_stack_counts(int64_t *made, int64_t *unguarded);
 bool rt_stack_is_guard(const struct rt_stack *s, const void *addr);
 void rt_switch(void **save, void *to);
 void rt_context_entry(void);
 void rt_stack_main(struct rt_stack *s);
 void rt_overflow_install(void);
+void rt_overflow_report(const struct rt_g *g);
 void rt_overflow_thread(struct rt_worker *w); /* per-thread signal stack */
 void rt_overflow_thread_end(struct rt_worker *w);
 void rt_overflow_remove(void);
+
+/* -- trim.c ---------------------------------------------------------------------------------- */
+void rt_trim_wait(struct rt_g *g); /* before its stack is switched to, if trimming */
+void rt_trim_start(void);
+void rt_trim_arm(void); /* sysmon */
+bool rt_trim_armed(void);
+void rt_trim_stop(void);
 
 /* -- runq.c; the protocol of what stands here is told there ---------------------------------- */
 void rt_ring_push_slow(struct rt_worker *w, uintptr_t item);

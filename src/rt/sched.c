@@ -153,6 +153,8 @@ static struct rt_worker *sched_leave(struct rt_worker *w, void **save, void **fa
     if (next) {
         bool fresh = !next->stack;
         struct rt_stack *s = next->stack;
+        if (unlikely(atomic_load_explicit(&next->trimming, memory_order_acquire)))
+            rt_trim_wait(next);
         if (fresh)
             s = sched_give_stack(w, next, rt_stack_get(w, rt_g_class(next)));
         to = fresh ? rt_stack_frame(s) : next->sp;
@@ -215,6 +217,8 @@ static void sched_end(struct rt_g *g)
 {
     if (unlikely(g->locals != NULL))
         rt_locals_end(g);
+    if (unlikely(!g->stack->guarded))
+        rt_stack_check(g);
     if (g->errors && rt_errors_free)
         rt_errors_free(g->errors);
     g->errors = NULL;

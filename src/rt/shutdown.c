@@ -54,6 +54,7 @@ static void shutdown_free(void)
     rt_queue_reset();
     rt_defer_stop();
     rt_timers_stop();
+    rt_trim_stop();
     rt_netpoll_close();
     rt_stack_stop();
     rt_g_stop();

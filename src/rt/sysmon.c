@@ -42,6 +42,7 @@ static void sysmon_sleep(void)
 {
     struct rt_state *s = &rt_state;
     uint32_t seen = atomic_load(&s->sysmon_word);
+    rt_trim_arm();
     atomic_store(&s->sysmon_asleep, 1);
     atomic_thread_fence(memory_order_seq_cst);
     if (sysmon_all_idle() && !atomic_load(&s->stopping))
@@ -132,6 +133,7 @@ static bool sysmon_look(void)
         rt_netpoll_check();
     bool no_poller = rt_wake_poller();
     sysmon_uncap();
+    rt_trim_arm();
     if (!rt_work_waiting(now)) {
         for (uint32_t i = 0; i < atomic_load(&s->n_workers); i++)
             sysmon_stuck(atomic_load(&s->workers[i]), now);

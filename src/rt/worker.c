@@ -556,6 +556,9 @@ static bool worker_start_locked(void)
 {
     struct rt_state *s = &rt_state;
     worker_count_cpus();
+    rt_stack_start();
+    rt_trim_start();
+    atomic_store(&s->coarse, sys_now());
     list_init(&s->idle);
     if (rt_netpoll_open() < 0)
         return false;
