@@ -50,6 +50,7 @@ static inline void conn_send(int fd, const void *p, size_t n)
 
 static struct sockaddr_un conn_server_address;
 static socklen_t conn_server_len;
+static sennit_server *conn_server;
 
 static inline sennit_err conn_unary(void *self, sennit_ctx *ctx, const bench_Msg *q, bench_Msg *r)
 {
@@ -75,17 +76,16 @@ static inline void conn_serve(void *server)
 static inline int conn_to_server(void)
 {
     static const bench_BenchService service = { .Unary = conn_unary, .Stream = conn_stream };
-    static sennit_server *server;
-    if (!server) {
+    if (!conn_server) {
         char target[64];
         conn_server_len = conn_address(&conn_server_address, target, "server");
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         demand(bind(fd, (void *)&conn_server_address, conn_server_len) == 0);
         demand(listen(fd, 64) == 0);
-        server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
-        demand(!bench_Bench_register(server, &service, NULL));
-        demand(!sennit_listen_fd(server, fd));
-        demand(!sennit_go(conn_serve, server));
+        conn_server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+        demand(!bench_Bench_register(conn_server, &service, NULL));
+        demand(!sennit_listen_fd(conn_server, fd));
+        demand(!sennit_go(conn_serve, conn_server));
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     demand(fd >= 0);
