@@ -360,7 +360,7 @@ static void model_local(int i)
     if (model[i] != M_OPEN && model[i] != M_REMOTE)
         return;
     if (test_random() % 4 == 0) {
-        h2_in_forget(session.in, id, true);
+        h2_in_forget(session.in, id, H2_RESET_PROVOKED);
         model[i] = M_WE_RESET;
         return;
     }
