@@ -31,12 +31,24 @@ static inline socklen_t conn_address(struct sockaddr_un *un, char target[64], co
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
+/* libFuzzer's alarm ends a recv that has a timeout, whatever SA_RESTART says. */
+static inline ssize_t conn_recv(int fd, void *to, size_t n)
+{
+    ssize_t got;
+    do
+        got = recv(fd, to, n, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
 /* The peer may close before it has read all. */
 static inline void conn_send(int fd, const void *p, size_t n)
 {
     const char *at = p;
     while (n) {
         ssize_t sent = send(fd, at, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
         if (sent <= 0)
             return;
         at += sent, n -= (size_t)sent;
@@ -102,7 +114,7 @@ static inline void conn_read_all(int fd, uint8_t *to, size_t cap, size_t *len)
     *len = 0;
     do {
         bool keep = *len < cap;
-        got = recv(fd, keep ? to + *len : rest, keep ? cap - *len : sizeof rest, 0);
+        got = conn_recv(fd, keep ? to + *len : rest, keep ? cap - *len : sizeof rest);
         demand(got >= 0 || errno == ECONNRESET); /* not a timeout */
         *len += keep && got > 0 ? (size_t)got : 0;
     } while (got > 0);
