@@ -80,8 +80,10 @@ static int32_t known_fraction(const char **s, const char *end)
 /* No fraction, or 3, 6 or 9 digits of it. */
 static void known_print_fraction(struct pb_out *o, int32_t nanos)
 {
+    if (nanos == 0)
+        return;
     if (nanos % 1000000 == 0)
-        pb_out_printf(o, nanos ? ".%03d" : "", nanos / 1000000);
+        pb_out_printf(o, ".%03d", nanos / 1000000);
     else if (nanos % 1000 == 0)
         pb_out_printf(o, ".%06d", nanos / 1000);
     else

@@ -251,9 +251,10 @@ static enum pb_result te_field(struct te *w, const sennit_field *field, const ch
     }
     te_name(w, field, ext);
     if (pb_is_message(field)) {
+        const void *below = from;
         if (pointer)
-            memcpy(&from, from, sizeof from);
-        return te_open(w, field, from);
+            memcpy(&below, from, sizeof below);
+        return te_open(w, field, below);
     }
     pb_out_text(&w->out, ": ");
     te_scalar(w, field, from);
