@@ -31,12 +31,24 @@ static inline socklen_t conn_address(struct sockaddr_un *un, char target[64], co
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
+/* libFuzzer's alarm ends a recv that has a timeout, whatever SA_RESTART says. */
+static inline ssize_t conn_recv(int fd, void *to, size_t n)
+{
+    ssize_t got;
+    do
+        got = recv(fd, to, n, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
 /* The peer may close before it has read all. */
 static inline void conn_send(int fd, const void *p, size_t n)
 {
     const char *at = p;
     while (n) {
         ssize_t sent = send(fd, at, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
         if (sent <= 0)
             return;
         at += sent, n -= (size_t)sent;
@@ -50,6 +62,7 @@ static inline void conn_send(int fd, const void *p, size_t n)
 
 static struct sockaddr_un conn_server_address;
 static socklen_t conn_server_len;
+static sennit_server *conn_server;
 
 static inline sennit_err conn_unary(void *self, sennit_ctx *ctx, const bench_Msg *q, bench_Msg *r)
 {
@@ -75,17 +88,16 @@ static inline void conn_serve(void *server)
 static inline int conn_to_server(void)
 {
     static const bench_BenchService service = { .Unary = conn_unary, .Stream = conn_stream };
-    static sennit_server *server;
-    if (!server) {
+    if (!conn_server) {
         char target[64];
         conn_server_len = conn_address(&conn_server_address, target, "server");
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         demand(bind(fd, (void *)&conn_server_address, conn_server_len) == 0);
         demand(listen(fd, 64) == 0);
-        server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
-        demand(!bench_Bench_register(server, &service, NULL));
-        demand(!sennit_listen_fd(server, fd));
-        demand(!sennit_go(conn_serve, server));
+        conn_server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+        demand(!bench_Bench_register(conn_server, &service, NULL));
+        demand(!sennit_listen_fd(conn_server, fd));
+        demand(!sennit_go(conn_serve, conn_server));
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     demand(fd >= 0);
@@ -102,7 +114,7 @@ static inline void conn_read_all(int fd, uint8_t *to, size_t cap, size_t *len)
     *len = 0;
     do {
         bool keep = *len < cap;
-        got = recv(fd, keep ? to + *len : rest, keep ? cap - *len : sizeof rest, 0);
+        got = conn_recv(fd, keep ? to + *len : rest, keep ? cap - *len : sizeof rest);
         demand(got >= 0 || errno == ECONNRESET); /* not a timeout */
         *len += keep && got > 0 ? (size_t)got : 0;
     } while (got > 0);

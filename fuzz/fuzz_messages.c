@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     int status = OPEN;
     bool pong = false;
     for (len = 0; status == OPEN || !pong;) {
-        ssize_t got = recv(fd, said + len, sizeof said - len, 0);
+        ssize_t got = conn_recv(fd, said + len, sizeof said - len);
         demand(got > 0);
         len += (size_t)got;
         status = outcome(said, len);

@@ -120,9 +120,14 @@ int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
 void h2_in_set_user(struct h2_in *in, uint32_t id, void *user);
 /* We sent END_STREAM on id: the stream goes when the peer's end has come too. True: gone now. */
 bool h2_in_local_end(struct h2_in *in, uint32_t id);
-/* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget).
- * provoked: the peer's doing, so that it pays, and not a choice of our user's. */
-void h2_in_forget(struct h2_in *in, uint32_t id, bool provoked);
+/* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget). */
+enum h2_reset {
+    H2_RESET_OURS,     /* our user's choice: costs the peer nothing */
+    H2_RESET_ANSWERED, /* an early answer to a bad request: it pays, and gets it back by ending it
+                        */
+    H2_RESET_PROVOKED  /* it pays */
+};
+void h2_in_forget(struct h2_in *in, uint32_t id, enum h2_reset why);
 /* The stream's receive window: add what its reader consumed. Returns the increment to send now (0:
  * not yet, or stream half closed by the peer or gone). */
 uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n);

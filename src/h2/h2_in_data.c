@@ -6,8 +6,6 @@
  * struct h2_in. */
 #include "h2/h2_in_private.h"
 
-#define IN_LATE_DATA_FREE 256u /* larger late frames pay with their own octets */
-
 /* DATA for a stream that is not there any more. */
 static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
 {
@@ -21,7 +19,9 @@ static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
     /* A server answers; a client may have reset the stream so long ago that it forgot. */
     if (how == H2_IN_PEER_RESET || (how == H2_IN_UNKNOWN && in->c.server))
         return h2_in_stream_error(in, ev, id, H2_STREAM_CLOSED, "DATA on a closed stream");
-    if (in->frame.len < IN_LATE_DATA_FREE)
+    if (in->frame.flags & H2_END_STREAM)
+        h2_in_late_end(in, id, how);
+    else if (in->frame.len == 0) /* the others pay with their octets, as on streams that live */
         h2_in_spend(in, H2_GLITCH_CLOSED);
     return true;
 }

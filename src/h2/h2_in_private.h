@@ -43,6 +43,7 @@ struct h2_in_ring {
 enum h2_in_closed {
     H2_IN_UNKNOWN,    /* closed long ago, or skipped by its opener */
     H2_IN_WE_RESET,   /* late frames are to be expected */
+    H2_IN_ANSWERED,   /* likewise, and its END_STREAM is worth what the reset cost */
     H2_IN_PEER_RESET, /* by its RST_STREAM */
     H2_IN_ENDED       /* both sides said END_STREAM */
 };
@@ -84,7 +85,7 @@ struct h2_in {
     bool block_end_stream, block_self_dependent;
 
     struct h2_in_table table;
-    struct h2_in_ring we_reset, peer_reset, ended;
+    struct h2_in_ring we_reset, answered, peer_reset, ended;
     uint32_t opened;           /* greatest id that was ever opened (server: seen) */
     uint32_t processed;        /* server: greatest id that was not refused */
     uint32_t pop_at, above_at; /* cursors of h2_in_pop and h2_in_pop_above */
@@ -140,6 +141,8 @@ struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id); /* NULL: no memor
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how);
 void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how);
 enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id);
+/* END_STREAM came on a stream that we had reset: the last frame to be expected. */
+void h2_in_late_end(struct h2_in *in, uint32_t id, enum h2_in_closed how);
 bool h2_in_idle(const struct h2_in *in, uint32_t id); /* never used, or the wrong side's */
 /* END_STREAM came. Invalidates s. */
 void h2_in_remote_end(struct h2_in *in, struct h2_in_stream *s, struct h2_event *ev);

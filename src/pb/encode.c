@@ -226,7 +226,9 @@ static inline bool encode_message_is_absent(const char *from, const sennit_field
  * it stops at is for encode_field. */
 static void encode_bulk(struct encode *w, struct encode_frame *f)
 {
-    const sennit_field *first = f->d->fields, *field = f->field ? first + f->field : first;
+    if (!f->field)
+        return;
+    const sennit_field *first = f->d->fields, *field = first + f->field;
     const char *msg = f->msg;
     char *at = w->at;
     for (; field > first; field--) {

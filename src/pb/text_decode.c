@@ -162,7 +162,7 @@ static enum pb_result td_string(struct td *r, const sennit_field *f)
     for (; r->lex.token == TEXT_STRING; text_lex_next(&r->lex))
         if (!text_lex_unescape(r->lex.text, &r->out))
             return td_fail(r, "an unknown escape");
-    if (r->out.result == PB_OK && f->kind == SENNIT_KIND_STRING &&
+    if (r->out.result == PB_OK && f->flags & SENNIT_FIELD_UTF8 &&
         !pb_utf8_valid(r->out.data + mark, r->out.len - mark))
         return td_fail(r, "a string that is not UTF-8");
     pb_out_close(&r->out, mark);

@@ -251,10 +251,10 @@ static enum pb_result te_field(struct te *w, const sennit_field *field, const ch
     }
     te_name(w, field, ext);
     if (pb_is_message(field)) {
-        const char *target = from;
+        const void *below = from;
         if (pointer)
-            memcpy(&target, from, sizeof(const char *));
-        return te_open(w, field, target);
+            memcpy(&below, from, sizeof below);
+        return te_open(w, field, below);
     }
     pb_out_text(&w->out, ": ");
     te_scalar(w, field, from);

@@ -60,7 +60,7 @@ struct rpc_stream {
 
     /* Reader only. */
     uint8_t prefix[5], prefix_have;
-    bool head_seen, local_told, failed_in;
+    bool head_seen, local_told, failed_in, overflowed;
     struct list starved; /* in transport->starved: its message wants window, the budget is spent */
     _Atomic bool remote_ended, peer_reset; /* written by the reader */
     _Atomic bool end_seen; /* as remote_ended, but before what the end means has been judged */

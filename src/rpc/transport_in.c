@@ -60,7 +60,7 @@ static void transport_apply_window(struct transport *t, const struct effect *e)
     } else if (e->s && e->s->known && !h2_out_window(&t->out, stream_out(e->s), e->value)) {
         h2_out_rst(&t->out, stream_out(e->s), H2_FLOW_CONTROL_ERROR);
         transport_changed(t, e->s, STREAM_RESET);
-        e->s->local_ended = e->s->failed_in = true;
+        e->s->local_ended = e->s->failed_in = e->s->overflowed = true;
     }
 }
 
@@ -168,7 +168,10 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         stream_finish(s, SENNIT_INTERNAL,
                       sennit_s("the stream was reset: the peer overflowed its "
                                "flow-control window"));
-        h2_in_forget(t->in, s->id, t->server && s->failed_in);
+        h2_in_forget(t->in, s->id,
+                     s->overflowed               ? H2_RESET_PROVOKED
+                     : t->server && s->failed_in ? H2_RESET_ANSWERED
+                                                 : H2_RESET_OURS);
         transport_let_go(t, s);
         return true;
     }
@@ -238,7 +241,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = t->ops->new_stream(t);
     if (!s) {
-        h2_in_forget(t->in, ev->id, true);
+        h2_in_forget(t->in, ev->id, H2_RESET_PROVOKED);
         transport_effect(
             t, &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = H2_REFUSED_STREAM });
         return;

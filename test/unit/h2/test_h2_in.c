@@ -500,7 +500,7 @@ TEST(late_frames_after_our_reset_are_ignored_but_decoded)
     serve();
     request(1, 0);
     feed();
-    h2_in_forget(session.in, 1, true);
+    h2_in_forget(session.in, 1, H2_RESET_PROVOKED);
     data(1, 1000, 0);
     window_update(1, 1);
     trailers(1);
@@ -519,7 +519,7 @@ TEST(a_stream_forgotten_between_two_pieces_of_data_is_skipped)
     raw("123", 3);
     expect("H1 D1:3");
     check(!h2_in_partial(session.in)); /* DATA may take its time */
-    h2_in_forget(session.in, 1, true);
+    h2_in_forget(session.in, 1, H2_RESET_PROVOKED);
     zeros(7);
     ping(0);
     expect("P");
@@ -624,7 +624,7 @@ TEST(client_stream_life)
     check(session.last.gone);
     data(3, 5, 0);
     expect("X3:PROTOCOL_ERROR");
-    h2_in_forget(session.in, 5, true);
+    h2_in_forget(session.in, 5, H2_RESET_PROVOKED);
     response(5, 0);
     data(5, 5, 0);
     trailers(5);

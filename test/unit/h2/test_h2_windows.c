@@ -164,7 +164,7 @@ TEST(what_grows_on_a_connection_is_bounded)
     }
     check(grown > LIMIT_WINDOW_GROWTH / 2 && grown <= LIMIT_WINDOW_GROWTH);
     for (uint32_t i = 1; i < 400; i++) /* their end gives it back */
-        h2_in_forget(session.in, 2 * i + 1, false);
+        h2_in_forget(session.in, 2 * i + 1, H2_RESET_OURS);
     request(2001, 0);
     data(2001, 16384, 0);
     feed();

@@ -2,9 +2,11 @@
  *
  * test_ways.c: ways to a server other than its TCP address: sockets that were inherited or accepted
  * by the program, dialers of the user, abstract unix sockets, vsock; and the word to systemd. */
+#include "base/sys.h"
 #include "echo.h"
 #include "net/net.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -23,7 +25,16 @@ static const char *call_text(sennit_conn *c)
     return err ? err->message : "fine";
 }
 
-/* A socket that listens at an abstract address, as number 3 or the next ones. */
+/* The library will close fd, so the table that counts must know of it. */
+static int given(int fd, int least)
+{
+    int number = sys.fcntl(fd, F_DUPFD_CLOEXEC, least);
+    check(number >= least);
+    close(fd);
+    return number;
+}
+
+/* A socket that listens at an abstract address, with this number. */
 static void inherit(int number, const char *name)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -31,9 +42,7 @@ static void inherit(int number, const char *name)
     snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "sennit-test-%s-%d", name, (int)getpid());
     socklen_t n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(un.sun_path + 1));
     check(fd >= 0 && bind(fd, (struct sockaddr *)&un, n) == 0 && listen(fd, 8) == 0);
-    check(dup2(fd, number) == number);
-    if (fd != number)
-        close(fd);
+    check(given(fd, number) == number);
 }
 
 static void check_abstract(const char *name, const char *text)
@@ -133,9 +142,9 @@ static int own_dial(void *self, sennit_ctx *ctx, const char *target)
         return own->error;
     for (;;) { /* until the server serves, which another goroutine is about to do */
         check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-        sennit_err err = sennit_accept_fd(own->server, ends[1]);
+        sennit_err err = sennit_accept_fd(own->server, given(ends[1], 0));
         if (!err)
-            return ends[0];
+            return given(ends[0], 0);
         check_int(err->code, SENNIT_FAILED_PRECONDITION);
         close(ends[0]);
         sennit_yield();
@@ -171,7 +180,7 @@ TEST(accepted_socket_is_refused_by_a_server_that_does_not_serve)
     char octet;
     sennit_server *s = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
     check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    sennit_err err = sennit_accept_fd(s, ends[1]);
+    sennit_err err = sennit_accept_fd(s, given(ends[1], 0));
     check(err && err->code == SENNIT_FAILED_PRECONDITION);
     check(recv(ends[0], &octet, 1, 0) == 0); /* it was closed */
     close(ends[0]);

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * fuzz_pb_json.c: any octets as JSON: what can be read can be written and read again. */
+#include "fuzz_pb.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+    return fuzz_read(p, n, pb_json_decode, pb_json_encode);
+}
