@@ -124,6 +124,12 @@ __attribute__((unused)) static int pki_listen(char address[32])
  * it keeps for good goes when the test's process ends. Blocks made while pki_counts is false are
  * libc's own: neither counted nor refused. */
 static bool pki_counts = true;
+static unsigned pki_every = 1; /* only one in so many is ours; which ones, the seed says */
+static bool pki_counted(void)
+{
+    static _Atomic unsigned calls;
+    return pki_counts && calls++ % pki_every == test_seed() % pki_every;
+}
 struct pki_block {
     _Alignas(16) bool counted;
 };
@@ -131,12 +137,13 @@ struct pki_block {
 static void *pki_malloc(size_t n, const char *file, int line)
 {
     (void)file, (void)line;
-    struct pki_block *b = n == 0       ? NULL
-                          : pki_counts ? sys.malloc(sizeof *b + n)
-                                       : malloc(sizeof *b + n);
+    bool counted = pki_counted();
+    struct pki_block *b = NULL;
+    if (n)
+        b = counted ? sys.malloc(sizeof *b + n) : malloc(sizeof *b + n);
     if (!b)
         return NULL;
-    b->counted = pki_counts;
+    b->counted = counted;
     return b + 1;
 }
 static void pki_release(void *p, const char *file, int line)
