@@ -14,7 +14,7 @@ DIR_release   := build
 DIR_debug     := build-debug
 DIR_asan      := build-asan
 DIR_tsan      := build-tsan
-SETUP_release := -Dbuildtype=release
+SETUP_release := -Dbuildtype=release -Doptimization=2
 SETUP_debug   := -Dbuildtype=debug
 SETUP_asan    := -Dbuildtype=debug -Db_sanitize=address,undefined -Db_lundef=false
 SETUP_tsan    := -Dbuildtype=debug -Db_sanitize=thread -Db_lundef=false

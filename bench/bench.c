@@ -12,8 +12,8 @@
 
 static const char usage[] =
     "usage: bench server --port P --threads N [--cert FILE --key FILE]\n"
-    "       bench client --port P --threads N --mode unary --conns C --streams S --size B --secs "
-    "T [--cert FILE]\n"
+    "       bench client --port P --threads N --mode unary|stream|idle --conns C --streams S\n"
+    "                    --window W --size B --secs T [--cert FILE]\n"
     "client prints one line of JSON; --streams is per connection, --size in octets.\n";
 
 static bool parse_number(const char *text, long *out)
@@ -95,8 +95,9 @@ int main(int argc, char **argv)
                     i + 1 < argc ? argv[i + 1] : "without a value", usage);
             return 2;
         }
-    if (client && strcmp(a.mode, "unary") != 0) {
-        fprintf(stderr, "bench: mode %s is not written yet, only unary is\n", a.mode);
+    if (strcmp(a.mode, "unary") != 0 && strcmp(a.mode, "stream") != 0 &&
+        strcmp(a.mode, "idle") != 0) {
+        fprintf(stderr, "bench: no mode %s\n%s", a.mode, usage);
         return 2;
     }
     char threads[32];

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * The client half: conns x streams goroutines, each in a loop of unary calls on one context that it
- * resets. One clock reading a call serves both as its end and as the next one's start. Latencies go
- * to one histogram of 64 steps an octave (error under 1.6 %); with many streams only each 16th call
- * is sampled, so that the shared counters do not show in the result. */
+ * The client half: conns x streams goroutines. unary: each in a loop of calls on one context that
+ * it resets. stream: each keeps `window` messages in flight on a stream of its own. idle: each
+ * opens a stream, has one echo on it and ends; the streams stay open until stdin ends. One clock
+ * reading a call serves both as its end and as the next one's start. Latencies go to one histogram
+ * of 64 steps an octave (error under 1.6 %); with many streams only each 16th call is sampled, so
+ * that the shared counters do not show in the result. */
 #include "bench.h"
 #include "bench.sennit.h"
 
@@ -17,6 +19,8 @@
 #define BUCKETS (40u * STEPS)
 
 struct load {
+    const struct bench_args *args;
+    sennit_ctx *ctx; /* of streams */
     bench_Msg message;
     int64_t end;
     unsigned sample_mask;
@@ -53,10 +57,70 @@ static double percentile(struct load *load, unsigned percent)
 
     for (unsigned k = 0; k < BUCKETS; k++)
         total += load->latency[k];
-    for (; i < BUCKETS - 1; i++)
+    for (; total && i < BUCKETS - 1; i++)
         if ((seen += load->latency[i]) * 100 > total * percent)
             break;
     return bucket_us(i);
+}
+
+static void count_latency(struct load *load, int64_t ns)
+{
+    atomic_fetch_add_explicit(&load->latency[bucket_of((uint64_t)ns)], 1, memory_order_relaxed);
+}
+
+static sennit_err check_reply(const struct load *load, const bench_Msg *reply)
+{
+    return reply->payload.len == load->message.payload.len
+               ? NULL
+               : sennit_errorf(SENNIT_DATA_LOSS, "%zu octets came back", reply->payload.len);
+}
+
+/* Why recv gave nothing. */
+static sennit_err ended_early(bench_Bench_StreamClient s)
+{
+    sennit_err err = bench_Bench_StreamClient_finish(s);
+    return err ? err : sennit_errorf(SENNIT_DATA_LOSS, "the stream ended early");
+}
+
+static sennit_err stream_loop(struct load *load, bench_Bench_StreamClient s)
+{
+    int64_t messages = 0, now = sennit_now();
+    sennit_err err = NULL;
+
+    do {
+        int64_t start = now;
+        const bench_Msg *reply = bench_Bench_StreamClient_recv(s);
+        err = reply ? check_reply(load, reply) : ended_early(s);
+        now = sennit_now();
+        if (load->args->window == 1 && (++messages & load->sample_mask) == 0)
+            count_latency(load, now - start);
+        else if (load->args->window != 1)
+            messages++;
+        if (!err && now < load->end)
+            err = bench_Bench_StreamClient_send(s, &load->message);
+    } while (!err && now < load->end);
+    bench_Bench_StreamClient_close_send(s);
+    while (!err && bench_Bench_StreamClient_recv(s))
+        messages++;
+    atomic_fetch_add(&load->calls, messages);
+    return err ? err : bench_Bench_StreamClient_finish(s);
+}
+
+static sennit_err one_flow(void *arg)
+{
+    struct stream *one = arg;
+    struct load *load = one->load;
+    bool idle = strcmp(load->args->mode, "idle") == 0;
+    bench_Bench_StreamClient s = bench_Bench_Stream(one->client, load->ctx);
+    sennit_err err = NULL;
+
+    for (long i = 0; i < (idle ? 1 : load->args->window) && !err; i++)
+        err = bench_Bench_StreamClient_send(s, &load->message);
+    if (err || !idle)
+        return err ? err : stream_loop(load, s);
+    const bench_Msg *reply = bench_Bench_StreamClient_recv(s);
+    atomic_fetch_add(&load->calls, 1);
+    return reply ? check_reply(load, reply) : ended_early(s);
 }
 
 static sennit_err one_stream(void *arg)
@@ -70,13 +134,12 @@ static sennit_err one_stream(void *arg)
     while (start < load->end && !err) {
         bench_Msg reply;
         err = bench_Bench_Unary(s->client, ctx, &load->message, &reply);
-        if (!err && reply.payload.len != load->message.payload.len)
-            err = sennit_errorf(SENNIT_DATA_LOSS, "%zu octets came back", reply.payload.len);
+        if (!err)
+            err = check_reply(load, &reply);
         sennit_ctx_reset(ctx, INT64_MAX);
         int64_t now = sennit_now();
         if ((++calls & load->sample_mask) == 0)
-            atomic_fetch_add_explicit(&load->latency[bucket_of((uint64_t)(now - start))], 1,
-                                      memory_order_relaxed);
+            count_latency(load, now - start);
         start = now;
     }
     atomic_fetch_add(&load->calls, calls);
@@ -112,7 +175,7 @@ static sennit_err open_conns(const struct bench_args *a, const struct load *load
     snprintf(target, sizeof target, "127.0.0.1:%s", a->port);
     for (long i = 0; i < a->conns && !err; i++) {
         bench_Msg reply;
-        conns[i] = sennit_dial(target, &(sennit_conn_options){ .creds = creds });
+        conns[i] = sennit_dial(target, &(sennit_conn_options){ .creds = creds, .no_proxy = true });
         err = bench_Bench_Unary((bench_BenchClient){ conns[i] }, ctx, &load->message, &reply);
     }
     sennit_creds_free((sennit_creds *)creds);
@@ -123,10 +186,11 @@ static sennit_err run_streams(const struct bench_args *a, struct load *load, sen
                               struct stream *streams)
 {
     sennit_auto(sennit_group) *group = sennit_group_new(NULL);
+    sennit_fn one = strcmp(a->mode, "unary") == 0 ? one_stream : one_flow;
 
     for (long i = 0; i < a->conns * a->streams; i++) {
         streams[i] = (struct stream){ load, { conns[i % a->conns] } };
-        sennit_group_go(group, one_stream, &streams[i]);
+        sennit_group_go(group, one, &streams[i]);
     }
     return sennit_group_wait(group);
 }
@@ -153,6 +217,9 @@ static sennit_err measure(const struct bench_args *a, struct load *load, sennit_
            (long long)load->calls, secs, (long long)us_of(before.ru_utime, after.ru_utime),
            (long long)us_of(before.ru_stime, after.ru_stime), rss0, rss_kb(), percentile(load, 50),
            percentile(load, 99));
+    fflush(stdout);
+    while (strcmp(a->mode, "idle") == 0 && getchar() != EOF) {
+    }
     return NULL;
 }
 
@@ -168,7 +235,10 @@ int bench_client(const struct bench_args *a)
         memset(payload, 'x', (size_t)a->size);
         load->message.payload = (sennit_str){ payload, (size_t)a->size };
         load->sample_mask = a->conns * a->streams > 8 ? 15 : 0;
+        load->args = a;
+        load->ctx = sennit_ctx_new(NULL);
         err = measure(a, load, conns, streams);
+        sennit_ctx_free(load->ctx);
     }
     if (err)
         fprintf(stderr, "bench: %s\n", sennit_err_text(err));

@@ -6,14 +6,8 @@
  * a transport would: ends, resets, consumes and grants by a rule that depends on the events alone.
  */
 #include "base/sys.h"
+#include "fuzz.h"
 #include "h2/h2_frame.h"
-#include <stdio.h>
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-#define demand(e)                                                                                  \
-    ((e) ? (void)0 : (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #e), abort()))
 
 struct run {
     struct h2_in *in;
@@ -35,7 +29,7 @@ static void answer(struct run *r, const struct h2_event *ev)
     if (ev->kind == H2_EV_HEADERS && r->server)
         h2_in_set_user(r->in, ev->id, r);
     if (ev->kind == H2_EV_HEADERS && ev->id % 7 == 0)
-        h2_in_forget(r->in, ev->id, ev->id % 2);
+        h2_in_forget(r->in, ev->id, ev->id % 3);
     if (ev->end_stream && ev->id % 3 == 0)
         mix(r, h2_in_local_end(r->in, ev->id));
     if (ev->kind == H2_EV_TRAILERS && ev->id % 5 == 0)

@@ -214,6 +214,24 @@ SENNIT_API sennit_err sennit_sleep(sennit_ctx *ctx, sennit_duration d);
 /* Lets the other runnable goroutines of this worker go first. In a plain thread: no effect. */
 SENNIT_API void sennit_yield(void);
 
+/* Of the calling goroutine (a plain thread has them, too). The id is never used again. */
+SENNIT_API uint64_t sennit_goroutine_id(void);
+SENNIT_API const char *sennit_goroutine_name(void); /* never NULL */
+/* name must outlive the goroutine; NULL: none. A handler's is its method. */
+SENNIT_API void sennit_goroutine_set_name(const char *name);
+/* From lock to unlock, or to its end, the goroutine stays on the thread where it is, which others
+ * use, too, while it waits. Not counted. In a plain thread: no effect. */
+SENNIT_API void sennit_lock_thread(void);
+SENNIT_API void sennit_unlock_thread(void);
+
+/* A value of each goroutine and plain thread, as _Thread_local would be if goroutines did not
+ * change threads. The key is static; destroy (may be NULL) gets values that are not NULL when their
+ * goroutine, or thread, ends. */
+typedef struct sennit_goroutine_local { void (*destroy)(void *value); } sennit_goroutine_local;
+SENNIT_API void *sennit_goroutine_get(const sennit_goroutine_local *key); /* NULL: never set */
+/* sennit_no_memory: not set. */
+SENNIT_API sennit_err sennit_goroutine_set(const sennit_goroutine_local *key, void *value);
+
 /* Structured: no goroutine outlives its group. The group's ctx is a child of ctx that the first
  * error cancels, and sennit_group_free. A group_go that fails is such an error. Declare what the
  * functions use before a sennit_auto group: what is declared after it ends before it. */
@@ -242,6 +260,26 @@ typedef struct sennit_cond { uintptr_t opaque[3]; } sennit_cond;
 SENNIT_API sennit_err sennit_cond_wait(sennit_cond *c, sennit_mutex *m, sennit_ctx *ctx);
 SENNIT_API void sennit_cond_signal(sennit_cond *c);    /* wakes one */
 SENNIT_API void sennit_cond_broadcast(sennit_cond *c); /* wakes all */
+
+/* Many readers or one writer; in the order of their coming. {0} is unlocked; nothing to free. Not
+ * recursive: a reader that reads again deadlocks once a writer waits. */
+typedef struct sennit_rwmutex { uintptr_t opaque[2]; } sennit_rwmutex;
+SENNIT_API sennit_err sennit_rwmutex_lock(sennit_rwmutex *m, sennit_ctx *ctx);  /* to write */
+SENNIT_API sennit_err sennit_rwmutex_rlock(sennit_rwmutex *m, sennit_ctx *ctx); /* to read */
+SENNIT_API void sennit_rwmutex_unlock(sennit_rwmutex *m);
+SENNIT_API void sennit_rwmutex_runlock(sennit_rwmutex *m);
+
+/* Permits; {0} has none: release some first. Acquired in the order of coming. */
+typedef struct sennit_semaphore { uintptr_t opaque[3]; } sennit_semaphore;
+/* Takes one permit. Else ctx's error, and none is taken. */
+SENNIT_API sennit_err sennit_semaphore_acquire(sennit_semaphore *s, sennit_ctx *ctx);
+SENNIT_API bool sennit_semaphore_try(sennit_semaphore *s); /* true: taken */
+SENNIT_API void sennit_semaphore_release(sennit_semaphore *s, uint32_t n);
+
+/* {0} has not run. */
+typedef struct sennit_once { uintptr_t opaque[3]; } sennit_once;
+/* The first caller runs fn(arg), which may block; the others return when it has returned. */
+SENNIT_API void sennit_once_do(sennit_once *o, void (*fn)(void *arg), void *arg);
 
 /* Counts work: add before it starts, done when it ends, wait until none is left. {0} is at zero. */
 typedef struct sennit_wait_group { uintptr_t opaque[3]; } sennit_wait_group;
@@ -285,6 +323,43 @@ static inline int sennit_select(sennit_ctx *ctx, sennit_case *cases, int n)
     return sennit_select_sized(ctx, cases, n, sizeof *cases);
 }
 
+/* Calls fn(arg), in a goroutine of its own, once a time has come. {0} is stopped; nothing to free
+ * but what fn uses. set and stop of one timer: by one goroutine or thread at a time. */
+typedef struct sennit_timer { uintptr_t opaque[8]; } sennit_timer;
+/* At `at`, by sennit_now; one that was set is moved. Never early. */
+SENNIT_API void sennit_timer_set(sennit_timer *t, int64_t at, void (*fn)(void *arg), void *arg);
+/* d nanoseconds from now; of a second and more it may be a hundredth late. */
+SENNIT_API void sennit_timer_after(sennit_timer *t, sennit_duration d, void (*fn)(void *arg),
+                                   void *arg);
+/* True: it was set, and fn will not run. False: fn has begun, or it was not set. */
+SENNIT_API bool sennit_timer_stop(sennit_timer *t);
+
+/* A descriptor that goroutines wait on: a socket, a pipe, an eventfd; not a regular file (see
+ * sennit_blocking). One goroutine may read while another writes; of two that wait for the same the
+ * second gets FAILED_PRECONDITION. System errors are RESOURCE_EXHAUSTED, PERMISSION_DENIED,
+ * FAILED_PRECONDITION or UNAVAILABLE, with the system's text. */
+typedef struct sennit_fd sennit_fd;
+struct sockaddr;
+/* Owns fd from now on and makes it non-blocking. Always an object (law 4): free it. */
+SENNIT_API sennit_fd *sennit_fd_new(int fd);
+/* -1: it could not be made. Stays f's. */
+SENNIT_API int sennit_fd_number(const sennit_fd *f);
+/* At least one octet, at most size; *got 0: the end. */
+SENNIT_API sennit_err sennit_fd_read(sennit_fd *f, sennit_ctx *ctx, void *buf, size_t size,
+                                     size_t *got);
+/* All size octets; after an error some may have gone. */
+SENNIT_API sennit_err sennit_fd_write(sennit_fd *f, sennit_ctx *ctx, const void *buf, size_t size);
+/* *conn: free it; NULL with an error. */
+SENNIT_API sennit_err sennit_fd_accept(sennit_fd *f, sennit_ctx *ctx, sennit_fd **conn);
+/* Once for each socket; size octets at to. */
+SENNIT_API sennit_err sennit_fd_connect(sennit_fd *f, sennit_ctx *ctx, const struct sockaddr *to,
+                                        size_t size);
+/* Until a read (or a write) would not wait. */
+SENNIT_API sennit_err sennit_fd_wait(sennit_fd *f, sennit_ctx *ctx, bool writable);
+/* Those inside get FAILED_PRECONDITION; waits until they have left, closes, frees. NULL is fine. */
+SENNIT_API void sennit_fd_free(sennit_fd *f);
+SENNIT_DEFINE_AUTO(sennit_fd)
+
 /* Waits for one of signals (0 ends the list) and returns its number; 0 once ctx has ended, or
  * without memory. The signals' handlers are ours meanwhile and put back when the last waiter
  * leaves. */
@@ -298,179 +373,24 @@ SENNIT_API sennit_err sennit_blocking(sennit_ctx *ctx, sennit_fn fn, void *arg);
 SENNIT_API void sennit_blocking_begin(void);
 SENNIT_API void sennit_blocking_end(void);
 
+/* Writes to fd: all goroutines with name, state, what each waits for and for how long (by a clock
+ * that may be late), and where it stands. Nothing is stopped, so it is a picture with blurs. */
+SENNIT_API void sennit_dump(int fd);
+/* From now on the signal (SIGQUIT, say) writes a dump to stderr. For good. */
+SENNIT_API sennit_err sennit_dump_on_signal(int signal);
+typedef struct sennit_stats {
+    int64_t goroutines, waiting;    /* that live; of these */
+    int64_t spawned;                /* since the start */
+    int64_t workers, spare_workers; /* threads; beside ones that are stuck */
+    int64_t timers, fds;            /* armed; registered */
+    int64_t stacks, unguarded_stacks; /* made; without a guard below, for want of mappings */
+} sennit_stats;
+SENNIT_API void sennit_stats_sized(sennit_stats *out, size_t size);
+static inline void sennit_get_stats(sennit_stats *out) { sennit_stats_sized(out, sizeof *out); }
+
 /* -- generated tables ------------------------------------------------------------------------ */
 
-/* Written by protoc-gen-sennit alone; the library reads all older versions. */
-#define SENNIT_TABLES 1 /* the first word of each table */
-typedef struct sennit_stream sennit_stream; /* see "calls and streams" */
-
-/* Numbers are those of google.protobuf.FieldDescriptorProto.Type. */
-typedef enum sennit_kind {
-    SENNIT_KIND_DOUBLE = 1, SENNIT_KIND_FLOAT, SENNIT_KIND_INT64, SENNIT_KIND_UINT64,
-    SENNIT_KIND_INT32, SENNIT_KIND_FIXED64, SENNIT_KIND_FIXED32, SENNIT_KIND_BOOL,
-    SENNIT_KIND_STRING, SENNIT_KIND_GROUP, SENNIT_KIND_MESSAGE, SENNIT_KIND_BYTES,
-    SENNIT_KIND_UINT32, SENNIT_KIND_ENUM, SENNIT_KIND_SFIXED32, SENNIT_KIND_SFIXED64,
-    SENNIT_KIND_SINT32, SENNIT_KIND_SINT64
-} sennit_kind;
-#define SENNIT_FIELD_REPEATED 1 /* { const T *data; size_t len; } */
-#define SENNIT_FIELD_PACKED 2   /* sent packed; both forms are read */
-#define SENNIT_FIELD_MAP 4      /* repeated entry messages { key, value }; later keys win */
-#define SENNIT_FIELD_HAS 8      /* has-bit number `presence` of the struct's first words */
-#define SENNIT_FIELD_ONEOF 16   /* uint32_t at offset `presence`: number of the set field */
-#define SENNIT_FIELD_UTF8 32    /* refused when not valid UTF-8 */
-#define SENNIT_FIELD_OPTIONAL 64 /* with HAS: sent if the bit is set */
-#define SENNIT_FIELD_REQUIRED 128 /* messages without it are neither sent nor received */
-#define SENNIT_FIELD_CLOSED 256   /* unknown values of the enum are kept as unknown fields */
-#define SENNIT_FIELD_JSON 512     /* the JSON name stands behind the name's NUL */
-#define SENNIT_FIELD_GROUP_NAME 1024 /* in text it goes by the name of its type */
-typedef struct sennit_field {
-    uint32_t number;
-    uint32_t offset; /* of the value in the struct */
-    uint16_t presence, flags;
-    uint32_t kind;
-    const void *type; /* sennit_msg_desc (messages, groups, maps) or sennit_enum_desc */
-    const char *name;
-} sennit_field;
-typedef struct sennit_enum_value { int32_t number; const char *name; } sennit_enum_value;
-typedef struct sennit_enum_desc {
-    uint32_t version, n_values;
-    const char *name; /* "pkg.Enum" */
-    const sennit_enum_value *values; /* ascending by number, aliases in the file's order */
-} sennit_enum_desc;
-#define SENNIT_MSG_SET 1         /* option message_set_wire_format */
-#define SENNIT_MSG_MAP_ENTRY 2
-#define SENNIT_MSG_EXTENDABLE 4  /* has extension ranges */
-#define SENNIT_MSG_EXTENSION 8   /* stands for an extension: its one field is the value */
-typedef struct sennit_msg_desc {
-    uint32_t version, size;         /* sizeof the struct */
-    uint32_t n_fields, n_dense;     /* fields[i].number == i + 1 for i < n_dense */
-    uint32_t unknown;               /* offset of the sennit_str of unknown fields */
-    uint32_t flags;                 /* from bit 16 on: the first so many has-bits are required */
-    const sennit_field *fields;     /* ascending by number */
-    const char *name;               /* "pkg.Message"; of an extension: "pkg.extension" */
-    const void *empty;              /* the default instance, of `size` octets */
-    const struct sennit_file_desc *file; /* NULL: written by hand */
-} sennit_msg_desc;
-typedef struct sennit_ext_desc { const sennit_msg_desc *extendee, *value; } sennit_ext_desc;
-typedef struct sennit_file_desc {
-    uint32_t version, n_deps, n_messages, n_enums, n_exts;
-    const char *name;                /* "dir/x.proto" */
-    const struct sennit_file_desc *const *deps; /* as in the file; NULL: options only, not linked */
-    const sennit_msg_desc *const *messages;     /* nested ones as well */
-    const sennit_enum_desc *const *enums;
-    const sennit_ext_desc *exts;
-    sennit_str descriptor;           /* google.protobuf.FileDescriptorProto, without comments */
-} sennit_file_desc;
-typedef struct sennit_method {
-    uint32_t version, flags; /* 1: the client streams, 2: the server streams */
-    const char *path;        /* "/pkg.Service/Method" */
-    const struct sennit_msg_desc *request, *reply;
-    /* Calls this method of the user's service struct; s and one of request, reply may be NULL. */
-    sennit_err (*invoke)(const void *service, void *self, sennit_ctx *ctx,
-                         const void *request, void *reply, sennit_stream *s);
-} sennit_method;
-/* UNIMPLEMENTED: what invoke returns for a method that the service struct leaves out. */
-SENNIT_API sennit_err sennit_not_implemented(const sennit_method *m);
-typedef struct sennit_service_desc {
-    uint32_t version, n_methods;
-    const char *name;
-    const sennit_method *methods;
-    const sennit_file_desc *file; /* for reflection */
-} sennit_service_desc;
-/* A deep copy of msg that lives as long as a; NULL: no memory, or deeper than 100. */
-SENNIT_API void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg);
-/* Octets of the encoded message, found by encoding it; SIZE_MAX: as data NULL below, but for
- * required fields. */
-SENNIT_API size_t sennit_msg_size(const sennit_msg_desc *d, const void *msg);
-/* The encoded octets, in arena; data NULL: no memory, bad UTF-8, a required field is missing, over
- * 2 GiB or deeper than 100. */
-SENNIT_API sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const void *msg);
-/* Decodes a copy of octets into *msg; what msg points to lives in arena. INVALID_ARGUMENT says what
- * is wrong with the octets, and *msg is the empty message then. */
-SENNIT_API sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d,
-                                        sennit_str octets, void *msg);
-typedef struct sennit_wire_options {
-    uint32_t depth;     /* of messages within messages; 0: 100 */
-    bool deterministic; /* encoding: maps in the order of their keys */
-    bool partial;       /* required fields may be missing */
-    bool in_place;      /* decoding: octets are yours, live as long as the message, have a spare
-                         * octet behind them and are written to: no copy is made */
-} sennit_wire_options;
-SENNIT_API sennit_err sennit_msg_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
-                                              const void *msg, const sennit_wire_options *o,
-                                              size_t size, sennit_str *octets);
-SENNIT_API sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
-                                              sennit_str octets, const sennit_wire_options *o,
-                                              size_t size, void *msg);
-/* The value's name in the .proto, or NULL. */
-SENNIT_API const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value);
-/* Extensions stay among the unknown fields until asked for: they are copied and sent as they came.
- * Decodes that of *msg into *value (the empty one when absent), which lives in a. */
-SENNIT_API sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext,
-                                     sennit_str unknown, void *value);
-/* Puts *value in place of the extension in *unknown, or takes it out when value is NULL. */
-SENNIT_API sennit_err sennit_ext_set(sennit_arena *a, const sennit_msg_desc *ext,
-                                     sennit_str *unknown, const void *value);
-
-/* How JSON and text format are read and written. Types inside google.protobuf.Any, and extensions,
- * are found in the file of the message itself, in `files`, and in what these import. */
-typedef struct sennit_format_options {
-    const sennit_file_desc *const *files; /* &sennit_file__x_proto */
-    size_t n_files;
-    bool multi_line;     /* one field a line, indented by two; text has several lines or one */
-    bool proto_names;    /* JSON: names as in the .proto, not in camel case */
-    bool enum_numbers;   /* numbers instead of names */
-    bool all_fields;     /* JSON: zero and empty ones of fields without presence, too */
-    bool unknown_fields; /* text: those, too, by number */
-    bool ignore_unknown; /* reading: skip fields, and names of enum values, that are not known */
-} sennit_format_options;
-/* *text lives in a. INVALID_ARGUMENT: a type inside an Any is not known or does not fit, a value
- * has no such form (a time out of range, a string that is not UTF-8), or deeper than 100. */
-SENNIT_API sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
-                                               const void *msg, const sennit_format_options *o,
-                                               size_t size, sennit_str *text);
-/* Into *msg, which lives in a. INVALID_ARGUMENT says what is wrong in which line; *msg is the empty
- * message then. */
-SENNIT_API sennit_err sennit_json_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
-                                               sennit_str text, const sennit_format_options *o,
-                                               size_t size, void *msg);
-SENNIT_API sennit_err sennit_text_encode_sized(sennit_arena *a, const sennit_msg_desc *d,
-                                               const void *msg, const sennit_format_options *o,
-                                               size_t size, sennit_str *text);
-SENNIT_API sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg_desc *d,
-                                               sennit_str text, const sennit_format_options *o,
-                                               size_t size, void *msg);
-
-/* The functions of each message T, for all generated headers: see those above. */
-#define SENNIT_DEFINE_MESSAGE(T, table)                                                            \
-    static inline T *T##_copy(sennit_arena *arena, const T *from)                                  \
-    { return (T *)sennit_msg_copy(arena, &table, from); }                                          \
-    static inline size_t T##_size(const T *from) { return sennit_msg_size(&table, from); }         \
-    static inline sennit_str T##_encode(sennit_arena *arena, const T *from)                        \
-    { return sennit_msg_encode(arena, &table, from); }                                             \
-    static inline SENNIT_NODISCARD sennit_err T##_decode(sennit_arena *arena, sennit_str octets,   \
-                                                         T *to)                                    \
-    { return sennit_msg_decode(arena, &table, octets, to); }                                       \
-    static inline SENNIT_NODISCARD sennit_err T##_to_json(                                         \
-        sennit_arena *arena, const T *from, const sennit_format_options *o, sennit_str *to)        \
-    { return sennit_json_encode_sized(arena, &table, from, o, sizeof *o, to); }                    \
-    static inline SENNIT_NODISCARD sennit_err T##_from_json(                                       \
-        sennit_arena *arena, sennit_str from, const sennit_format_options *o, T *to)               \
-    { return sennit_json_decode_sized(arena, &table, from, o, sizeof *o, to); }                    \
-    static inline SENNIT_NODISCARD sennit_err T##_to_text(                                         \
-        sennit_arena *arena, const T *from, const sennit_format_options *o, sennit_str *to)        \
-    { return sennit_text_encode_sized(arena, &table, from, o, sizeof *o, to); }                    \
-    static inline SENNIT_NODISCARD sennit_err T##_from_text(                                       \
-        sennit_arena *arena, sennit_str from, const sennit_format_options *o, T *to)               \
-    { return sennit_text_decode_sized(arena, &table, from, o, sizeof *o, to); }
-#define SENNIT_DEFINE_ENUM(T, table)                                                               \
-    static inline const char *T##_name(int32_t value) { return sennit_enum_name(&table, value); }
-/* Of the extension T of the messages M. */
-#define SENNIT_DEFINE_EXTENSION(T, M, table)                                                       \
-    static inline SENNIT_NODISCARD sennit_err T##_get(sennit_arena *arena, const M *from, T *to)   \
-    { return sennit_ext_get(arena, &table, from->unknown_fields, to); }                            \
-    static inline SENNIT_NODISCARD sennit_err T##_set(sennit_arena *arena, M *to, const T *from)   \
-    { return sennit_ext_set(arena, &table, &to->unknown_fields, from); }
+#include "sennit_tables.h"
 
 /* -- credentials, interceptors --------------------------------------------------------------- */
 
@@ -514,11 +434,22 @@ static inline sennit_creds *sennit_tls_new(const sennit_tls_options *o)
 SENNIT_API void sennit_creds_free(sennit_creds *c);
 SENNIT_DEFINE_AUTO(sennit_creds)
 
-/* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
+/* Adds to each call's metadata, by sennit_md_add, in the caller's goroutine (it may park), once for
+ * each attempt; an error is the call's. On a connection that is not secure (neither TLS nor local
+ * over a unix socket) it does not run and the call fails with UNAUTHENTICATED; sennit_dial with
+ * insecure credentials refuses it. The struct is copied; self must outlive the connection, or the
+ * call. */
 typedef struct sennit_call_creds { /* two fields for ever */
     void *self;
     sennit_err (*add)(void *self, sennit_ctx *ctx, const sennit_method *method, sennit_md *md);
 } sennit_call_creds;
+/* For add: "authorization: Bearer" with the token that self is (a const char *), or that stands in
+ * the file that self names (read for each call, at most 8 KiB, white space at its end dropped). */
+SENNIT_API sennit_err sennit_bearer(void *self, sennit_ctx *ctx, const sennit_method *method,
+                                    sennit_md *md);
+SENNIT_API sennit_err sennit_bearer_file(void *self, sennit_ctx *ctx, const sennit_method *method,
+                                         sennit_md *md);
+/* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
 typedef struct sennit_next sennit_next;
 typedef struct sennit_interceptor {
     void *self;
@@ -545,6 +476,13 @@ typedef struct sennit_peer {
 /* -- connections and calls ------------------------------------------------------------------- */
 
 typedef struct sennit_conn sennit_conn; /* shared by any number of goroutines and clients */
+/* Connects in the library's place: target is what sennit_dial was given. Runs in a goroutine of
+ * the channel, for each attempt; ctx ends with it, or after 20 s. A connected stream socket, which
+ * the channel then owns, or -errno. Credentials secure what it gives as they do ours. */
+typedef struct sennit_dialer { /* two fields for ever */
+    void *self;
+    int (*dial)(void *self, sennit_ctx *ctx, const char *target);
+} sennit_dialer;
 typedef struct sennit_conn_options {
     const sennit_creds *creds; /* must be named */
     const sennit_call_creds *call_creds;
@@ -555,10 +493,24 @@ typedef struct sennit_conn_options {
     const char *compressor;                      /* for what is sent: "gzip" */
     size_t max_recv_msg_size, max_send_msg_size; /* bytes; 0: 4 MiB, and no limit */
     size_t max_header_list_size;                 /* 0: 16 KiB */
+    /* A PING when nothing has come for keepalive_time (0: never), and the end of the connection
+     * (UNAVAILABLE) when nothing comes for keepalive_timeout (0: 20 s) after it. Servers permit one
+     * in 5 minutes unless told otherwise, and end connections that ask more often; the time is
+     * doubled then. */
+    sennit_duration keepalive_time, keepalive_timeout;
+    bool keepalive_without_calls; /* also while no RPC runs */
+    const sennit_dialer *dialer; /* copied; NULL: ours */
+    bool no_proxy;               /* the environment's is not used */
+    /* Bytes that the server may send ahead, of each stream and of the connection; at least 64 KiB.
+     * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
+    size_t initial_window_size, initial_conn_window_size;
+    uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
 } sennit_conn_options;
 /* Makes a connection object; no I/O before the first RPC. target: "host:port",
- * "dns:///host:port", "ipv4:a:p", "ipv6:[a]:p", "unix:/path", "unix-abstract:name". Always an
- * object (law 4): free it. */
+ * "dns:///host:port", "ipv4:a:p", "ipv6:[a]:p", "unix:/path", "unix-abstract:name",
+ * "vsock:cid:port". Hosts but this one are reached through the HTTP CONNECT proxy that https_proxy
+ * (first grpc_proxy, then HTTPS_PROXY) names, "http://user:password@host:port", if no_proxy or
+ * NO_PROXY does not exempt them. Always an object (law 4): free it. */
 SENNIT_API sennit_conn *sennit_dial_sized(const char *target, const sennit_conn_options *o,
                                           size_t size, size_t interceptor_stride);
 /* Connects, if need be, and waits until the server has answered or ctx has ended. */
@@ -598,6 +550,20 @@ typedef struct sennit_server_options {
     uint32_t max_concurrent_streams;             /* a connection; 0: 256; SENNIT_UNLIMITED */
     sennit_duration handshake_timeout;           /* 0: 10 s */
     bool small_stacks, pin;                      /* of handlers, as in sennit_go_options */
+    /* As a client's, for peers that are gone: 0: 2 h and 20 s; < 0: never. */
+    sennit_duration keepalive_time, keepalive_timeout;
+    /* The third PING of a client that comes sooner than this after the last one, with nothing sent
+     * to it in between, ends its connection (ENHANCE_YOUR_CALM); without RPCs 2 h must lie between,
+     * unless permitted. 0: 5 min; < 0: any number. */
+    sennit_duration keepalive_min_time;
+    bool keepalive_permit_without_calls;
+    /* A connection without RPCs for so long, or so old (+-10 %), is ended as by a graceful stop; an
+     * old one at the latest after the grace. 0: never. */
+    sennit_duration max_connection_idle, max_connection_age, max_connection_age_grace;
+    /* Bytes that a client may send ahead, of each stream and of the connection; at least 64 KiB.
+     * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
+    size_t initial_window_size, initial_conn_window_size;
+    uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
 } sennit_server_options;
 SENNIT_API sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
                                                   size_t interceptor_stride);
@@ -605,12 +571,21 @@ static inline sennit_server *sennit_server_new(const sennit_server_options *o)
 {
     return sennit_server_new_sized(o, sizeof *o, sizeof(sennit_interceptor));
 }
-/* Listens on "host:port" (port 0: any), ":port" and "[::]:port" (IPv4 too), or "unix:/path". Before
+/* Listens on "host:port" (port 0: any), ":port" and "[::]:port" (IPv4 too), "unix:/path",
+ * "unix-abstract:name", "vsock:any:port", or what was inherited: "fd:3", and "systemd:" or
+ * "systemd:name" for all sockets, or those of a name, of systemd's socket activation. Before
  * sennit_serve; any number of times. UNAVAILABLE and the reason when the address cannot be had. The
  * errors of register and listen are also what sennit_serve fails with. */
 SENNIT_API sennit_err sennit_listen(sennit_server *s, const char *address);
 /* The same for a socket that listens already (inherited); the server owns and closes it. */
 SENNIT_API sennit_err sennit_listen_fd(sennit_server *s, int fd);
+/* Serves a connected stream socket that the program has accepted itself, beside or without
+ * listeners, while sennit_serve runs; takes fd in any case. The handshake goes on after it has
+ * returned. FAILED_PRECONDITION: not serving. */
+SENNIT_API sennit_err sennit_accept_fd(sennit_server *s, int fd);
+/* Tells systemd of our state ("READY=1", "STOPPING=1", "WATCHDOG=1"; lines) if NOTIFY_SOCKET says
+ * that it wants to know; else nothing. UNAVAILABLE: it could not be told. */
+SENNIT_API sennit_err sennit_notify(const char *state);
 /* "127.0.0.1:50051": where the nth (from 0) listener is bound; "": no such one. Lives as long as
  * s. */
 SENNIT_API const char *sennit_bound_address(sennit_server *s, size_t nth);

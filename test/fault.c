@@ -132,6 +132,8 @@ static ssize_t fault_short_sendmsg(int fd, const struct msghdr *m, int flags)
 
 void fault_short_io(void)
 {
+    if (sys.short_io)
+        return;
     fault_whole_recv = sys.recv, fault_whole_sendmsg = sys.sendmsg;
     sys.recv = fault_short_recv, sys.sendmsg = fault_short_sendmsg;
     sys.short_io = true;

@@ -42,6 +42,7 @@ void test_failed(const char *file, int line, const char *fmt, ...)
 }
 
 bool test_under_fault(void) { return test_fault_mode; }
+bool test_short_io(void) { return getenv("SENNIT_SHORT_IO") != NULL; }
 uint64_t test_seed(void) { return test_seed_value; }
 
 uint32_t test_random(void)
@@ -57,7 +58,7 @@ uint32_t test_random(void)
 static void test_child(const struct test_case *t, long fault)
 {
     test_state = test_seed_value;
-    if (getenv("SENNIT_SHORT_IO"))
+    if (test_short_io())
         fault_short_io();
     struct sys_counts before = sys_counts();
     if (fault)

@@ -10,7 +10,7 @@
  * again with the 1st, 2nd, 3rd... system call or allocation failing until none fires (TEST_FAULTS
  * marks those that take part, and must then end in success or a clean error); --faults=N begins
  * with the Nth, and SENNIT_FAULT_TRACE=1 tells where it struck.
- * The last line is "N passed, N failed". */
+ * SENNIT_SHORT_IO=1 makes reads and writes short. The last line is "N passed, N failed". */
 #ifndef SENNIT_TEST_HARNESS_H
 #define SENNIT_TEST_HARNESS_H
 
@@ -31,6 +31,7 @@ void test_register(struct test_case *t);
 void test_failed(const char *file, int line, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 3, 4)));
 bool test_under_fault(void); /* running with an injected fault: errors are allowed */
+bool test_short_io(void);    /* reads and writes are short: large messages take long */
 uint64_t test_seed(void);    /* printed on failure; SENNIT_SEED sets it */
 uint32_t test_random(void);  /* from the seed */
 /* Runs at the end of each test in the child: layers above base register rt_shutdown here. */

@@ -3,6 +3,7 @@
  * A client of routeguide.RouteGuide, one call of each kind: flags and output as grpc-go's. */
 #include "flags.h"
 #include "route_guide.sennit.h"
+#include "tls.h"
 
 static void check(sennit_err err, const char *what)
 {
@@ -123,15 +124,24 @@ static void route_chat(rg_RouteGuideClient client)
 
 int main(int argc, char **argv)
 {
-    const char *addr = "localhost:50051";
-    flags_parse(argc, argv,
-                (struct flag[]){
-                    { "addr", &addr, "The server address in the format of host:port", FLAG_STRING },
-                    { 0 } });
+    const char *addr = "localhost:50051", *tls = "false", *ca_file = "";
+    const char *server_host_override = "x.test.example.com";
+    flags_parse(
+        argc, argv,
+        (struct flag[]){
+            { "addr", &addr, "The server address in the format of host:port", FLAG_STRING },
+            { "ca_file", &ca_file, "The file containing the CA root cert file", FLAG_STRING },
+            { "server_host_override", &server_host_override,
+              "The server name used to verify the hostname returned by the TLS handshake",
+              FLAG_STRING },
+            { "tls", &tls, TLS_TEXT, FLAG_BOOL },
+            { 0 } });
     srand((unsigned)sennit_now());
 
-    sennit_auto(sennit_conn) *conn =
-        sennit_dial(addr, &(sennit_conn_options){ .creds = sennit_insecure() });
+    sennit_auto(sennit_creds) *creds =
+        tls_or_plain(tls, &(sennit_tls_options){ .ca_file = tls_file(ca_file),
+                                                 .server_name = tls_file(server_host_override) });
+    sennit_auto(sennit_conn) *conn = sennit_dial(addr, &(sennit_conn_options){ .creds = creds });
     rg_RouteGuideClient client = { conn };
 
     print_feature(client, (rg_Point){ .latitude = 409146138, .longitude = -746188906 });

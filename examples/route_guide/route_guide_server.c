@@ -5,6 +5,7 @@
 #include "flags.h"
 #include "route_guide_db.h"
 #include "stop.h"
+#include "tls.h"
 
 #include <math.h>
 
@@ -143,16 +144,23 @@ static const rg_RouteGuideService service = {
 
 int main(int argc, char **argv)
 {
-    const char *port = "50051";
+    const char *port = "50051", *tls = "false", *cert_file = "", *key_file = "";
     char address[64];
     flags_parse(argc, argv,
-                (struct flag[]){ { "port", &port, "The server port", FLAG_INT }, { 0 } });
+                (struct flag[]){ { "cert_file", &cert_file, "The TLS cert file", FLAG_STRING },
+                                 { "key_file", &key_file, "The TLS key file", FLAG_STRING },
+                                 { "port", &port, "The server port", FLAG_INT },
+                                 { "tls", &tls, TLS_TEXT, FLAG_BOOL },
+                                 { 0 } });
     snprintf(address, sizeof address, "localhost:%s", port);
 
     sennit_auto(sennit_arena) *arena = sennit_arena_new();
     struct guide guide = { .arena = arena, .end = &guide.first };
+    sennit_auto(sennit_creds) *creds =
+        tls_or_plain(tls, &(sennit_tls_options){ .cert_file = tls_file(cert_file),
+                                                 .key_file = tls_file(key_file) });
     sennit_auto(sennit_server) *server =
-        sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+        sennit_server_new(&(sennit_server_options){ .creds = creds });
     sennit_err err = sennit_listen(server, address);
     if (err)
         log_fatal("failed to listen: %s", err->message);

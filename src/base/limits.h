@@ -5,23 +5,25 @@
 #define SENNIT_BASE_LIMITS_H
 
 /* -- HTTP/2, receiving ----------------------------------------------------------------------- */
-#define LIMIT_STREAMS             256u     /* kept per connection; RFC 9113 wants 100 */
-#define LIMIT_HEADER_LIST         16384u   /* per block (RFC 7541 4.1): twice what proxies pass */
-#define LIMIT_HEADER_FIELDS       256u     /* per block: bounds the field array */
-#define LIMIT_HEADER_BOMB         4u       /* times the list limit: then the connection ends */
-#define LIMIT_HEADER_BLOCK        32768u   /* encoded octets: the list limit, badly packed */
-#define LIMIT_CONTINUATIONS       8u       /* frames per block, empty too: CVE-2024-28182 */
-#define LIMIT_SETTINGS_ENTRIES    32u      /* per frame: CVE-2020-11080 */
-#define LIMIT_HPACK_TABLE         4096u    /* decoder's: the default; larger buys nothing */
-#define LIMIT_HPACK_ENCODER_TABLE 1024u    /* of what the peer allows: constants only */
-#define LIMIT_FRAME               16384u   /* SETTINGS_MAX_FRAME_SIZE: the least; fair turns */
-#define LIMIT_STREAM_WINDOW       65535u   /* initial; unary ones are granted their length */
-#define LIMIT_CONN_WINDOW         1048576u /* given back on arrival: bounds one flight */
-#define LIMIT_CLOSED_STREAMS      128u     /* ids remembered after our RST, for late frames */
-#define LIMIT_GLITCHES            1000u    /* free abuse budget per connection, see h2_in.c */
+#define LIMIT_STREAMS             256u      /* kept per connection; RFC 9113 wants 100 */
+#define LIMIT_HEADER_LIST         16384u    /* per block (RFC 7541 4.1): twice what proxies pass */
+#define LIMIT_HEADER_FIELDS       256u      /* per block: bounds the field array */
+#define LIMIT_HEADER_BOMB         4u        /* times the list limit: then the connection ends */
+#define LIMIT_HEADER_BLOCK        32768u    /* encoded octets: the list limit, badly packed */
+#define LIMIT_CONTINUATIONS       8u        /* frames per block, empty too: CVE-2024-28182 */
+#define LIMIT_SETTINGS_ENTRIES    32u       /* per frame: CVE-2020-11080 */
+#define LIMIT_HPACK_TABLE         4096u     /* decoder's: the default; larger buys nothing */
+#define LIMIT_HPACK_ENCODER_TABLE 1024u     /* of what the peer allows: constants only */
+#define LIMIT_FRAME               16384u    /* SETTINGS_MAX_FRAME_SIZE: the least; fair turns */
+#define LIMIT_STREAM_WINDOW       65535u    /* initial; unary ones are granted their length */
+#define LIMIT_CONN_WINDOW         1048576u  /* given back on arrival: bounds one flight */
+#define LIMIT_WINDOW_MOST         16777216u /* of a grown stream: 10 Gbit/s times 13 ms */
+#define LIMIT_WINDOW_GROWTH       33554432u /* of all streams of a connection, above the initial */
+#define LIMIT_CLOSED_STREAMS      128u      /* ids remembered after our RST, for late frames */
+#define LIMIT_GLITCHES            1000u     /* free abuse budget per connection, see h2_in.c */
 #define LIMIT_GLITCH_REFILL       100u  /* given back for each completed stream, up to the budget */
 #define LIMIT_GLITCH_OCTETS       256u  /* of DATA give one back */
-#define LIMIT_GLITCH_FRAME        4u    /* per DATA frame we send: WINDOW_UPDATEs, a PING */
+#define LIMIT_GLITCH_FRAME        4u    /* per DATA frame we send: updates, a PING */
 #define LIMIT_GLITCH_RATE         30u   /* a second: people who cancel what they watch, keepalive */
 #define LIMIT_GOAWAY_TEXT         1024u /* octets of debug text kept */
 
@@ -31,6 +33,7 @@
 
 /* -- secured connections -- */
 #define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */
+#define LIMIT_PROXY_ANSWER    8192u  /* octets of the head of an answer to CONNECT */
 #define LIMIT_HANDSHAKE_READ  16384u /* octets read or written at once during a handshake */
 #define LIMIT_HANDSHAKES      4096u  /* of one server at a time; more wait in the backlog */
 #define LIMIT_HANDSHAKE_STEPS 4      /* computed at once: what others wait for at most */
@@ -49,6 +52,7 @@
 #define LIMIT_SPARE_WORKERS    64      /* threads beside stuck workers; counts CPU hogs only */
 #define LIMIT_BLOCKING_THREADS 64      /* of rt_blocking_call */
 #define LIMIT_WORKERS          1024    /* all threads that run goroutines, blocked ones included */
+#define LIMIT_DUMPED           4096    /* goroutines in one dump: it takes their square */
 #define LIMIT_READ_TURN        262144u /* octets one connection reads before others get a turn */
 #define LIMIT_READ_SLAB        65536u  /* octets of one recv */
 #define LIMIT_ERRORS_KEPT      64u     /* per goroutine or thread: law 1 */
@@ -56,11 +60,16 @@
 #define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
 
 /* -- RPC ------------------------------------------------------------------------------------- */
-#define LIMIT_METADATA_VALUE   65536u
-#define LIMIT_RETRY_BUFFER     262144u       /* octets kept of an unanswered stream: A6 */
-#define LIMIT_HANDSHAKE_NS     10000000000ll /* preface, SETTINGS, then the first HEADERS */
-#define LIMIT_CONNECT_NS       20000000000ll /* for one attempt: gRPC connection backoff */
-#define LIMIT_BACKOFF_FIRST_NS 1000000000ll
-#define LIMIT_BACKOFF_MAX_NS   120000000000ll
+#define LIMIT_METADATA_VALUE        65536u
+#define LIMIT_TOKEN                 8192u           /* octets of a token file: half a header list */
+#define LIMIT_RETRY_BUFFER          262144u         /* octets kept of an unanswered stream: A6 */
+#define LIMIT_SLOW_NS               10000000000ll   /* a header block or frame, to its end */
+#define LIMIT_HANDSHAKE_NS          10000000000ll   /* preface, SETTINGS, then the first HEADERS */
+#define LIMIT_CONNECT_NS            20000000000ll   /* for one attempt: gRPC connection backoff */
+#define LIMIT_KEEPALIVE_NS          7200000000000ll /* a server's, as grpc-go */
+#define LIMIT_KEEPALIVE_TIMEOUT_NS  20000000000ll   /* for an answer, as grpc-go */
+#define LIMIT_KEEPALIVE_MIN_TIME_NS 300000000000ll  /* between a client's pings, as grpc-go */
+#define LIMIT_BACKOFF_FIRST_NS      1000000000ll
+#define LIMIT_BACKOFF_MAX_NS        120000000000ll
 
 #endif

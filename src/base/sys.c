@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -163,6 +164,10 @@ static int sys_epoll_pwait2(int ep, struct epoll_event *ev, int max, const struc
     int64_t ms = timeout ? timeout->tv_sec * 1000 + (timeout->tv_nsec + 999999) / 1000000 : -1;
     return SYS_RESULT(epoll_wait(ep, ev, max, ms > 1000000 ? 1000000 : (int)ms));
 }
+static int sys_poll(struct pollfd *fds, unsigned n, int timeout_ms)
+{
+    return SYS_RESULT(poll(fds, n, timeout_ms));
+}
 static int sys_eventfd(unsigned initial, int flags)
 {
     return sys_count_fd(SYS_RESULT(eventfd(initial, flags)));
@@ -194,6 +199,7 @@ static int sys_futex_wake(_Atomic uint32_t *word, int n)
 {
     return (int)SYS_RESULT(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0));
 }
+static int sys_membarrier(int cmd) { return (int)SYS_RESULT(syscall(SYS_membarrier, cmd, 0, 0)); }
 
 /* -- threads, time, chance ------------------------------------------------------------------- */
 
@@ -240,10 +246,12 @@ struct sys_table sys = {
     .epoll_create1 = sys_epoll_create1,
     .epoll_ctl = sys_epoll_ctl,
     .epoll_pwait2 = sys_epoll_pwait2,
+    .poll = sys_poll,
     .eventfd = sys_eventfd,
     .pipe2 = sys_pipe2,
     .futex_wait = sys_futex_wait,
     .futex_wake = sys_futex_wake,
+    .membarrier = sys_membarrier,
     .pthread_create = sys_pthread_create,
     .clock_gettime = sys_clock_gettime,
     .getrandom = sys_getrandom,

@@ -17,6 +17,7 @@
 
 struct addrinfo;
 struct epoll_event;
+struct pollfd;
 
 struct sys_table {
     /* memory */
@@ -55,10 +56,12 @@ struct sys_table {
     int (*epoll_create1)(int flags);
     int (*epoll_ctl)(int ep, int op, int fd, struct epoll_event *ev);
     int (*epoll_pwait2)(int ep, struct epoll_event *ev, int max, const struct timespec *timeout);
+    int (*poll)(struct pollfd *fds, unsigned n, int timeout_ms);
     int (*eventfd)(unsigned initial, int flags);
     int (*pipe2)(int fds[2], int flags);
     int (*futex_wait)(_Atomic uint32_t *word, uint32_t expected, const struct timespec *timeout);
     int (*futex_wake)(_Atomic uint32_t *word, int n);
+    int (*membarrier)(int cmd);
     /* threads, time, chance */
     int (*pthread_create)(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg);
     int (*clock_gettime)(clockid_t id, struct timespec *ts);

@@ -19,15 +19,20 @@ struct conn_waiter {
 struct sennit_conn {
     _Atomic uint32_t refs; /* the user's and the streams': memory only, see conn_enter */
     sennit_conn_options options;
+    sennit_call_creds call_creds; /* what options.call_creds points to */
     struct net_target target;
+    struct net_proxy proxy;             /* of the environment, if it is to be used */
+    sennit_dialer dialer;               /* dial NULL: ours */
+    const char *name;                   /* the target as it was given; in arena */
     const char *authority, *user_agent; /* in arena */
     struct sennit_arena arena;          /* filled by dial only */
     const struct sennit_error *bad;     /* in arena: why every RPC fails; NULL: fine */
     sennit_ctx *ctx;                    /* ends with the connection: dialling stops */
     struct lock lock;                   /* LOCK_CONN; guards what follows */
     enum conn_state state;
-    struct transport *t; /* READY: held */
-    struct list links;   /* all that have not closed, the draining ones too */
+    sennit_duration keepalive_time; /* grows when the server finds it too short */
+    struct transport *t;            /* READY: held */
+    struct list links;              /* all that have not closed, the draining ones too */
     struct list waiters;
     size_t users; /* calls, the connector and links inside */
     sennit_code last_code;

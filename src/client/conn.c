@@ -25,7 +25,6 @@ static void conn_fail(struct sennit_conn *c, sennit_err err)
 static sennit_err conn_check_options(const sennit_conn_options *o)
 {
     const char *missing = o->n_interceptors        ? "interceptors"
-                          : o->call_creds          ? "call_creds"
                           : o->service_config_json ? "service_config_json"
                           : o->compressor && strcmp(o->compressor, "identity") != 0 ? "compressor"
                                                                                     : NULL;
@@ -36,6 +35,11 @@ static sennit_err conn_check_options(const sennit_conn_options *o)
         return sennit_errorf(SENNIT_FAILED_PRECONDITION,
                              "no credentials: set sennit_conn_options.creds, for plain text to "
                              "sennit_insecure()");
+    if (o->call_creds && !creds_may_be_secure(o->creds))
+        return sennit_errorf(
+            SENNIT_FAILED_PRECONDITION,
+            "grpc: the credentials require transport level security: set "
+            "sennit_conn_options.creds to TLS, or to local ones for a unix socket");
     return NULL;
 }
 
@@ -46,11 +50,20 @@ static void conn_setup(struct sennit_conn *c, const char *target)
         o->max_recv_msg_size = LIMIT_RECV_MESSAGE;
     if (!o->max_header_list_size)
         o->max_header_list_size = LIMIT_HEADER_LIST;
+    c->keepalive_time = o->keepalive_time > 0 ? o->keepalive_time : 0;
+    if (o->call_creds) {
+        c->call_creds = *o->call_creds;
+        o->call_creds = &c->call_creds;
+    }
     conn_fail(c, conn_check_options(o));
     o->creds = creds_ref(o->creds);
     if (o->creds)
         conn_fail(c, creds_prepare((sennit_creds *)(uintptr_t)o->creds, false));
     conn_fail(c, net_target_parse(target, &c->target));
+    if (o->dialer)
+        c->dialer = *o->dialer;
+    else if (!c->bad && !o->no_proxy)
+        conn_fail(c, net_proxy_find(&c->target, &c->proxy));
     const char *named = o->authority          ? o->authority
                         : o->creds && !c->bad ? o->creds->server_name
                                               : NULL;
@@ -58,7 +71,9 @@ static void conn_setup(struct sennit_conn *c, const char *target)
         named ? arena_str(&c->arena, named, strlen(named)) : sennit_s(c->target.authority);
     sennit_str agent = o->user_agent ? arena_printf(&c->arena, "%s " CONN_USER_AGENT, o->user_agent)
                                      : sennit_s(CONN_USER_AGENT);
-    if (!authority.data || !agent.data)
+    sennit_str name = arena_str(&c->arena, target, strlen(target));
+    c->name = name.data;
+    if (!authority.data || !agent.data || !name.data)
         conn_fail(c, sennit_no_memory);
     c->authority = authority.data, c->user_agent = agent.data;
 }
@@ -118,6 +133,7 @@ void conn_unref(struct sennit_conn *c)
     if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
     net_target_fini(&c->target);
+    net_target_fini(&c->proxy.at);
     arena_fini(&c->arena);
     sys.free(c);
 }
@@ -218,6 +234,7 @@ struct transport *conn_pick(struct sennit_conn *c, sennit_ctx *ctx, bool wait_fo
     }
     if (!*err) {
         t = c->t;
+        sn_assert(t);
         transport_ref(t);
     }
     lock_drop(&c->lock, LOCK_CONN);

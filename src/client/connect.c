@@ -24,7 +24,12 @@ static void connect_ready(struct transport *t)
 static void connect_draining(struct transport *t)
 {
     struct client_link *l = transport_owner(t);
-    conn_forget(l->conn, t);
+    struct sennit_conn *c = l->conn;
+    lock_take(&c->lock, LOCK_CONN);
+    if (transport_pinged_too_much(t) && c->keepalive_time < LIMIT_KEEPALIVE_NS)
+        c->keepalive_time *= 2;
+    lock_drop(&c->lock, LOCK_CONN);
+    conn_forget(c, t);
 }
 
 static void connect_closed(struct transport *t, const char *reason)
@@ -51,6 +56,8 @@ static const struct transport_ops connect_ops = {
     .freed = connect_freed,
 };
 
+#define CONNECT_DIAL "connection error: desc = \"transport: Error while dialing: %s\""
+
 /* -- one attempt ----------------------------------------------------------------------------- */
 
 /* Keeps the text for fail-fast RPCs; in grpc-go's words. */
@@ -62,11 +69,30 @@ static void connect_failed(struct sennit_conn *c, const char *fmt, const char *w
     lock_drop(&c->lock, LOCK_CONN);
 }
 
+static struct transport_clock connect_clock(struct sennit_conn *c)
+{
+    const sennit_conn_options *o = &c->options;
+    lock_take(&c->lock, LOCK_CONN);
+    sennit_duration time = c->keepalive_time;
+    lock_drop(&c->lock, LOCK_CONN);
+    return (struct transport_clock){
+        .time = time,
+        .timeout = o->keepalive_timeout > 0 ? o->keepalive_timeout : LIMIT_KEEPALIVE_TIMEOUT_NS,
+        .without_calls = o->keepalive_without_calls,
+    };
+}
+
 /* The owner's reference to a transport that has its preface; NULL: failed. */
 static struct transport *connect_handshake(struct sennit_conn *c, struct net_io *io,
                                            sennit_ctx *ctx)
 {
-    struct transport_config config = { .max_header_list = c->options.max_header_list_size };
+    struct transport_config config = {
+        .max_header_list = c->options.max_header_list_size,
+        .stream_window = c->options.initial_window_size,
+        .conn_window = c->options.initial_conn_window_size,
+        .clock = connect_clock(c),
+        .abuse_budget = c->options.abuse_budget,
+    };
     struct client_link *l = sys.calloc(1, sizeof *l);
     if (!l) {
         io->ops->close(io);
@@ -114,6 +140,24 @@ static struct net_io *connect_secure(struct sennit_conn *c, struct net_io *io, s
     return io;
 }
 
+/* Takes io, which leads to the server. */
+static struct transport *connect_stream(struct sennit_conn *c, struct net_io *io, sennit_ctx *ctx)
+{
+    io = connect_secure(c, io, ctx);
+    return io ? connect_handshake(c, io, ctx) : NULL;
+}
+
+/* False: the proxy refused, and io is closed. */
+static bool connect_through(struct sennit_conn *c, struct net_io *io, sennit_ctx *ctx)
+{
+    sennit_err err = c->proxy.used ? net_proxy_connect(&c->proxy, io, ctx) : NULL;
+    if (!err)
+        return true;
+    connect_failed(c, CONNECT_DIAL, err->message);
+    io->ops->close(io);
+    return false;
+}
+
 static struct transport *connect_address(struct sennit_conn *c, const struct net_addr *a)
 {
     struct sennit_ctx ctx;
@@ -121,26 +165,42 @@ static struct transport *connect_address(struct sennit_conn *c, const struct net
     ctx_init(&ctx, c->ctx, sennit_now() + LIMIT_CONNECT_NS, NULL, 0);
     struct net_io *io = net_dial(a, &ctx, &error);
     struct transport *t = NULL;
-    if (io) {
-        io = connect_secure(c, io, &ctx);
-        t = io ? connect_handshake(c, io, &ctx) : NULL;
-    } else {
+    if (!io) {
         char text[256];
         net_error_text(text, sizeof text, "dial", a, error);
-        connect_failed(c, "connection error: desc = \"transport: Error while dialing: %s\"", text);
+        connect_failed(c, CONNECT_DIAL, text);
+    } else if (connect_through(c, io, &ctx)) {
+        t = connect_stream(c, io, &ctx);
     }
     ctx_fini(&ctx);
     return t;
 }
 
-/* True: connected (or shut down): nothing more to do. */
-static bool connect_attempt(struct sennit_conn *c)
+/* By the user's function, in the channel's own goroutine. */
+static struct transport *connect_custom(struct sennit_conn *c)
+{
+    struct sennit_ctx ctx;
+    ctx_init(&ctx, c->ctx, sennit_now() + LIMIT_CONNECT_NS, NULL, 0);
+    int error = c->dialer.dial(c->dialer.self, &ctx, c->name);
+    struct net_io *io = error < 0 ? NULL : net_io_given(error, &error);
+    struct transport *t = NULL;
+    if (io)
+        t = connect_stream(c, io, &ctx);
+    else
+        connect_failed(c, CONNECT_DIAL, net_errno_text(-error));
+    ctx_fini(&ctx);
+    return t;
+}
+
+/* Each address in order: the target's, or its proxy's. */
+static struct transport *connect_any(struct sennit_conn *c)
 {
     struct net_addrs resolved = { NULL, 0 };
-    const struct net_addrs *addrs = &c->target.literal;
+    const struct net_target *to = c->proxy.used ? &c->proxy.at : &c->target;
+    const struct net_addrs *addrs = &to->literal;
     struct transport *t = NULL;
-    if (c->target.kind == NET_TARGET_DNS) {
-        sennit_err err = net_resolve(&c->target, &resolved);
+    if (to->kind == NET_TARGET_DNS) {
+        sennit_err err = net_resolve(to, &resolved);
         if (err)
             connect_failed(c, "name resolver error: %s", err->message);
         addrs = &resolved;
@@ -148,6 +208,13 @@ static bool connect_attempt(struct sennit_conn *c)
     for (size_t i = 0; i < addrs->n && !t && !sennit_ctx_error(c->ctx); i++)
         t = connect_address(c, &addrs->list[i]);
     net_addrs_free(&resolved);
+    return t;
+}
+
+/* True: connected (or shut down): nothing more to do. */
+static bool connect_attempt(struct sennit_conn *c)
+{
+    struct transport *t = c->dialer.dial ? connect_custom(c) : connect_any(c);
     if (!t)
         return false;
     struct client_link *l = transport_owner(t);
@@ -164,6 +231,8 @@ static bool connect_attempt(struct sennit_conn *c)
     bool shut = c->state == CONN_SHUTDOWN;
     lock_drop(&c->lock, LOCK_CONN);
     if (!use) {
+        if (!shut) /* it has ended since its handshake: the calls that wait want to know why */
+            connect_failed(c, "connection error: desc = \"%s\"", transport_reason(t));
         transport_close(t, SENNIT_CANCELLED, "grpc: the client connection is closing");
         transport_unref(t);
         return shut;

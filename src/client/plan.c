@@ -13,6 +13,8 @@ bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *c
     p->conn = conn, p->ctx = ctx, p->method = m;
     if (o)
         memcpy(&p->o, o, min_size(size, sizeof p->o));
+    if (p->o.credentials)
+        p->creds = *p->o.credentials;
     return conn && conn->ctx;
 }
 
@@ -26,11 +28,9 @@ sennit_err call_check(const struct call_plan *p)
                              "%s: a call needs a context (the reply lives as long as it): pass "
                              "sennit_ctx_timeout(NULL, ...)",
                              p->method->path);
-    if (o->credentials || (o->compressor && strcmp(o->compressor, "identity") != 0))
+    if (o->compressor && strcmp(o->compressor, "identity") != 0)
         return sennit_errorf(SENNIT_UNIMPLEMENTED,
-                             "sennit_call_options.%s is not supported by this "
-                             "version",
-                             o->credentials ? "credentials" : "compressor");
+                             "sennit_call_options.compressor is not supported by this version");
     return sennit_ctx_error(p->ctx);
 }
 
@@ -54,13 +54,17 @@ sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit
 sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sennit_str framed,
                             bool end, bool *gone)
 {
+    const sennit_md *creds;
+    sennit_err err = call_creds_md(p, s, &creds);
+    if (err)
+        return err;
     struct rpc_request r = {
         .path = p->method->path,
         .scheme = transport_auth(s->t)->scheme,
         .authority = p->o.authority ? p->o.authority : p->conn->authority,
         .user_agent = p->conn->user_agent,
         .deadline = sennit_ctx_deadline(p->ctx),
-        .md = { ctx_slot_get(p->ctx, CTX_SLOT_MD_OUT), p->o.metadata },
+        .md = { ctx_slot_get(p->ctx, CTX_SLOT_MD_OUT), p->o.metadata, creds },
         .body = framed.data,
         .len = framed.len,
         .end = end,

@@ -16,6 +16,7 @@ struct call_plan {
     const void *request;
     void *reply;
     sennit_call_options o;
+    sennit_call_creds creds; /* o.credentials points to the caller's, who may be gone */
 };
 /* Where header, trailer and peer are handed out. */
 struct call_handout {
@@ -33,6 +34,9 @@ sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit
  */
 sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sennit_str framed,
                             bool end, bool *gone);
+/* What the connection's and the call's credentials add for this attempt; *out NULL: nothing. Runs
+ * the user's code. */
+sennit_err call_creds_md(const struct call_plan *p, struct rpc_stream *s, const sennit_md **out);
 /* After done: NULL for OK. a: where details are unpacked. */
 sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64_t deadline);
 /* Header, trailer or peer: then the call must live on with the context. */

@@ -57,6 +57,7 @@ struct h2_config {
     uint32_t glitches;               /* the budget; 0: LIMIT_GLITCHES, UINT32_MAX: never spent */
     uint32_t initial_window;         /* of each stream, receiving */
     uint32_t connection_window;      /* receiving; given back on arrival */
+    bool static_windows;             /* they do not grow with bandwidth times delay */
     uint32_t max_header_list;
     uint32_t max_frame; /* that we accept; 16384 */
 };
@@ -109,8 +110,9 @@ void h2_in_free(struct h2_in *in);
  * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
  * NONE. After ERROR it returns NONE and swallows all. */
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
-/* True while a frame or header block is half read (a slow peer: timers). */
-bool h2_in_partial(const struct h2_in *in);
+/* Not 0 while a header block, or a frame that is not DATA, is half read: its number, so that timers
+ * tell a slow one from many. */
+uint32_t h2_in_partial(const struct h2_in *in);
 const struct h2_settings *h2_in_peer(const struct h2_in *in);
 /* Client: the transport opened id (ids rise). end: our side has ended. 0, or -1 no memory. */
 int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
@@ -118,9 +120,14 @@ int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
 void h2_in_set_user(struct h2_in *in, uint32_t id, void *user);
 /* We sent END_STREAM on id: the stream goes when the peer's end has come too. True: gone now. */
 bool h2_in_local_end(struct h2_in *in, uint32_t id);
-/* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget).
- * provoked: the peer's doing, so that it pays, and not a choice of our user's. */
-void h2_in_forget(struct h2_in *in, uint32_t id, bool provoked);
+/* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget). */
+enum h2_reset {
+    H2_RESET_OURS,     /* our user's choice: costs the peer nothing */
+    H2_RESET_ANSWERED, /* an early answer to a bad request: it pays, and gets it back by ending it
+                        */
+    H2_RESET_PROVOKED  /* it pays */
+};
+void h2_in_forget(struct h2_in *in, uint32_t id, enum h2_reset why);
 /* The stream's receive window: add what its reader consumed. Returns the increment to send now (0:
  * not yet, or stream half closed by the peer or gone). */
 uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n);
@@ -129,6 +136,13 @@ uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n);
 uint32_t h2_in_grant(struct h2_in *in, uint32_t id, uint32_t n);
 /* The connection's window: increment to send now for what arrived since (0: not yet). */
 uint32_t h2_in_connection_credit(struct h2_in *in);
+/* Windows grow with bandwidth times delay. Due: append a PING with h2_bdp_opaque behind the window
+ * updates, and say so with h2_in_bdp_sent. Ack: true when the ack was that PING's. Times are
+ * nanoseconds of any clock that does not go back. */
+extern const uint8_t h2_bdp_opaque[8];
+bool h2_in_bdp_due(struct h2_in *in);
+void h2_in_bdp_sent(struct h2_in *in, int64_t now);
+bool h2_in_bdp_ack(struct h2_in *in, const uint8_t opaque[8], int64_t now);
 /* Server: from now on new streams are refused, above the last id that was accepted. */
 void h2_in_drain(struct h2_in *in);
 uint32_t h2_in_last_id(const struct h2_in *in); /* highest stream of the peer that was processed */

@@ -206,6 +206,8 @@ static bool in_first_frame(struct h2_in *in, struct h2_event *ev, const uint8_t 
 static bool in_begin_frame(struct h2_in *in, struct h2_event *ev)
 {
     const struct h2_in_frame *f = &in->frame;
+    in->frames += f->type != H2_CONTINUATION;
+    in->passing = f->type == H2_DATA || f->type >= H2_FRAME_TYPES;
     if (f->len > in->c.max_frame)
         return h2_in_fail(in, ev, H2_FRAME_SIZE_ERROR, "frame larger than SETTINGS_MAX_FRAME_SIZE");
     if (in->block_id && (f->type != H2_CONTINUATION || f->id != in->block_id))
@@ -226,6 +228,7 @@ static bool in_step_header(struct h2_in *in, struct h2_event *ev)
 {
     const uint8_t *p = in->at;
     size_t have = (size_t)(in->end - in->at);
+    in->passing = false;
     if (unlikely(in->too_many))
         return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, in->too_many);
     if (in->small_len == 0 && likely(have >= H2_FRAME_HEADER)) {
@@ -334,6 +337,7 @@ struct h2_in *h2_in_new(const struct h2_config *c)
     in->step = c->server ? in_step_preface : in_step_header;
     in->window_full = (uint32_t)max_size(c->connection_window, H2_DEFAULT_WINDOW);
     in->window = in->window_full;
+    in->target = c->initial_window;
     in->slack = c->initial_window < H2_DEFAULT_WINDOW ? H2_DEFAULT_WINDOW - c->initial_window : 0;
     in->glitches = in->most_glitches = c->glitches ? c->glitches : LIMIT_GLITCHES;
     in->block_most = (uint32_t)max_size(LIMIT_HEADER_BLOCK, 2 * (size_t)c->max_header_list);
@@ -364,10 +368,13 @@ void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, stru
     in->at = in->end = NULL;
 }
 
-bool h2_in_partial(const struct h2_in *in)
+uint32_t h2_in_partial(const struct h2_in *in)
 {
-    return !in->dead && (in->step != in_step_header || in->small_len || in->block_id) &&
-           !(in->step == in_step_preface && in->small_len == 0);
+    bool whole = in->step == in_step_header && in->small_len == 0;
+    bool begun = in->step == in_step_preface && in->small_len == 0;
+    if (in->dead || (!in->block_id && (whole || begun || in->passing)))
+        return 0;
+    return in->frames + 1 ? in->frames + 1 : 1;
 }
 
 const struct h2_settings *h2_in_peer(const struct h2_in *in) { return &in->peer; }

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * h2_in_data.c: DATA and the receive windows. DATA is passed on in the caller's buffer, in as many
- * pieces as it arrives in. A frame is charged to both windows when its header is read. The
- * connection's window is given back then and there (it bounds only what is in flight); a stream's
- * when its reader has consumed, so that window + consumed but not given back + unread octets is
- * always the initial window plus what h2_in_grant added. Padding counts as consumed with the
- * frame's last piece. Owned by the connection's reader, as the struct h2_in. */
+ * h2_in_data.c: DATA. It is passed on in the caller's buffer, in as many pieces as it arrives in. A
+ * frame is charged to both windows when its header is read (h2_in_window.c gives them back).
+ * Padding counts as consumed with the frame's last piece. Owned by the connection's reader, as the
+ * struct h2_in. */
 #include "h2/h2_in_private.h"
-
-#define IN_LATE_DATA_FREE 256u /* larger late frames pay with their own octets */
 
 /* DATA for a stream that is not there any more. */
 static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
@@ -23,7 +19,9 @@ static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
     /* A server answers; a client may have reset the stream so long ago that it forgot. */
     if (how == H2_IN_PEER_RESET || (how == H2_IN_UNKNOWN && in->c.server))
         return h2_in_stream_error(in, ev, id, H2_STREAM_CLOSED, "DATA on a closed stream");
-    if (in->frame.len < IN_LATE_DATA_FREE)
+    if (in->frame.flags & H2_END_STREAM)
+        h2_in_late_end(in, id, how);
+    else if (in->frame.len == 0) /* the others pay with their octets, as on streams that live */
         h2_in_spend(in, H2_GLITCH_CLOSED);
     return true;
 }
@@ -101,6 +99,7 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
         return h2_in_fail(in, ev, H2_FRAME_SIZE_ERROR, "DATA without its padding length");
     in->window -= n;
     in->window_back += n;
+    in->arrived += n;
     struct h2_in_stream *s = h2_in_find(in, in->frame.id);
     if (!s)
         return in_closed_data(in, ev);
@@ -117,46 +116,4 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
         return in_data_length(in, ev);
     in->step = in_step_data_pad;
     return true;
-}
-
-/* -- giving back ----------------------------------------------------------------------------- */
-
-uint32_t h2_in_consumed(struct h2_in *in, uint32_t id, uint32_t n)
-{
-    struct h2_in_stream *s = h2_in_find(in, id);
-    if (!s || s->remote_closed)
-        return 0;
-    uint32_t from_excess = (uint32_t)min_size(s->excess, n);
-    s->excess -= from_excess;
-    s->back += n - from_excess;
-    if (s->back == 0 || s->back < in->c.initial_window / 4)
-        return 0;
-    uint32_t increment = s->back;
-    s->back = 0;
-    s->window += increment;
-    return increment;
-}
-
-uint32_t h2_in_grant(struct h2_in *in, uint32_t id, uint32_t n)
-{
-    struct h2_in_stream *s = h2_in_find(in, id);
-    n = (uint32_t)min_size(n, H2_MAX_WINDOW);
-    if (!s || s->remote_closed || s->window >= (int64_t)n)
-        return 0;
-    uint32_t increment = (uint32_t)min_size((size_t)((int64_t)n - s->window), H2_MAX_WINDOW);
-    uint32_t due = (uint32_t)min_size(s->back, increment);
-    s->back -= due;
-    s->excess += increment - due;
-    s->window += increment;
-    return increment;
-}
-
-uint32_t h2_in_connection_credit(struct h2_in *in)
-{
-    if (in->window_back < in->window_full / 4)
-        return 0;
-    uint32_t increment = in->window_back;
-    in->window_back = 0;
-    in->window += increment;
-    return increment;
 }

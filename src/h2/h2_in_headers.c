@@ -108,7 +108,10 @@ static bool in_closed_block(struct h2_in *in, struct h2_event *ev)
         return h2_in_fail(in, ev, H2_STREAM_CLOSED, "HEADERS on an ended stream");
     if (how == H2_IN_PEER_RESET)
         return h2_in_stream_error(in, ev, ev->id, H2_STREAM_CLOSED, "HEADERS on a reset stream");
-    h2_in_spend(in, H2_GLITCH_CLOSED);
+    if (ev->end_stream)
+        h2_in_late_end(in, ev->id, how);
+    else
+        h2_in_spend(in, H2_GLITCH_CLOSED);
     return in_nothing_to_tell(ev);
 }
 

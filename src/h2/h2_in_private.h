@@ -6,7 +6,8 @@
  *   h2_in_frames.c   control frames
  *   h2_in_headers.c  header blocks: HEADERS, CONTINUATION, what they do to a stream
  *   h2_in_check.c    are the fields of a block a well-formed message
- *   h2_in_data.c     DATA, receive windows
+ *   h2_in_data.c     DATA
+ *   h2_in_window.c   receive windows given back and grown
  *   h2_in_streams.c  the stream table and the memory of closed ids */
 #ifndef SENNIT_H2_H2_IN_PRIVATE_H
 #define SENNIT_H2_H2_IN_PRIVATE_H
@@ -20,12 +21,13 @@ struct h2_in_stream {
     bool local_closed, remote_closed, has_headers;
     bool no_refill;       /* it cost more than it was worth: its end earns nothing */
     uint32_t back;        /* consumed, not yet given back to the peer */
-    uint32_t excess;      /* granted above the initial window: not given back when consumed */
+    uint32_t excess;      /* granted above the window: not given back when consumed */
+    uint32_t grown;       /* of the window, above the initial one */
     int64_t window;       /* octets the peer may still send; negative after a late SETTINGS ack */
     int64_t content_left; /* of content-length; -1: not announced */
     void *user;
 };
-_Static_assert(sizeof(struct h2_in_stream) <= 40, "lies in the hash table itself");
+_Static_assert(sizeof(struct h2_in_stream) <= 48, "lies in the hash table itself");
 
 /* Open addressing, linear probing, deletion by shifting back: pointers into it live until the next
  * add or remove. */
@@ -41,6 +43,7 @@ struct h2_in_ring {
 enum h2_in_closed {
     H2_IN_UNKNOWN,    /* closed long ago, or skipped by its opener */
     H2_IN_WE_RESET,   /* late frames are to be expected */
+    H2_IN_ANSWERED,   /* likewise, and its END_STREAM is worth what the reset cost */
     H2_IN_PEER_RESET, /* by its RST_STREAM */
     H2_IN_ENDED       /* both sides said END_STREAM */
 };
@@ -61,9 +64,11 @@ struct h2_in {
     const uint8_t *at, *end; /* the caller's buffer, during h2_in_next only */
 
     struct h2_in_frame frame;
-    uint32_t need; /* octets of a control frame's payload that are looked at */
-    uint32_t rest; /* octets of the payload that are still to come */
-    uint32_t pad;  /* DATA: how many of rest are padding */
+    uint32_t frames; /* counted, without CONTINUATION */
+    bool passing;    /* inside a payload that is not kept */
+    uint32_t need;   /* octets of a control frame's payload that are looked at */
+    uint32_t rest;   /* octets of the payload that are still to come */
+    uint32_t pad;    /* DATA: how many of rest are padding */
     uint32_t pad_credit;
     bool (*whole)(struct h2_in *in, struct h2_event *ev, const uint8_t *payload);
 
@@ -80,7 +85,7 @@ struct h2_in {
     bool block_end_stream, block_self_dependent;
 
     struct h2_in_table table;
-    struct h2_in_ring we_reset, peer_reset, ended;
+    struct h2_in_ring we_reset, answered, peer_reset, ended;
     uint32_t opened;           /* greatest id that was ever opened (server: seen) */
     uint32_t processed;        /* server: greatest id that was not refused */
     uint32_t pop_at, above_at; /* cursors of h2_in_pop and h2_in_pop_above */
@@ -89,6 +94,14 @@ struct h2_in {
     uint32_t window_back; /* arrived, not yet given back */
     uint32_t window_full;
     uint32_t slack; /* of each stream until our SETTINGS are acked */
+
+    uint64_t arrived; /* octets of DATA, ever */
+    uint32_t target;  /* what streams' windows grow to */
+    uint32_t grown;   /* of all streams */
+    bool bdp_due, bdp_out;
+    uint32_t bdp_skip, bdp_again;
+    int64_t bdp_at;
+    uint64_t bdp_from, bdp_rate;
 
     uint32_t glitches, most_glitches; /* left of the budget, its size */
     const char *too_many;             /* of these: the budget is spent */
@@ -128,6 +141,8 @@ struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id); /* NULL: no memor
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how);
 void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how);
 enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id);
+/* END_STREAM came on a stream that we had reset: the last frame to be expected. */
+void h2_in_late_end(struct h2_in *in, uint32_t id, enum h2_in_closed how);
 bool h2_in_idle(const struct h2_in *in, uint32_t id); /* never used, or the wrong side's */
 /* END_STREAM came. Invalidates s. */
 void h2_in_remote_end(struct h2_in *in, struct h2_in_stream *s, struct h2_event *ev);

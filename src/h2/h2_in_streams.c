@@ -96,6 +96,8 @@ void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how)
 {
     if (how == H2_IN_WE_RESET)
         in_ring_add(&in->we_reset, id);
+    else if (how == H2_IN_ANSWERED)
+        in_ring_add(&in->answered, id);
     else if (how == H2_IN_PEER_RESET)
         in_ring_add(&in->peer_reset, id);
     else
@@ -106,9 +108,23 @@ enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id)
 {
     if (in_ring_has(&in->we_reset, id))
         return H2_IN_WE_RESET;
+    if (in_ring_has(&in->answered, id))
+        return H2_IN_ANSWERED;
     if (in_ring_has(&in->peer_reset, id))
         return H2_IN_PEER_RESET;
     return in_ring_has(&in->ended, id) ? H2_IN_ENDED : H2_IN_UNKNOWN;
+}
+
+void h2_in_late_end(struct h2_in *in, uint32_t id, enum h2_in_closed how)
+{
+    if (how != H2_IN_ANSWERED)
+        return;
+    for (size_t i = 0; i < LIMIT_CLOSED_STREAMS; i++) {
+        if (in->answered.ids[i] == id)
+            in->answered.ids[i] = 0;
+    }
+    h2_in_remember(in, id, H2_IN_ENDED);
+    h2_in_refill(in, 1);
 }
 
 bool h2_in_idle(const struct h2_in *in, uint32_t id) { return id % 2 == 0 || id > in->opened; }
@@ -116,6 +132,7 @@ bool h2_in_idle(const struct h2_in *in, uint32_t id) { return id % 2 == 0 || id 
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how)
 {
     h2_in_remember(in, s->id, how);
+    in->grown -= s->grown;
     if (how == H2_IN_ENDED && !s->no_refill)
         h2_in_refill(in, LIMIT_GLITCH_REFILL);
     in_table_remove(&in->table, s);
@@ -163,13 +180,18 @@ bool h2_in_local_end(struct h2_in *in, uint32_t id)
     return true;
 }
 
-void h2_in_forget(struct h2_in *in, uint32_t id, bool provoked)
+void h2_in_forget(struct h2_in *in, uint32_t id, enum h2_reset why)
 {
     struct h2_in_stream *s = h2_in_find(in, id);
     if (!s)
         return;
-    h2_in_remove(in, s, H2_IN_WE_RESET);
-    if (provoked)
+    if (why == H2_RESET_ANSWERED && s->remote_closed) { /* its end crossed our reset */
+        s->no_refill = true;
+        h2_in_remove(in, s, H2_IN_ENDED);
+        return;
+    }
+    h2_in_remove(in, s, why == H2_RESET_ANSWERED ? H2_IN_ANSWERED : H2_IN_WE_RESET);
+    if (why != H2_RESET_OURS)
         h2_in_spend(in, H2_GLITCH_RESET);
 }
 

@@ -306,7 +306,7 @@ static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
 int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
                  const struct h2_field **fields, size_t *n)
 {
-    const uint8_t *p = block, *end = block + len;
+    const uint8_t *p = block, *end = len ? block + len : block; /* NULL may be without octets */
     int result = HPACK_OK;
     *fields = NULL, *n = 0;
     if (!decoder_begin(d, len, max_list))

@@ -4,8 +4,10 @@
 #include "net/net.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 static const char *net_unix_text(const struct net_addr *a, char buf[NET_ADDR_TEXT])
@@ -38,6 +40,12 @@ const char *net_addr_text(const struct net_addr *a, char buf[NET_ADDR_TEXT])
             snprintf(buf, NET_ADDR_TEXT, "[%s]:%u", ip, ntohs(in->sin6_port));
     } else if (a->sa.ss_family == AF_UNIX) {
         return net_unix_text(a, buf);
+    } else if (a->sa.ss_family == AF_VSOCK) {
+        const struct sockaddr_vm *vm = (const struct sockaddr_vm *)&a->sa;
+        if (vm->svm_cid == VMADDR_CID_ANY)
+            snprintf(buf, NET_ADDR_TEXT, "vsock:any:%u", vm->svm_port);
+        else
+            snprintf(buf, NET_ADDR_TEXT, "vsock:%u:%u", vm->svm_cid, vm->svm_port);
     } else {
         snprintf(buf, NET_ADDR_TEXT, "unknown address");
     }
@@ -85,15 +93,16 @@ const char *net_errno_text(int error)
 size_t net_error_text(char *buf, size_t size, const char *op, const struct net_addr *a, int error)
 {
     char text[NET_ADDR_TEXT];
-    bool local = a->sa.ss_family == AF_UNIX;
+    const char *network = a->sa.ss_family == AF_UNIX    ? "unix"
+                          : a->sa.ss_family == AF_VSOCK ? "vsock"
+                                                        : "tcp";
     const char *where = net_addr_text(a, text),
                *call = strcmp(op, "dial") == 0 ? "connect" : "bind";
-    if (local)
-        where += strlen("unix:");
+    if (strcmp(network, "tcp") != 0)
+        where += strlen(network) + 1;
     bool waited = error == -ETIMEDOUT || error == -ECANCELED;
-    int n = waited ? snprintf(buf, size, "%s %s %s: %s", op, local ? "unix" : "tcp", where,
-                              net_errno_text(-error))
-                   : snprintf(buf, size, "%s %s %s: %s: %s", op, local ? "unix" : "tcp", where,
-                              call, net_errno_text(-error));
+    int n = waited ? snprintf(buf, size, "%s %s %s: %s", op, network, where, net_errno_text(-error))
+                   : snprintf(buf, size, "%s %s %s: %s: %s", op, network, where, call,
+                              net_errno_text(-error));
     return n < 0 ? 0 : min_size((size_t)n, size - 1);
 }

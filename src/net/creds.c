@@ -98,6 +98,11 @@ sennit_err creds_prepare(sennit_creds *c, bool server)
 
 bool creds_parks(const sennit_creds *c) { return c->ops->session != NULL; }
 
+bool creds_may_be_secure(const sennit_creds *c)
+{
+    return c->version == CREDS_VERSION && (c->secure || c->ops->look);
+}
+
 static struct net_auth *creds_auth(const sennit_creds *c, const struct net_io *io)
 {
     struct net_auth *a = sys.calloc(1, sizeof *a);

@@ -66,6 +66,8 @@ sennit_creds *creds_ref(const sennit_creds *c);
 sennit_err creds_prepare(sennit_creds *c, bool server);
 /* True: creds_handshake may park, and so wants a goroutine of its own. */
 bool creds_parks(const sennit_creds *c);
+/* False: no connection with them is fit for secrets. */
+bool creds_may_be_secure(const sennit_creds *c);
 /* Secures io, whose auth is then set; takes io in any case. authority: "host:port", for clients.
  * NULL: *err says why. Parks until done or ctx has ended. */
 struct net_io *creds_handshake(sennit_creds *c, struct net_io *io, bool server,

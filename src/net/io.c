@@ -5,6 +5,7 @@
 #include "net/net.h"
 #include "rt/ctx.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -57,9 +58,20 @@ struct net_io *net_io_plain(int fd, int *error)
     p->fd = fd;
     io_name(sys.getsockname, fd, &p->io.local);
     io_name(sys.getpeername, fd, &p->io.peer);
-    if (p->io.local.sa.ss_family != AF_UNIX)
+    if (p->io.local.sa.ss_family == AF_INET || p->io.local.sa.ss_family == AF_INET6)
         sys.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* a hint: may fail */
     return &p->io;
+}
+
+struct net_io *net_io_given(int fd, int *error)
+{
+    int flags = sys.fcntl(fd, F_GETFL, 0);
+    int set = flags < 0 ? flags : sys.fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (set >= 0)
+        return net_io_plain(fd, error);
+    *error = set;
+    sys.close(fd);
+    return NULL;
 }
 
 /* Waits for a connect in progress; 0 or -errno. */

@@ -42,7 +42,7 @@ static int listen_open(const struct net_addr *a)
     int fd = sys.socket(a->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fd;
-    if (a->sa.ss_family != AF_UNIX)
+    if (a->sa.ss_family == AF_INET || a->sa.ss_family == AF_INET6)
         sys.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (a->sa.ss_family == AF_INET6)
         sys.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
@@ -66,8 +66,9 @@ static sennit_err listen_at(const struct net_addr *a, int fd, struct net_listene
 }
 
 /* ":port", "[::]:port": every address, both families where there are two. */
-static sennit_err listen_everywhere(const char *port, struct net_listener **out)
+static sennit_err listen_everywhere(const char *address, struct net_listener **out)
 {
+    const char *port = strrchr(address, ':') + 1;
     char target[64];
     struct net_target t;
     snprintf(target, sizeof target, "ipv6:[::]:%s", port);
@@ -80,7 +81,9 @@ static sennit_err listen_everywhere(const char *port, struct net_listener **out)
         fd = err ? -EINVAL : listen_open(&t.literal.list[0]);
     }
     if (!err)
-        err = listen_at(&t.literal.list[0], fd, out);
+        err = fd >= 0 ? listen_wrap(fd, out)
+                      : sennit_errorf(SENNIT_UNAVAILABLE, "listen tcp %s: bind: %s", address,
+                                      net_errno_text(-fd));
     net_target_fini(&t);
     return err;
 }
@@ -115,9 +118,9 @@ sennit_err net_listen(const char *address, struct net_listener **out)
     struct net_addrs found = { NULL, 0 };
     *out = NULL;
     if (address[0] == ':')
-        return listen_everywhere(address + 1, out);
+        return listen_everywhere(address, out);
     if (strncmp(address, "[::]:", 5) == 0)
-        return listen_everywhere(address + 5, out);
+        return listen_everywhere(address, out);
     if (!strchr(address, ':'))
         return sennit_errorf(SENNIT_INVALID_ARGUMENT,
                              "listen tcp: address %s: missing port in address", address);

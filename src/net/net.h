@@ -23,7 +23,7 @@ struct net_addrs {
     size_t n;
 };
 /* What a target string means, by gRPC's naming rules (scheme dns default; "dns:///h:p", "dns:h:p",
- * "ipv4:a:p,b:p", "ipv6:[a]:p", "unix:path", "unix:///path", "unix-abstract:name",
+ * "ipv4:a:p,b:p", "ipv6:[a]:p", "unix:path", "unix:///path", "unix-abstract:name", "vsock:cid:p",
  * "passthrough:///h:p"; default port 443). Fails with INVALID_ARGUMENT-like text in err. */
 struct net_target {
     enum { NET_TARGET_DNS, NET_TARGET_LITERAL, NET_TARGET_UNIX } kind;
@@ -36,6 +36,20 @@ void net_target_fini(struct net_target *t);
 /* getaddrinfo off the workers; parks. Errors are UNAVAILABLE and name host and reason. */
 sennit_err net_resolve(const struct net_target *t, struct net_addrs *out);
 void net_addrs_free(struct net_addrs *a);
+
+struct net_io; /* below */
+
+/* -- a proxy of the environment --------------------------------------------------------------- */
+struct net_proxy {
+    bool used;
+    struct net_target at;
+    char connect[300]; /* "host:port" that it is asked for */
+    char basic[352];   /* user and password, encoded; "": none */
+};
+/* The one for t, if any: then p->used. Fails if the environment names one that cannot be used. */
+sennit_err net_proxy_find(const struct net_target *t, struct net_proxy *p);
+/* Asks the proxy at the other end of io for its target; parks. */
+sennit_err net_proxy_connect(const struct net_proxy *p, struct net_io *io, sennit_ctx *ctx);
 
 /* -- what is known of the other end, once its credentials have been seen ---------------------- */
 struct net_auth {
@@ -72,6 +86,8 @@ struct net_io {
 /* Wraps a connected, non-blocking socket; on failure the fd is closed. NULL: no memory, *err set.
  */
 struct net_io *net_io_plain(int fd, int *error);
+/* The same for a socket of somebody else's, which is made non-blocking; takes fd. */
+struct net_io *net_io_given(int fd, int *error);
 /* Connects; parks until done, at (absolute; INT64_MAX: none) or ctx's end. On failure NULL and
  * *error = -errno (-ETIMEDOUT, -ECANCELED included). Sets TCP_NODELAY. */
 struct net_io *net_dial(const struct net_addr *a, sennit_ctx *ctx, int *error);
@@ -94,6 +110,9 @@ struct net_listener {
 sennit_err net_listen(const char *address, struct net_listener **out);
 sennit_err net_listen_fd(int fd,
                          struct net_listener **out); /* inherited; takes the fd on success */
+/* The sockets that systemd hands over (sd_listen_fds): how many of them have this name ("": all),
+ * the first max into fds. -1: LISTEN_FDS is not meant for this process. */
+int net_systemd_fds(const char *name, int *fds, int max);
 /* One connection; -EAGAIN: none now. Other errors are sorted by net_accept_verdict. */
 int net_accept(struct net_listener *l, struct net_io **out);
 enum net_verdict { NET_RETRY_NOW, NET_RETRY_LATER, NET_FATAL };

@@ -4,9 +4,11 @@
 #include "base/sys.h"
 #include "net/net.h"
 #include <arpa/inet.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #define TARGET_PORT "443" /* gRPC's default */
@@ -107,6 +109,28 @@ static sennit_err target_unix(const char *target, const char *path, bool abstrac
     return NULL;
 }
 
+/* "cid:port"; cid may be "any" (to listen on). */
+static sennit_err target_vsock(const char *target, const char *s, struct net_target *t)
+{
+    char *end;
+    bool any = strncmp(s, "any:", 4) == 0;
+    unsigned long cid = any ? VMADDR_CID_ANY : strtoul(s, &end, 10);
+    const char *port = any ? s + 4 : end != s && *end == ':' ? end + 1 : "";
+    unsigned long number = strtoul(port, &end, 10);
+    if (!*port || *end || cid > UINT32_MAX || number > UINT32_MAX)
+        return target_bad(target, "expected \"vsock:cid:port\"");
+    struct net_addr *a = target_add_literal(t);
+    if (!a)
+        return sennit_no_memory;
+    struct sockaddr_vm *vm = (struct sockaddr_vm *)&a->sa;
+    vm->svm_family = AF_VSOCK;
+    vm->svm_cid = (unsigned)cid, vm->svm_port = (unsigned)number;
+    a->len = sizeof *vm;
+    t->kind = NET_TARGET_LITERAL;
+    snprintf(t->authority, sizeof t->authority, "localhost");
+    return NULL;
+}
+
 /* Comma-separated literals of one family. */
 static sennit_err target_literals(const char *target, const char *s, int family,
                                   struct net_target *t)
@@ -153,6 +177,8 @@ sennit_err net_target_parse(const char *target, struct net_target *out)
         return target_unix(target, rest, true, out);
     if ((rest = target_after(target, "unix:")))
         return target_unix(target, rest, false, out);
+    if ((rest = target_after(target, "vsock:")))
+        return target_vsock(target, rest, out);
     if ((rest = target_after(target, "ipv4:")))
         return target_literals(target, rest, AF_INET, out);
     if ((rest = target_after(target, "ipv6:")))
@@ -165,8 +191,9 @@ sennit_err net_target_parse(const char *target, struct net_target *out)
     if ((rest = target_after(target, "dns:")))
         return target_host(target, rest, out);
     if ((rest = strstr(target, "://")))
-        return target_bad(target, "unknown scheme (known: dns, ipv4, ipv6, unix, unix-abstract, "
-                                  "passthrough)");
+        return target_bad(target,
+                          "unknown scheme (known: dns, ipv4, ipv6, unix, unix-abstract, vsock, "
+                          "passthrough)");
     return target_host(target, target, out);
 }
 

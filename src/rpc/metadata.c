@@ -2,7 +2,7 @@
  *
  * metadata.c: metadata lists and their public calls. Keys are checked once, when added. */
 #include "rpc/metadata.h"
-#include "rpc/base64.h"
+#include "base/base64.h"
 #include "rt/ctx.h"
 
 struct sennit_md *md_new(struct sennit_arena *a)

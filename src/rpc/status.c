@@ -21,6 +21,23 @@ bool status_parse(const char *s, size_t n, sennit_code *code)
     return true;
 }
 
+bool status_is_callers(sennit_code code)
+{
+    switch (code) {
+    case SENNIT_OK:
+    case SENNIT_INVALID_ARGUMENT:
+    case SENNIT_NOT_FOUND:
+    case SENNIT_ALREADY_EXISTS:
+    case SENNIT_FAILED_PRECONDITION:
+    case SENNIT_ABORTED:
+    case SENNIT_OUT_OF_RANGE:
+    case SENNIT_DATA_LOSS:
+        return true;
+    default:
+        return false;
+    }
+}
+
 sennit_code status_from_http(unsigned http)
 {
     switch (http) {

@@ -10,6 +10,8 @@
 
 /* Decimal, no leading zeros; false: malformed (UNKNOWN then). Codes above 16 become UNKNOWN. */
 bool status_parse(const char *s, size_t n, sennit_code *code);
+/* Codes that only a server's user may give: the library and its plug-ins never do (gRFC A54). */
+bool status_is_callers(sennit_code code);
 sennit_code status_from_http(unsigned http);
 /* own_deadline: ours has passed, so CANCEL means DEADLINE_EXCEEDED. */
 sennit_code status_from_rst(uint32_t h2_code, bool own_deadline);

@@ -26,10 +26,21 @@ static void transport_flush_later(struct rt_defer *d)
     transport_flush(container_of(d, struct transport, flush));
 }
 
-static void transport_handshake_late(struct rt_timer *timer)
+/* As asked for, within what HTTP/2 allows; 0: the default. */
+static uint32_t transport_window(size_t asked, uint32_t usual)
 {
-    struct transport *t = container_of(timer, struct transport, timer);
-    transport_fail(t, SENNIT_UNAVAILABLE, "no HTTP/2 preface and SETTINGS from the peer in time");
+    if (!asked)
+        return usual;
+    return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW), INT32_MAX);
+}
+
+/* The reader looks whether it is still the same frame. */
+static void transport_slow_late(struct rt_timer *timer)
+{
+    struct transport *t = container_of(timer, struct transport, slow);
+    lock_take(&t->lock, LOCK_WRITE);
+    transport_wake(t);
+    lock_drop(&t->lock, LOCK_WRITE);
 }
 
 struct transport *transport_new(struct net_io *io, const struct transport_config *c,
@@ -38,8 +49,10 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     struct h2_config h2 = {
         .server = c->server,
         .max_concurrent_streams = c->max_streams,
-        .initial_window = LIMIT_STREAM_WINDOW,
-        .connection_window = LIMIT_CONN_WINDOW,
+        .initial_window = transport_window(c->stream_window, LIMIT_STREAM_WINDOW),
+        .connection_window = transport_window(c->conn_window, LIMIT_CONN_WINDOW),
+        .static_windows = c->stream_window || c->conn_window,
+        .glitches = c->abuse_budget,
         .max_header_list = (uint32_t)c->max_header_list,
         .max_frame = LIMIT_FRAME,
     };
@@ -58,9 +71,8 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     atomic_init(&t->refs, 2); /* the caller's and the task's */
     rt_task_init(&t->task, transport_task);
     rt_defer_init(&t->flush, transport_flush_later);
-    rt_timer_init(&t->timer, transport_handshake_late);
-    if (c->handshake_timeout > 0)
-        rt_timer_set(&t->timer, sennit_now() + c->handshake_timeout);
+    clock_init(t, c);
+    rt_timer_init(&t->slow, transport_slow_late);
     return t;
 no_machine:
     if (t->in)
@@ -262,7 +274,7 @@ void transport_stop_flushing(struct transport *t)
 
 void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
 {
-    char text[sizeof t->reason];
+    char text[256]; /* debug data of the peer's may be cut */
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -271,7 +283,8 @@ void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
     if (!t->close_wanted) {
         t->close_wanted = true;
         t->close_code = code;
-        memcpy(t->reason, text, sizeof text);
+        const char *joint = t->goaway_text[0] ? ", received prior goaway: " : "";
+        snprintf(t->reason, sizeof t->reason, "%s%s%s", text, joint, t->goaway_text);
     }
     transport_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);

@@ -60,9 +60,10 @@ struct rpc_stream {
 
     /* Reader only. */
     uint8_t prefix[5], prefix_have;
-    bool head_seen, local_told, failed_in;
+    bool head_seen, local_told, failed_in, overflowed;
     struct list starved; /* in transport->starved: its message wants window, the budget is spent */
     _Atomic bool remote_ended, peer_reset; /* written by the reader */
+    _Atomic bool end_seen; /* as remote_ended, but before what the end means has been judged */
     struct rpc_msg *part;
     size_t part_have;
     uint32_t n_messages, granted;
@@ -116,10 +117,20 @@ struct transport_ops {
     void (*closed)(struct transport *t, const char *reason);
     void (*freed)(void *owner); /* the last reference went; from any thread, must not park */
 };
+/* Durations in ns; 0: never. See sennit_conn_options and sennit_server_options. */
+struct transport_clock {
+    sennit_duration time, timeout; /* of our pings */
+    sennit_duration min_time;      /* server: between the peer's */
+    sennit_duration max_idle, max_age, max_age_grace;
+    bool without_calls, permit_without_calls;
+};
 struct transport_config {
     bool server;
+    struct transport_clock clock;
     uint32_t max_streams;
     size_t max_header_list;
+    size_t stream_window, conn_window; /* 0: the default, and they grow */
+    uint32_t abuse_budget;             /* 0: LIMIT_GLITCHES */
     sennit_duration handshake_timeout;
 };
 /* Takes io (also on failure), which has its auth. Nothing runs before transport_start. */
@@ -134,7 +145,8 @@ void transport_unref(struct transport *t);
 void transport_close(struct transport *t, sennit_code code, const char *reason);
 /* Server: two-step GOAWAY, then closed when the last stream has ended. */
 void transport_drain(struct transport *t);
-const char *transport_reason(struct transport *t); /* why it ended; "" while it lives */
+bool transport_pinged_too_much(const struct transport *t); /* (task) so the peer's GOAWAY said */
+const char *transport_reason(struct transport *t);         /* why it ended; "" while it lives */
 
 void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                  struct sennit_arena *arena);
@@ -145,9 +157,9 @@ void stream_unref(struct rpc_stream *s);
 
 struct rpc_request {
     const char *path, *scheme, *authority, *user_agent;
-    int64_t deadline; /* INT64_MAX: none */
-    const sennit_md *md[2];
-    const char *body; /* with its 5-octet prefix; must stay valid until drained or dead */
+    int64_t deadline;       /* INT64_MAX: none */
+    const sennit_md *md[3]; /* the last one is secret */
+    const char *body;       /* with its 5-octet prefix; must stay valid until drained or dead */
     size_t len;
     bool end; /* half-close after body */
 };

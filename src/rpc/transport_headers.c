@@ -3,8 +3,8 @@
  * transport_headers.c: header lists, both ways (gRPC PROTOCOL-HTTP2, "Requests" and "Responses").
  * Constants are indexed by HPACK, everything that changes per call goes as a literal, grpc-timeout
  * last (it would evict the constants). */
+#include "base/base64.h"
 #include "base/limits.h"
-#include "rpc/base64.h"
 #include "rpc/status.h"
 #include "rpc/timeout.h"
 #include "rpc/transport_private.h"
@@ -52,7 +52,7 @@ static bool headers_secret(const struct md_entry *e)
     return false;
 }
 
-static void headers_md(struct header_list *l, const sennit_md *md)
+static void headers_md(struct header_list *l, const sennit_md *md, bool secret)
 {
     for (size_t i = 0; md && i < md->n; i++) {
         const struct md_entry *e = &md->list[i];
@@ -68,7 +68,7 @@ static void headers_md(struct header_list *l, const sennit_md *md)
             value = text;
         }
         headers_add(l, e->key, e->key_len, value, len,
-                    headers_secret(e) ? HPACK_NEVER : HPACK_PLAIN);
+                    secret || headers_secret(e) ? HPACK_NEVER : HPACK_PLAIN);
     }
 }
 
@@ -82,8 +82,9 @@ void headers_request(struct header_list *l, struct sennit_arena *a, const struct
     headers_const(l, "content-type", "application/grpc");
     headers_const(l, "user-agent", r->user_agent);
     headers_const(l, "te", "trailers");
-    headers_md(l, r->md[0]);
-    headers_md(l, r->md[1]);
+    headers_md(l, r->md[0], false);
+    headers_md(l, r->md[1], false);
+    headers_md(l, r->md[2], true);
     if (r->deadline != INT64_MAX) {
         size_t n = timeout_format(r->deadline - sennit_now(), l->timeout);
         headers_add(l, "grpc-timeout", 12, l->timeout, n, HPACK_PLAIN);
@@ -98,7 +99,7 @@ void headers_response(struct header_list *l, struct sennit_arena *a, const senni
     headers_const(l, "content-type", "application/grpc");
     if (accept_encoding)
         headers_const(l, "grpc-accept-encoding", accept_encoding);
-    headers_md(l, md);
+    headers_md(l, md, false);
 }
 
 void headers_trailers(struct header_list *l, const struct rpc_response *r)
@@ -120,7 +121,7 @@ void headers_trailers(struct header_list *l, const struct rpc_response *r)
             headers_add(l, "grpc-status-details-bin", 23, text, (size_t)(end - text), HPACK_PLAIN);
         }
     }
-    headers_md(l, r->trailer);
+    headers_md(l, r->trailer, false);
 }
 
 void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code)

@@ -33,25 +33,34 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
     s->dead = true;
     if (s->counted) {
         s->counted = false;
-        t->open_streams--;
+        if (--t->open_streams == 0 && t->clock.max_idle) {
+            t->idle_since = sennit_now();
+            t->clock_due = true;
+        }
         transport_quota_wake(t);
     }
     rt_note_set(&s->drained);
 }
 
+/* Of the connection, or of all streams by SETTINGS: a connection error. Locked. */
+static void transport_window_overflow(struct transport *t)
+{
+    t->close_wanted = true;
+    t->close_code = SENNIT_UNAVAILABLE;
+    snprintf(t->reason, sizeof t->reason,
+             "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
+    h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
+}
+
 static void transport_apply_window(struct transport *t, const struct effect *e)
 {
     if (e->id == 0) {
-        if (!h2_out_window(&t->out, NULL, e->value)) {
-            t->close_wanted = true;
-            t->close_code = SENNIT_UNAVAILABLE;
-            snprintf(t->reason, sizeof t->reason, "the peer overflowed the connection's window");
-            h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
-        }
+        if (!h2_out_window(&t->out, NULL, e->value))
+            transport_window_overflow(t);
     } else if (e->s && e->s->known && !h2_out_window(&t->out, stream_out(e->s), e->value)) {
         h2_out_rst(&t->out, stream_out(e->s), H2_FLOW_CONTROL_ERROR);
         transport_changed(t, e->s, STREAM_RESET);
-        e->s->local_ended = e->s->failed_in = true;
+        e->s->local_ended = e->s->failed_in = e->s->overflowed = true;
     }
 }
 
@@ -60,7 +69,7 @@ static void transport_apply_one(struct transport *t, const struct effect *e)
     switch (e->kind) {
     case EFFECT_SETTINGS:
         if (!h2_out_settings(&t->out, h2_in_peer(t->in)))
-            t->close_wanted = true;
+            transport_window_overflow(t);
         t->hold = false;
         for (struct list *n = t->waiting.next; n != &t->waiting; n = t->waiting.next) {
             if (t->open_streams >= t->out.peer.max_concurrent_streams)
@@ -97,6 +106,7 @@ void transport_apply(struct transport *t)
     struct rpc_stream *gone[EFFECTS];
     size_t n_gone = 0, n = t->n_effects;
     uint32_t credit = h2_in_connection_credit(t->in);
+    bool bdp = h2_in_bdp_due(t->in); /* with the WINDOW_UPDATE that is among the effects */
     if (n == 0 && credit == 0)
         return;
     t->n_effects = 0;
@@ -114,6 +124,10 @@ void transport_apply(struct transport *t)
     }
     if (credit && !t->close_wanted)
         h2_out_window_update(&t->out, 0, credit);
+    if (bdp && !t->close_wanted) {
+        h2_in_bdp_sent(t->in, sennit_now());
+        h2_out_ping(&t->out, h2_bdp_opaque, false);
+    }
     lock_drop(&t->lock, LOCK_WRITE);
     for (size_t i = 0; i < n_gone; i++)
         stream_unref(gone[i]);
@@ -154,7 +168,10 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         stream_finish(s, SENNIT_INTERNAL,
                       sennit_s("the stream was reset: the peer overflowed its "
                                "flow-control window"));
-        h2_in_forget(t->in, s->id, t->server && s->failed_in);
+        h2_in_forget(t->in, s->id,
+                     s->overflowed               ? H2_RESET_PROVOKED
+                     : t->server && s->failed_in ? H2_RESET_ANSWERED
+                                                 : H2_RESET_OURS);
         transport_let_go(t, s);
         return true;
     }
@@ -224,7 +241,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = t->ops->new_stream(t);
     if (!s) {
-        h2_in_forget(t->in, ev->id, true);
+        h2_in_forget(t->in, ev->id, H2_RESET_PROVOKED);
         transport_effect(
             t, &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = H2_REFUSED_STREAM });
         return;
@@ -232,7 +249,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     const struct h2_field *path = NULL;
     s->id = ev->id;
     s->head_seen = true;
-    s->remote_ended = ev->end_stream;
+    s->remote_ended = s->end_seen = ev->end_stream;
     h2_in_set_user(t->in, ev->id, s);
     transport_prepare(s);
     lock_take(&t->lock, LOCK_WRITE);
@@ -354,11 +371,13 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
 {
     lock_take(&t->lock, LOCK_WRITE);
     bool first = !t->goaway_came;
+    t->too_many_pings = ev->code == H2_ENHANCE_YOUR_CALM && ev->len == 14 &&
+                        memcmp(ev->data, "too_many_pings", 14) == 0;
     t->goaway_came = true;
     while (!list_empty(&t->waiting))
         transport_quota_wake(t);
-    if (ev->code != H2_NO_ERROR && !t->reason[0])
-        snprintf(t->reason, sizeof t->reason, "the server sent GOAWAY: %s, debug data: \"%.*s\"",
+    if (ev->code != H2_NO_ERROR)
+        snprintf(t->goaway_text, sizeof t->goaway_text, "code: %s, debug data: \"%.*s\"",
                  h2_error_name(ev->code), (int)min_size(ev->len, 100), (const char *)ev->data);
     lock_drop(&t->lock, LOCK_WRITE);
     void *user;
@@ -403,8 +422,6 @@ static void transport_on_error(struct transport *t, const struct h2_event *ev)
                    ev->text ? ev->text : "");
 }
 
-static const uint8_t drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
-
 static void transport_on_settings(struct transport *t)
 {
     /* At once: what is answered from here on, and the owner's first call, keeps to them. */
@@ -413,7 +430,7 @@ static void transport_on_settings(struct transport *t)
     if (t->settled)
         return;
     t->settled = true;
-    rt_timer_stop(&t->timer);
+    clock_settled(t);
     if (t->ops->ready)
         t->ops->ready(t);
 }
@@ -444,9 +461,12 @@ static void transport_event(struct transport *t, const struct h2_event *ev)
         e.kind = EFFECT_PING_ACK;
         memcpy(e.opaque, ev->opaque, 8);
         transport_effect(t, &e);
+        clock_on_ping(t);
         break;
     case H2_EV_PING_ACK:
-        t->drain_acked |= memcmp(ev->opaque, drain_ping, 8) == 0;
+        if (h2_in_bdp_ack(t->in, ev->opaque, sennit_now()))
+            h2_in_refill(t->in, 1); /* it was ours */
+        clock_on_ping_ack(t, ev->opaque);
         break;
     case H2_EV_WINDOW:
         e.kind = EFFECT_WINDOW, e.value = ev->increment, e.s = ev->user;
@@ -504,7 +524,7 @@ static bool transport_stalled(struct transport *t)
 /* What the time gone by gives back; transport_tell does the same for what we sent. */
 static void transport_refill(struct transport *t)
 {
-    int64_t now = sennit_now();
+    int64_t now = t->last_read = sennit_now();
     int64_t due = (now - t->refilled_at) / (SENNIT_SECOND / LIMIT_GLITCH_RATE);
     if (due > 0) {
         t->refilled_at = now;
@@ -538,35 +558,23 @@ static bool transport_read(struct transport *t, uint8_t *slab)
     return true;
 }
 
-static void transport_drain_step(struct transport *t)
+/* A peer may take its time between frames, but not within one: what is half read holds memory. */
+static void transport_check_slow(struct transport *t)
 {
-    lock_take(&t->lock, LOCK_WRITE);
-    if (t->drain == DRAIN_NONE) {
-        if (t->goaway_came && t->open_streams == 0 && !t->close_wanted) {
-            t->close_wanted = true; /* client: nobody will use it again */
-            t->close_code = SENNIT_UNAVAILABLE;
-        }
-        lock_drop(&t->lock, LOCK_WRITE);
+    static const char why[] = "a frame or header block takes too long";
+    uint32_t partial = h2_in_partial(t->in);
+    if (likely(partial == t->partial)) {
+        if (partial && sennit_now() >= t->partial_until)
+            transport_on_error(t, &(struct h2_event){ .code = H2_ENHANCE_YOUR_CALM, .text = why });
         return;
     }
-    if (t->drain == DRAIN_WANTED && t->settled && transport_room(t, 128)) {
-        h2_out_goaway(&t->out, 0x7fffffff, H2_NO_ERROR, "graceful_stop");
-        h2_out_ping(&t->out, drain_ping, false);
-        t->drain = DRAIN_PINGED;
-    } else if (t->drain == DRAIN_PINGED && t->drain_acked && transport_room(t, 64)) {
-        h2_in_drain(t->in);
-        h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_NO_ERROR, "graceful_stop");
-        t->drain = DRAIN_FINAL;
+    t->partial = partial;
+    if (!partial) {
+        rt_timer_stop(&t->slow);
+        return;
     }
-    if (t->drain == DRAIN_FINAL || (t->drain == DRAIN_WANTED && !t->settled)) {
-        if (t->open_streams == 0 && !t->close_wanted) {
-            t->close_wanted = true;
-            t->close_code = SENNIT_UNAVAILABLE;
-            snprintf(t->reason, sizeof t->reason, "the server is shutting down");
-        }
-    }
-    lock_drop(&t->lock, LOCK_WRITE);
-    transport_dirty(t);
+    t->partial_until = sennit_now() + LIMIT_SLOW_NS;
+    rt_timer_set(&t->slow, t->partial_until);
 }
 
 static void transport_end(struct transport *t)
@@ -580,6 +588,7 @@ static void transport_end(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
     transport_stop_flushing(t);
     rt_timer_stop_wait(&t->timer);
+    rt_timer_stop_wait(&t->slow);
     t->io->ops->close(t->io);
     t->io = NULL;
     transport_tell(t);
@@ -617,7 +626,8 @@ void transport_task(struct rt_task *task)
     }
     transport_tell(t);
     transport_apply(t);
-    transport_drain_step(t);
+    transport_check_slow(t);
+    clock_step(t);
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted) {
         t->close_wanted = true;

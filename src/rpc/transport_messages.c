@@ -176,7 +176,7 @@ void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len)
 
 void messages_end(struct rpc_stream *s)
 {
-    s->remote_ended = true;
+    s->end_seen = true;
     if (!s->t->server) { /* a response ends with trailers, not with DATA */
         if (s->http_status != 200) {
             sennit_str text = arena_printf(
@@ -190,6 +190,7 @@ void messages_end(struct rpc_stream *s)
             stream_finish(s, SENNIT_INTERNAL,
                           sennit_s("server closed the stream without sending trailers"));
         }
+        s->remote_ended = true;
         return;
     }
     if (!s->failed_in && (s->part || s->prefix_have))
@@ -198,6 +199,7 @@ void messages_end(struct rpc_stream *s)
     else if (!s->failed_in && s->one_in && s->n_messages == 0)
         messages_fail(s, H2_NO_ERROR, SENNIT_INTERNAL,
                       "cardinality violation: the stream ended without a request message");
+    s->remote_ended = true; /* now: a receiver that sees it takes the end for a good one */
     if (!s->one_in)
         rt_note_set(&s->note);
 }

@@ -78,6 +78,11 @@ static enum transport_result transport_append_request(struct transport *t, struc
     s->id = o->id;
     s->known = s->counted = true, s->sent_head = true;
     t->open_streams++;
+    if (unlikely(t->dormant)) {
+        t->dormant = false;
+        t->timer_fired = true; /* a ping may be due */
+        transport_wake(t);
+    }
     stream_ref(s); /* the reader's */
     h2_out_headers(&t->out, o, l->h, l->n, r->end && r->len == 0 && !r->body);
     bool all = true;
@@ -128,6 +133,7 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     enum transport_result result = TRANSPORT_DEAD;
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && !s->local_ended) {
+        t->sent_since_ping = true;
         if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
             result = TRANSPORT_NO_MEMORY;
         } else if (!t->closed && !s->dead) {
@@ -153,7 +159,7 @@ static void transport_local_end(struct transport *t, struct rpc_stream *s)
 {
     s->local_ended = true;
     transport_changed(t, s, STREAM_LOCAL_END);
-    if (!s->remote_ended && s->known) {
+    if (!s->end_seen && s->known) {
         /* The peer has more to send that nobody reads: tell it to stop (RFC 9113 8.1). */
         h2_out_rst(&t->out, stream_out(s), H2_NO_ERROR);
         transport_changed(t, s, STREAM_RESET);
@@ -170,6 +176,7 @@ static enum transport_result transport_append_response(struct transport *t, stru
     struct h2_out_stream *o = stream_out(s);
     if (t->closed || s->dead || s->local_ended)
         return TRANSPORT_DEAD;
+    t->sent_since_ping = true;
     if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
         h2_out_rst(&t->out, o, H2_CANCEL);
         s->dead = true, s->local_ended = true;

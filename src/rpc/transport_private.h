@@ -42,7 +42,8 @@ struct transport {
     _Atomic uint32_t refs;
     struct rt_task task; /* reader, writer when blocked, and the end */
     struct rt_defer flush;
-    struct rt_timer timer; /* handshake */
+    struct rt_timer timer; /* see transport_clock.c */
+    struct rt_timer slow;  /* the frame or header block under way */
     bool server;
 
     /* Reader only. */
@@ -51,10 +52,19 @@ struct transport {
     size_t n_effects;
     struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
     const struct h2_field *current_path;
-    bool settled, drain_acked; /* the peer's SETTINGS came; its answer to drain_ping */
-    size_t unfinished;         /* octets granted to unfinished messages */
-    struct list starved;       /* streams whose message waits for that budget, oldest first */
-    int64_t refilled_at;       /* h2_in's budget, for the time gone by */
+    bool settled, drain_acked; /* the peer's SETTINGS came; its answer to the drain's ping */
+    struct transport_clock clock;
+    bool clock_due; /* look at the clock at the end of this turn */
+    unsigned strikes;
+    bool too_many_pings; /* said the peer */
+    int64_t last_read, handshake_ends, ends_at, drain_ends;
+    int64_t ping_at;     /* ours that is not answered; 0: none */
+    int64_t pinged_at;   /* the peer's last one */
+    size_t unfinished;   /* octets granted to unfinished messages */
+    struct list starved; /* streams whose message waits for that budget, oldest first */
+    int64_t refilled_at; /* h2_in's budget, for the time gone by */
+    uint32_t partial;    /* what slow was set for (see h2_in_partial), and until when */
+    int64_t partial_until;
 
     /* Guarded by lock. */
     struct lock lock;
@@ -65,9 +75,15 @@ struct transport {
     bool closed;           /* the reader has ended it */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused;
+    bool timer_fired;
+    bool dormant;         /* client: no pings without streams; the next one wakes the task */
+    bool sent_since_ping; /* HEADERS or DATA */
+    int64_t idle_since;   /* when open_streams came to 0 */
+    const char *drain_text;
     enum drain_state drain;
     sennit_code close_code;
-    char reason[256];
+    char reason[480];
+    char goaway_text[160]; /* what the peer's GOAWAY said, if it was an error */
 
     /* Flusher: who moved flushing from 0 to 1. */
     _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
@@ -124,6 +140,12 @@ void transport_quota_wake(struct transport *t);                                 
 void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
     SENNIT_PRINTF(3, 4); /* notes why and asks for the end */
 void transport_task(struct rt_task *task);
+/* transport_clock.c (task) */
+void clock_init(struct transport *t, const struct transport_config *c);
+void clock_settled(struct transport *t);
+void clock_on_ping(struct transport *t);
+void clock_on_ping_ack(struct transport *t, const uint8_t opaque[8]);
+void clock_step(struct transport *t);
 /* transport_in.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);

@@ -4,6 +4,8 @@
  * memory straight to a waiting receiver's, or through a ring of `capacity` elements. Who finds a
  * waiter claims its once (a select waits on several channels and only one may have it), copies,
  * takes it off the queue and wakes it: the woken one need not come back to the channel. A waiter
+ * without a context needs no once: it parks with the lock held, which is dropped once its registers
+ * are saved (two locked instructions instead of seven). A waiter
  * that cannot be claimed is passed over; its owner is about to take it off.
  *
  * Free closes, then waits until the queues are empty: those inside were told, or are leaving. */
@@ -28,12 +30,23 @@ static struct chan_waiter *chan_claim(struct list *queue)
     list_each(n, queue)
     {
         struct chan_waiter *w = chan_waiter_of(n);
-        if (prim_claim(w->once)) {
+        if (!w->once || prim_claim(w->once)) {
             list_remove(n);
             return w;
         }
     }
     return NULL;
+}
+
+/* The last touch of w. */
+static void chan_done(struct chan_waiter *w, bool ok)
+{
+    if (w->once) {
+        prim_done(w->once, w->index, ok);
+        return;
+    }
+    w->ok = ok;
+    rt_unpark(w->g);
 }
 
 static void chan_copy(const struct sennit_chan *c, void *to, const void *from)
@@ -58,7 +71,7 @@ bool chan_try_send(struct sennit_chan *c, const void *from, bool *ok)
     struct chan_waiter *w = chan_claim(&c->receivers);
     if (w) {
         chan_copy(c, w->elem.to, from);
-        prim_done(w->once, w->index, true);
+        chan_done(w, true);
         return true;
     }
     if (c->len == c->capacity)
@@ -87,7 +100,7 @@ bool chan_try_recv(struct sennit_chan *c, void *to, bool *ok)
         chan_copy(c, to, w->elem.from);
     }
     if (w)
-        prim_done(w->once, w->index, true);
+        chan_done(w, true);
     return true;
 }
 
@@ -102,7 +115,7 @@ static void chan_close_queue(struct list *queue)
 {
     struct chan_waiter *w;
     while ((w = chan_claim(queue)))
-        prim_done(w->once, w->index, false);
+        chan_done(w, false);
 }
 
 /* -- public ---------------------------------------------------------------------------------- */
@@ -124,15 +137,28 @@ sennit_chan *sennit_chan_new(size_t elem_size, size_t capacity)
     return c;
 }
 
+static bool chan_commit(struct rt_g *g, void *arg)
+{
+    struct chan_waiter *w = arg;
+    w->g = g;
+    lock_drop(&w->chan->lock, LOCK_PRIM);
+    return true;
+}
+
 /* Parks in queue, whose lock is held and dropped here. */
 static sennit_err chan_wait(sennit_chan *c, sennit_ctx *ctx, struct list *queue,
                             struct chan_waiter *w, const char *reason)
 {
+    list_push_back(queue, &w->node);
+    if (!ctx) {
+        w->chan = c;
+        rt_park(chan_commit, w, reason);
+        return w->ok ? NULL : sennit_closed;
+    }
     struct prim_once once;
     memset(&once, 0, offsetof(struct prim_once, watch));
     w->once = &once;
     w->index = 0;
-    list_push_back(queue, &w->node);
     lock_drop(&c->lock, LOCK_PRIM);
     if (prim_wait(&once, ctx, reason) == PRIM_CTX) {
         lock_take(&c->lock, LOCK_PRIM);

@@ -19,8 +19,11 @@ struct sennit_chan {
 
 struct chan_waiter {
     struct list node;
-    struct prim_once *once;
-    int index; /* what prim_done is told */
+    struct prim_once *once; /* NULL: parked under the lock, waits for this channel alone */
+    int index;              /* what prim_done is told */
+    bool ok;                /* without once */
+    struct rt_g *g;         /* without once */
+    struct sennit_chan *chan;
     union {
         const void *from; /* sender */
         void *to;         /* receiver; NULL: throw away */

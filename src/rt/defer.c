@@ -104,10 +104,10 @@ bool rt_defer_pending(unsigned index)
     return atomic_load_explicit(&defer_of(index)->len, memory_order_relaxed) != 0;
 }
 
-bool rt_defer_due(struct rt_worker *w)
+_Atomic uint32_t *rt_defer_count(unsigned index) { return &defer_of(index)->len; }
+
+bool rt_defer_old(struct rt_worker *w)
 {
-    if (likely(!rt_defer_pending(w->index)))
-        return false;
     return sys_now() - atomic_load(&defer_of(w->index)->oldest) >= DEFER_NS;
 }
 

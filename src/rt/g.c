@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * g.c: the goroutine records: chunks of 64 that are never given back before rt_shutdown (so that a
- * dump may walk them), a cache of each worker, a pool for all. Also ids, names and counts.
+ * dump may walk them), a cache of each worker, a pool for all. A free one is all zero but for next,
+ * id and state. Also ids, names and counts.
  * Anyone may make one; only the worker on which it ended frees it. */
 #include "rt/rt_private.h"
 #include <stdio.h>
 
-enum { G_CHUNK = 64, G_IDS = 1024 };
+enum { G_CHUNK = 64 };
 
 struct g_chunk {
     struct g_chunk *next;
@@ -34,7 +35,9 @@ static struct rt_g *g_batch(void)
     if (first)
         return first;
     san_ignore_begin();
-    struct g_chunk *c = sys.calloc(1, sizeof *c);
+    struct g_chunk *c = sys.aligned_alloc(64, sizeof *c);
+    if (c)
+        memset(c, 0, sizeof *c);
     san_ignore_end();
     if (!c)
         return NULL;
@@ -60,41 +63,42 @@ static void g_give(struct rt_g *first)
     lock_drop(&g_lock, LOCK_SCHED);
 }
 
-struct rt_g *rt_g_new(struct rt_worker *w)
+static struct rt_g *g_new_of_thread(void)
 {
-    struct rt_g *g = w ? w->g_cache : NULL;
-    uint64_t id;
-    if (!g) {
-        g = g_batch();
-        if (!g)
-            return NULL;
-        if (!w)
-            g_give(g_next(g));
-        else
-            for (struct rt_g *i = g; i; i = g_next(i))
-                w->g_cached++;
-    }
-    if (w) {
-        w->g_cache = g_next(g);
-        w->g_cached--;
-        if (w->id_next == w->id_end) {
-            w->id_next = atomic_fetch_add(&rt_state.ids, G_IDS);
-            w->id_end = w->id_next + G_IDS;
-        }
-        id = w->id_next++;
-    } else {
-        id = atomic_fetch_add(&rt_state.ids, 1);
-    }
-    san_ignore_begin();
-    memset(g, 0, sizeof *g);
-    san_ignore_end();
-    g->id = id + 1;
+    struct rt_g *g = g_batch();
+    if (!g)
+        return NULL;
+    g_give(g_next(g));
+    g->id = atomic_fetch_add(&rt_state.ids, 1) + 1;
     return g;
+}
+
+struct rt_g *rt_g_new_slow(struct rt_worker *w)
+{
+    if (!w)
+        return g_new_of_thread();
+    if (!w->g_cache)
+        w->g_cache = g_batch();
+    if (!w->g_cache)
+        return NULL;
+    w->g_cached = 0;
+    for (struct rt_g *g = w->g_cache; g; g = g_next(g))
+        w->g_cached++;
+    if (w->id_next == w->id_end) {
+        w->id_next = atomic_fetch_add(&rt_state.ids, RT_IDS) + 1;
+        w->id_end = w->id_next + RT_IDS;
+    }
+    return rt_g_new(w);
 }
 
 void rt_g_free(struct rt_worker *w, struct rt_g *g)
 {
     atomic_store_explicit(&g->state, RT_G_FREE, memory_order_relaxed);
+    g->stack = NULL;
+    g->sp = NULL;
+    g->pin = NULL;
+    g->reason = g->name = NULL;
+    g->fiber = g->fake = NULL;
     g->next = (uintptr_t)w->g_cache;
     w->g_cache = g;
     if (++w->g_cached < RT_G_CACHE)
@@ -116,6 +120,18 @@ void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg)
             if (atomic_load_explicit(&c->g[i].state, memory_order_relaxed) != RT_G_FREE)
                 fn(&c->g[i], arg);
     lock_drop(&g_lock, LOCK_SCHED);
+}
+
+/* New chunks come first in the list, so that a walk in turns meets none twice. */
+void *rt_g_next_chunk(void *chunk, struct rt_g **gs, int *n)
+{
+    struct g_chunk *c = chunk;
+    lock_take(&g_lock, LOCK_SCHED);
+    c = c ? c->next : g_chunks;
+    lock_drop(&g_lock, LOCK_SCHED);
+    *gs = c ? c->g : NULL;
+    *n = G_CHUNK;
+    return c;
 }
 
 /* At the end of rt_shutdown: nobody else runs. */
@@ -156,7 +172,7 @@ struct rt_counts rt_counts(void)
 {
     struct rt_counts c = { .goroutines = rt_g_live(),
                            .fds = rt_netpoll_fds(),
-                           .timers = rt_timers_armed(),
+                           .timers = rt_timers_armed() - rt_trim_armed(),
                            .spawned = g_spawned() };
     rt_g_each(g_count_parked, &c.parked);
     int64_t n = atomic_load(&rt_state.enlisted), target = rt_state.target;

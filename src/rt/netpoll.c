@@ -38,7 +38,7 @@ struct rt_fd {
     struct lock lock; /* guards all but number */
     int number;
     uint16_t generation;
-    bool open;
+    bool open, interrupted;
     _Atomic bool hung_up;   /* set before the edge is passed on, read without the lock */
     struct fd_side side[2]; /* reading, writing */
     struct rt_fd *next_free;
@@ -168,6 +168,7 @@ void rt_netpoll_block(int64_t limit)
     struct timespec ts = { left / 1000000000, left % 1000000000 };
     netpoll_fetch(until == INT64_MAX ? NULL : &ts);
     now = sys_now();
+    atomic_store_explicit(&rt_state.coarse, now, memory_order_relaxed);
     atomic_store_explicit(&netpoll_last, now, memory_order_relaxed);
     rt_timers_run(now);
 }
@@ -227,6 +228,7 @@ int rt_fd_open(int fd, struct rt_fd **out)
     lock_take(&f->lock, LOCK_PRIM);
     f->number = fd;
     f->open = true;
+    f->interrupted = false;
     atomic_store(&f->hung_up, false);
     f->side[0] = f->side[1] = (struct fd_side){ 0 };
     uint64_t word = (uintptr_t)f | (uint64_t)f->generation << 48;
@@ -257,7 +259,7 @@ static bool netpoll_commit(struct rt_g *g, void *arg)
     struct fd_side *s = &f->side[r->side];
     lock_take(&f->lock, LOCK_PRIM);
     bool park = false;
-    if (!f->open) {
+    if (!f->open || f->interrupted) {
         r->result = -EBADF;
     } else if (r->ended) {
         r->result = -ECANCELED;
@@ -316,29 +318,50 @@ void rt_fd_tasks(struct rt_fd *f, struct rt_task *r, struct rt_task *w)
     lock_drop(&f->lock, LOCK_PRIM);
 }
 
+/* Locked: takes both waiters off; they are to be woken, g of each or NULL. */
+static void netpoll_expel(struct rt_fd *f, struct rt_g *g[2])
+{
+    for (int i = 0; i < 2; i++) {
+        struct fd_waiter *r = f->side[i].waiter;
+        g[i] = r ? r->g : NULL;
+        if (r)
+            r->result = -EBADF;
+        f->side[i].waiter = NULL;
+    }
+}
+
+static void netpoll_unpark(struct rt_g *g[2])
+{
+    for (int i = 0; i < 2; i++)
+        if (g[i])
+            rt_unpark(g[i]);
+}
+
+void rt_fd_interrupt(struct rt_fd *f)
+{
+    struct rt_g *g[2];
+    lock_take(&f->lock, LOCK_PRIM);
+    f->interrupted = true;
+    netpoll_expel(f, g);
+    lock_drop(&f->lock, LOCK_PRIM);
+    netpoll_unpark(g);
+}
+
 void rt_fd_close(struct rt_fd *f)
 {
-    struct rt_g *g[2] = { NULL, NULL };
+    struct rt_g *g[2];
     lock_take(&f->lock, LOCK_PRIM);
     sn_assert(f->open);
     int fd = f->number;
     f->open = false;
     f->generation++;
-    for (int i = 0; i < 2; i++) {
-        struct fd_waiter *r = f->side[i].waiter;
-        if (r) {
-            r->result = -EBADF;
-            g[i] = r->g;
-        }
-        f->side[i] = (struct fd_side){ 0 };
-    }
+    netpoll_expel(f, g);
+    f->side[0] = f->side[1] = (struct fd_side){ 0 };
     lock_drop(&f->lock, LOCK_PRIM);
     struct epoll_event none = { 0 };
     sys.epoll_ctl(netpoll_ep, EPOLL_CTL_DEL, fd, &none);
     sys.close(fd);
     atomic_fetch_sub(&netpoll_open_fds, 1);
     netpoll_give(f);
-    for (int i = 0; i < 2; i++)
-        if (g[i])
-            rt_unpark(g[i]);
+    netpoll_unpark(g);
 }

@@ -32,7 +32,7 @@ static size_t overflow_number(char *buf, size_t at, size_t cap, uint64_t v)
     return at;
 }
 
-static void overflow_report(const struct rt_g *g)
+void rt_overflow_report(const struct rt_g *g)
 {
     char buf[512];
     size_t cap = sizeof buf, n = overflow_text(buf, 0, cap, "sennit: stack overflow in goroutine ");
@@ -57,7 +57,7 @@ static void overflow_handler(int signo, siginfo_t *info, void *context)
     struct rt_worker *w = rt_worker();
     const struct rt_g *g = w ? w->cur : NULL;
     if (g && g->stack && info->si_code > 0 && rt_stack_is_guard(g->stack, info->si_addr))
-        overflow_report(g);
+        rt_overflow_report(g);
     struct sigaction dfl = { .sa_handler = SIG_DFL };
     sigaction(signo, &dfl, NULL);
     if (info->si_code <= 0)

@@ -1,8 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * prim.c: waiting for a once. The context is a source as the others are, so that exactly one of
- * them sets the note: had two, the later one would write to a stack frame that is gone. */
+ * prim.c: parking under a guard, and waiting for a once. The context is a source as the others are,
+ * so that exactly one of them sets the note: had two, the later one would write to a stack frame
+ * that is gone. */
 #include "rt/prim.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+void prim_misuse(const char *what)
+{
+    char who[160];
+    struct rt_g *g = rt_self();
+    fprintf(stderr, "sennit: %s, by %s\n", what, g ? rt_describe(g, who, sizeof who) : "a thread");
+    abort();
+}
+
+static bool prim_commit(struct rt_g *g, void *arg)
+{
+    struct prim_waiter *w = arg;
+    w->g = g;
+    lock_drop(w->guard, LOCK_PRIM);
+    return true;
+}
+
+void prim_park(struct prim_waiter *w, const char *reason) { rt_park(prim_commit, w, reason); }
 
 static void prim_ctx_ended(struct ctx_watch *w)
 {

@@ -15,7 +15,10 @@
 struct prim_waiter {
     struct prim_waiter *next, *prev; /* a ring; next NULL: in no queue */
     struct rt_note note;
-    uint32_t lost; /* mutex: how often it was woken in vain */
+    struct rt_g *g; /* parked with prim_park, no note; see there */
+    struct lock *guard;
+    int64_t since; /* mutex: when it was first woken in vain */
+    bool lost;     /* mutex: it was */
     bool granted;  /* mutex: owns it now */
 };
 
@@ -48,6 +51,15 @@ static inline struct prim_waiter *prim_pop(struct prim_waiter **head)
         prim_remove(head, w);
     return w;
 }
+
+/* The caller's mistake, which cannot go on: says what and who, and aborts. */
+void prim_misuse(const char *what) __attribute__((noreturn, cold));
+
+/* Parks the caller, who holds w->guard (LOCK_PRIM) and has queued w; the guard is dropped once its
+ * registers are saved. Who takes w off the queue, under the guard, calls rt_unpark(w->g) after it
+ * has dropped the guard: so that need not be passed through again. No other end: for a wait without
+ * context. */
+void prim_park(struct prim_waiter *w, const char *reason);
 
 /* -- once ------------------------------------------------------------------------------------ */
 

@@ -99,7 +99,7 @@ void rt_timer_init(struct rt_timer *t, void (*fn)(struct rt_timer *t));
 void rt_timer_set(struct rt_timer *t, int64_t at); /* also moves an armed one */
 bool rt_timer_stop(struct rt_timer *t);            /* true: was armed and fn will not run */
 /* As stop, and waits until a running fn has returned. Not from fn itself. */
-void rt_timer_stop_wait(struct rt_timer *t);
+bool rt_timer_stop_wait(struct rt_timer *t);
 
 /* -- file descriptors: one edge-triggered netpoller
  * Try the system call first; wait only after
@@ -119,6 +119,8 @@ int rt_fd_wait_write(struct rt_fd *f, sennit_ctx *ctx);
 /* From now on readiness wakes the task (r for reading, w for writing; either may be NULL) instead
  * of a goroutine. Wakes each once at once, so that nothing that came before is missed. */
 void rt_fd_tasks(struct rt_fd *f, struct rt_task *r, struct rt_task *w);
+/* Waiters, now and later, get -EBADF; the fd stays open and registered. */
+void rt_fd_interrupt(struct rt_fd *f);
 /* Unregisters, closes the fd, wakes waiters with -EBADF. No task is woken by f after it returned.
  */
 void rt_fd_close(struct rt_fd *f);

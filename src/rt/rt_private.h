@@ -17,8 +17,9 @@
 #include "rt/sanitize.h"
 #include <pthread.h>
 
-enum { RT_RING = 256, RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
-enum rt_internal_flags { RT_G_THREAD = 128 }; /* beside enum rt_go_flags: a thread's stand-in */
+enum { RT_RING = 1024, RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
+/* Beside enum rt_go_flags: a thread's stand-in; pinned by sennit_lock_thread. */
+enum rt_internal_flags { RT_G_THREAD = 128, RT_G_LOCKED = 64 };
 enum rt_g_state { RT_G_FREE, RT_G_QUEUED, RT_G_RUNNING, RT_G_PARKED };
 
 struct rt_stack {
@@ -26,25 +27,34 @@ struct rt_stack {
     char *base; /* lowest usable octet; the guard lies below */
     uint32_t size;
     uint8_t cls;
-    bool guarded;
+    bool guarded, clean; /* clean: in the pool, without pages */
+    int64_t trimmed;     /* since when that park was, after which it was trimmed */
 };
 
+/* One cache line is all that a switch touches. */
 struct rt_g {
-    uintptr_t next;         /* item; guarded by the queue that holds it */
-    void *sp;               /* while parked or queued after a first run */
-    struct rt_stack *stack; /* NULL: has not run yet */
+    _Alignas(64) uintptr_t next; /* item; guarded by the queue that holds it */
+    void *sp;                    /* while parked or queued after a first run */
+    struct rt_stack *stack;      /* NULL: has not run yet */
+    struct rt_worker *pin;       /* set when a pinned one starts */
+    const char *reason;
     void (*fn)(void *arg);
-    void *arg;
-    const char *name, *reason;
-    void *errors;
-    uint64_t id;            /* of a stand-in: the kernel's thread id */
-    struct rt_worker *pin;  /* set when a pinned one starts */
+    union {
+        void *arg;     /* until it runs */
+        int64_t since; /* when it parked, by rt_state.coarse */
+    } u;
     _Atomic uint32_t state; /* enum rt_g_state */
-    _Atomic uint32_t wake;  /* futex of a stand-in */
-    int saved_errno;
     uint8_t flags;
-    void *fiber, *fake; /* of TSan, of ASan */
+    _Atomic bool trimming; /* see trim.c */
+    /* second line */
+    _Alignas(64) const char *name;
+    void *errors;
+    struct rt_local *locals;
+    uint64_t id;           /* of a stand-in: the kernel's thread id */
+    _Atomic uint32_t wake; /* futex of a stand-in */
+    void *fiber, *fake;    /* of TSan, of ASan */
 };
+_Static_assert(sizeof(struct rt_g) == 128, "what a goroutine that has not run yet costs");
 
 /* What the context that was left behind wants done once its registers are saved. */
 struct rt_after {
@@ -75,6 +85,8 @@ struct rt_worker {
     struct rt_stack *stacks[RT_STACK_CLASSES];
     uint64_t id_next, id_end;
     void *altstack;
+    int *errno_at;            /* of this thread */
+    _Atomic uint32_t *defers; /* how many wait in this worker's list: see defer.c */
     pthread_t thread;
     /* shared */
     _Alignas(64) _Atomic uint32_t head; /* thieves and the owner */
@@ -124,6 +136,7 @@ struct rt_state {
     _Atomic uint32_t searching; /* 0 or 1 */
 
     _Atomic int64_t spawned, ended; /* by no worker */
+    _Atomic int64_t coarse;         /* time of a recent look at the clock */
     _Atomic uint64_t ids;
     _Atomic uint32_t sysmon_asleep, sysmon_word;
     pthread_t sysmon;
@@ -164,41 +177,155 @@ static inline void rt_relax(void)
 }
 
 /* -- thread.c -------------------------------------------------------------------------------- */
-struct rt_worker *rt_worker(void); /* asked anew at each call; NULL in other threads */
-bool rt_is_helper(void);           /* the runtime's own thread that is no worker */
+#if defined(__clang__)
+#define RT_OPAQUE __attribute__((noinline, optnone))
+#else
+#define RT_OPAQUE __attribute__((noipa))
+#endif
+extern _Thread_local uintptr_t rt_local_word
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/* See thread.c; read anew at each call. */
+#if defined(__x86_64__) && defined(__LP64__)
+#define RT_THREAD_WORD_INLINE
+static inline uintptr_t rt_thread_word(void)
+{
+    uintptr_t v;
+    __asm__ volatile("movq rt_local_word@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0"
+                     : "=r"(v)
+                     :
+                     : "memory");
+    return v;
+}
+#else
+uintptr_t rt_thread_word(void);
+#endif
+static inline struct rt_worker *rt_worker(void) /* NULL in other threads */
+{
+    uintptr_t v = rt_thread_word();
+    return v & 1 ? (struct rt_worker *)(v - 1) : NULL;
+}
+bool rt_is_helper(void); /* the runtime's own thread that is no worker */
 void rt_local_worker(struct rt_worker *w);
 void rt_local_helper(void);
 struct rt_g *rt_thread_self(void);
 void rt_thread_forget(void); /* frees the caller's stand-in */
 
 /* -- g.c ------------------------------------------------------------------------------------- */
-struct rt_g *rt_g_new(struct rt_worker *w); /* w may be NULL */
+enum { RT_IDS = 1024 };                          /* a worker takes so many ids at once */
+struct rt_g *rt_g_new_slow(struct rt_worker *w); /* w may be NULL */
+static inline struct rt_g *rt_g_new(struct rt_worker *w)
+{
+    struct rt_g *g = w ? w->g_cache : NULL;
+    if (unlikely(!g || w->id_next == w->id_end))
+        return rt_g_new_slow(w);
+    w->g_cache = rt_g_of(g->next);
+    w->g_cached--;
+    g->id = w->id_next++;
+    return g;
+}
 void rt_g_free(struct rt_worker *w, struct rt_g *g);
 void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg);
+/* The records of the chunk after `chunk` (NULL: the first); NULL: there is none. */
+void *rt_g_next_chunk(void *chunk, struct rt_g **gs, int *n);
 void rt_g_stop(void);
 int64_t rt_g_live(void);
 
 /* -- stack.c --------------------------------------------------------------------------------- */
 struct rt_stack *rt_stack_get(struct rt_worker *w, unsigned cls); /* NULL: no memory */
 void rt_stack_put(struct rt_worker *w, struct rt_stack *s);
-void rt_stack_refill(struct rt_worker *w, unsigned cls); /* has one cached, if memory allows */
-void rt_stack_flush(struct rt_worker *w);                /* gives its cache back to the pool */
-void *rt_stack_frame(struct rt_stack *s);                /* sp of a context that starts on s */
+void rt_stack_refill_slow(struct rt_worker *w, unsigned cls);
+static inline void rt_stack_refill(struct rt_worker *w, unsigned cls) /* see stack.c */
+{
+    if (unlikely(!w->stacks[cls]))
+        rt_stack_refill_slow(w, cls);
+}
+void rt_stack_flush(struct rt_worker *w); /* gives its cache back to the pool */
+void *rt_stack_frame(struct rt_stack *s); /* sp of a context that starts on s */
+void rt_stack_start(void);
+void rt_stack_check(const struct rt_g *g); /* of one without a guard */
 void rt_stack_stop(void);
+void rt_stack_trim_pool(void);
+void rt_stack_counts(int64_t *made, int64_t *unguarded);
 bool rt_stack_is_guard(const struct rt_stack *s, const void *addr);
 void rt_switch(void **save, void *to);
 void rt_context_entry(void);
 void rt_stack_main(struct rt_stack *s);
 void rt_overflow_install(void);
+void rt_overflow_report(const struct rt_g *g);
 void rt_overflow_thread(struct rt_worker *w); /* per-thread signal stack */
 void rt_overflow_thread_end(struct rt_worker *w);
 void rt_overflow_remove(void);
 
-/* -- runq.c ---------------------------------------------------------------------------------- */
-void rt_ring_push(struct rt_worker *w, uintptr_t item); /* the owner; overflow goes global */
-uintptr_t rt_local_pop(struct rt_worker *w);            /* the owner; 0: none */
-uint32_t rt_local_len(struct rt_worker *w);             /* with the LIFO slot */
-uint32_t rt_ring_len(struct rt_worker *w);              /* from anywhere, a guess */
+/* -- trim.c ---------------------------------------------------------------------------------- */
+void rt_trim_wait(struct rt_g *g); /* before its stack is switched to, if trimming */
+void rt_trim_start(void);
+void rt_trim_arm(void); /* sysmon */
+bool rt_trim_armed(void);
+void rt_trim_stop(void);
+
+/* -- runq.c; the protocol of what stands here is told there ---------------------------------- */
+void rt_ring_push_slow(struct rt_worker *w, uintptr_t item);
+/* The owner; overflow goes global. Returns how many are there now, at most. */
+static inline uint32_t rt_ring_push(struct rt_worker *w, uintptr_t item)
+{
+    uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
+    uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    if (unlikely(t - h >= RT_RING)) {
+        rt_ring_push_slow(w, item);
+        return RT_RING;
+    }
+    atomic_store_explicit(&w->ring[t % RT_RING], item, memory_order_relaxed);
+    atomic_store_explicit(&w->tail, t + 1, memory_order_release);
+    return t + 1 - h;
+}
+uint32_t rt_ring_len(struct rt_worker *w); /* from anywhere, a guess; what a thief may take */
+/* Goroutines that will be resumed soon: their records and the tops of their stacks are likely out
+ * of the cache. Records are never unmapped, and a prefetch of any address is harmless. */
+static inline void rt_prefetch(uintptr_t next, uintptr_t after)
+{
+    __builtin_prefetch((void *)after);
+    const char *sp = next && !rt_item_is_task(next) ? rt_g_of(next)->sp : NULL;
+    if (sp) {
+        __builtin_prefetch(sp);
+        __builtin_prefetch(sp + 64);
+    }
+}
+static inline uintptr_t rt_ring_slot(struct rt_worker *w, uint32_t at)
+{
+    return atomic_load_explicit(&w->ring[at % RT_RING], memory_order_relaxed);
+}
+static inline uintptr_t rt_ring_pop(struct rt_worker *w)
+{
+    for (;;) {
+        uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
+        uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
+        if (h == t)
+            return 0;
+        uintptr_t item = rt_ring_slot(w, h);
+        if (likely(atomic_compare_exchange_weak_explicit(&w->head, &h, h + 1, memory_order_acq_rel,
+                                                         memory_order_relaxed))) {
+            if (t - h > 4)
+                rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));
+            return item;
+        }
+    }
+}
+/* The owner; 0: none. The slot goes first, at most three times in a row while others wait: a pair
+ * that hands the worker to and fro must not starve the ring. */
+static inline uintptr_t rt_local_pop(struct rt_worker *w)
+{
+    if (atomic_load_explicit(&w->lifo, memory_order_relaxed)) {
+        uintptr_t item = w->lifo_run >= 3 ? rt_ring_pop(w) : 0;
+        w->lifo_run = item ? 0 : w->lifo_run + 1;
+        if (!item)
+            item = atomic_exchange_explicit(&w->lifo, 0, memory_order_acquire);
+        if (item)
+            return item;
+    }
+    w->lifo_run = 0;
+    return rt_ring_pop(w);
+}
+uint32_t rt_local_len(struct rt_worker *w); /* with the LIFO slot */
 uintptr_t rt_ring_steal(struct rt_worker *w, struct rt_worker *from);
 uintptr_t rt_lifo_steal(struct rt_worker *from);
 void rt_global_push(uintptr_t first, uintptr_t last, uint32_t n);
@@ -237,7 +364,12 @@ void rt_sysmon_wake(void); /* if asleep */
 void rt_task_run(struct rt_worker *w, struct rt_task *t);
 
 /* -- defer.c --------------------------------------------------------------------------------- */
-bool rt_defer_due(struct rt_worker *w);  /* the oldest of w's has waited 50 us */
+bool rt_defer_old(struct rt_worker *w);
+static inline bool rt_defer_due(struct rt_worker *w) /* the oldest of w's has waited 50 us */
+{
+    return unlikely(atomic_load_explicit(w->defers, memory_order_relaxed) != 0) && rt_defer_old(w);
+}
+_Atomic uint32_t *rt_defer_count(unsigned index);
 void rt_defer_flush(unsigned index);     /* of the worker with that index */
 void rt_defer_flush_old(int64_t before); /* of all workers */
 bool rt_defer_pending(unsigned index);
@@ -262,6 +394,9 @@ int64_t rt_netpoll_fds(void);
 /* -- blocking.c ------------------------------------------------------------------------------ */
 void rt_blocking_stop(void);
 bool rt_blocking_busy(void);
+
+/* -- local.c --------------------------------------------------------------------------------- */
+void rt_locals_end(struct rt_g *g); /* in the goroutine itself */
 
 /* -- the error ring of err.c ----------------------------------------------------------------- */
 extern void (*rt_errors_free)(void *errors); /* set by err.c; run when a goroutine or thread ends */

@@ -4,16 +4,18 @@
  * what must run on one worker, and global queues.
  *
  * The ring's protocol. tail is written by the owner alone, head by CAS of the owner or of a thief.
- *   push   1 h = head (acquire)  2 if tail - h < 256: ring[tail % 256] = item  3 tail + 1 (release)
- *   pop    1 h = head (acquire)  2 item = ring[h % 256]  3 CAS head h -> h + 1, else again
+ *   push   1 h = head (acquire)  2 if tail - h < size: ring[tail % size] = item  3 tail + 1
+ * (release) pop    1 h = head (acquire)  2 item = ring[h % size]  3 CAS head h -> h + 1, else again
  *   steal  1 h = head (acquire)  2 t = tail (acquire)  3 copy half of h..t  4 CAS head h -> h + n
  * Step 3 of push orders the item before the tail that a thief acquires. A thief that read a slot
  * which the owner has since reused has also read an old h: its CAS fails, since head only grows
  * (2^32 wraps between the two steps of one thief are not possible). head's CAS is acq_rel so that
  * the owner's reuse of a slot comes after the thief's read of it.
- * The LIFO slot is taken by exchange or CAS by whoever; a thief takes it only from a worker that
- * has been in the same tick for 3 us (rt_lifo_steal). */
+ * The LIFO slot is filled by its owner alone, and taken by exchange or CAS by whoever; a thief
+ * takes it only from a worker that has been in the same tick for 3 us (rt_lifo_steal). */
 #include "rt/rt_private.h"
+
+enum { RUNQ_BATCH = 128 };
 
 static void runq_list_push(uintptr_t *head, uintptr_t *tail, uintptr_t first, uintptr_t last)
 {
@@ -43,11 +45,11 @@ void rt_global_push(uintptr_t first, uintptr_t last, uint32_t n)
     lock_drop(&s->queue_lock, LOCK_SCHED);
 }
 
-/* The ring is full: half of it goes to the global queue, with the new item. */
+/* The ring is full: a good part of it goes to the global queue, with the new item. */
 static bool runq_overflow(struct rt_worker *w, uintptr_t item, uint32_t h)
 {
-    uintptr_t batch[RT_RING / 2 + 1];
-    uint32_t n = RT_RING / 2;
+    uintptr_t batch[RUNQ_BATCH + 1];
+    uint32_t n = RUNQ_BATCH;
     for (uint32_t i = 0; i < n; i++)
         batch[i] = atomic_load_explicit(&w->ring[(h + i) % RT_RING], memory_order_relaxed);
     if (!atomic_compare_exchange_strong_explicit(&w->head, &h, h + n, memory_order_acq_rel,
@@ -60,49 +62,18 @@ static bool runq_overflow(struct rt_worker *w, uintptr_t item, uint32_t h)
     return true;
 }
 
-void rt_ring_push(struct rt_worker *w, uintptr_t item)
+void rt_ring_push_slow(struct rt_worker *w, uintptr_t item)
 {
     for (;;) {
         uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
         uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
         if (t - h < RT_RING) {
-            atomic_store_explicit(&w->ring[t % RT_RING], item, memory_order_relaxed);
-            atomic_store_explicit(&w->tail, t + 1, memory_order_release);
+            rt_ring_push(w, item);
             return;
         }
         if (runq_overflow(w, item, h))
             return;
     }
-}
-
-static uintptr_t runq_ring_pop(struct rt_worker *w)
-{
-    for (;;) {
-        uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
-        uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
-        if (h == t)
-            return 0;
-        uintptr_t item = atomic_load_explicit(&w->ring[h % RT_RING], memory_order_relaxed);
-        if (atomic_compare_exchange_weak_explicit(&w->head, &h, h + 1, memory_order_acq_rel,
-                                                  memory_order_relaxed))
-            return item;
-    }
-}
-
-/* The slot goes first, at most three times in a row while others wait: a pair that hands the worker
- * to and fro must not starve the ring. */
-uintptr_t rt_local_pop(struct rt_worker *w)
-{
-    if (atomic_load_explicit(&w->lifo, memory_order_relaxed)) {
-        uintptr_t item = w->lifo_run >= 3 ? runq_ring_pop(w) : 0;
-        w->lifo_run = item ? 0 : w->lifo_run + 1;
-        if (!item)
-            item = atomic_exchange_explicit(&w->lifo, 0, memory_order_acquire);
-        if (item)
-            return item;
-    }
-    w->lifo_run = 0;
-    return runq_ring_pop(w);
 }
 
 uint32_t rt_ring_len(struct rt_worker *w)

@@ -26,6 +26,27 @@ struct rt_state rt_state = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 enum { SCHED_ROUNDS = 61 }; /* starts between two looks at timers, poller and global queue */
 
+/* Whether, with n in the ring now, an idle worker is to be looked for. One item alone is for its
+ * own worker. From the third on somebody has looked already: who falls asleep later looks at the
+ * ring first, and who was woken wakes the next. (n is a guess, for thieves are at work: so each
+ * 16th one counts, too, and sysmon stands behind.) Saves a fence for each spawn of a burst. */
+static inline bool sched_wake_due(const struct rt_worker *w, uint32_t n)
+{
+    n += w->held != 0;
+    n += atomic_load_explicit(&w->lifo, memory_order_relaxed) != 0;
+    return n == 2 || n == 3 || n % 16 == 0;
+}
+
+/* Only the owner fills the slot, so an empty one is filled by a store. Returns who was in it. */
+static inline uintptr_t sched_put_lifo(struct rt_worker *w, uintptr_t item)
+{
+    if (likely(atomic_load_explicit(&w->lifo, memory_order_relaxed) == 0)) {
+        atomic_store_explicit(&w->lifo, item, memory_order_release);
+        return 0;
+    }
+    return atomic_exchange_explicit(&w->lifo, item, memory_order_acq_rel);
+}
+
 /* Puts an item where it will run; hand_off: soon and here, ahead of others. From anywhere. */
 void rt_ready(uintptr_t item, bool hand_off)
 {
@@ -43,11 +64,20 @@ void rt_ready(uintptr_t item, bool hand_off)
         return;
     }
     if (hand_off && w->cur)
-        item = atomic_exchange_explicit(&w->lifo, item, memory_order_acq_rel);
-    if (item)
-        rt_ring_push(w, item);
-    if (rt_local_len(w) + (w->held != 0) >= 2)
+        item = sched_put_lifo(w, item);
+    uint32_t n = item ? rt_ring_push(w, item) : rt_ring_len(w);
+    if (sched_wake_due(w, n))
         rt_wake_one();
+}
+
+/* An item that was runnable all the time goes to the end of the queue: no more work than before, so
+ * nobody is to be woken; not on a stuck worker either, which comes to its loop just now. */
+static void sched_requeue(struct rt_worker *w, struct rt_g *g)
+{
+    if (unlikely(g->pin != NULL))
+        rt_ready(rt_item_g(g), false);
+    else
+        rt_ring_push(w, rt_item_g(g));
 }
 
 static struct rt_stack *sched_give_stack(struct rt_worker *w, struct rt_g *g, struct rt_stack *s)
@@ -72,27 +102,28 @@ static void sched_tick(struct rt_worker *w)
 
 static void sched_run_after(struct rt_worker *w)
 {
-    struct rt_after a = w->after;
-    w->after = (struct rt_after){ 0 };
-    if (a.dead) {
-        san_fiber_free(a.dead->fiber);
-        rt_g_free(w, a.dead);
+    struct rt_g *g = w->after.g;
+    if (w->after.stack) {
+        san_fiber_free(w->after.dead->fiber);
+        rt_g_free(w, w->after.dead);
+        rt_stack_put(w, w->after.stack);
+        w->after.dead = NULL;
+        w->after.stack = NULL;
     }
-    if (a.stack)
-        rt_stack_put(w, a.stack);
-    if (!a.g)
+    if (!g)
         return;
-    if (a.commit) {
-        san_acquire(a.g);
-        if (a.commit(a.g, a.arg))
+    w->after.g = NULL;
+    if (w->after.commit) {
+        san_acquire(g);
+        if (w->after.commit(g, w->after.arg))
             return;
-        atomic_store_explicit(&a.g->state, RT_G_QUEUED, memory_order_relaxed);
+        atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
     }
-    rt_ready(rt_item_g(a.g), false);
+    sched_requeue(w, g);
 }
 
 /* The first thing in a context that was switched to. */
-static void sched_arrive(void)
+static struct rt_worker *sched_arrive(void)
 {
     struct rt_worker *w = rt_worker();
     struct rt_g *g = w->coming;
@@ -104,15 +135,17 @@ static void sched_arrive(void)
     san_ignore_end();
     san_fiber_switch(g ? g->fiber : w->native_fiber);
     if (!g)
-        return;
+        return w;
     atomic_store_explicit(&g->state, RT_G_RUNNING, memory_order_relaxed);
     san_acquire(g);
     rt_stack_refill(w, 0);
+    return w;
 }
 
 /* Leaves the current context for next, or for the native stack. A fresh next needs a cached stack.
- * fake NULL: the context does not come back. */
-static void sched_leave(struct rt_worker *w, void **save, void **fake, struct rt_g *next)
+ * fake NULL: the context does not come back. Returns the worker that it comes back on. */
+static struct rt_worker *sched_leave(struct rt_worker *w, void **save, void **fake,
+                                     struct rt_g *next)
 {
     void *to = w->native_sp;
     const char *lo = w->native_lo;
@@ -120,6 +153,8 @@ static void sched_leave(struct rt_worker *w, void **save, void **fake, struct rt
     if (next) {
         bool fresh = !next->stack;
         struct rt_stack *s = next->stack;
+        if (unlikely(atomic_load_explicit(&next->trimming, memory_order_acquire)))
+            rt_trim_wait(next);
         if (fresh)
             s = sched_give_stack(w, next, rt_stack_get(w, rt_g_class(next)));
         to = fresh ? rt_stack_frame(s) : next->sp;
@@ -131,13 +166,26 @@ static void sched_leave(struct rt_worker *w, void **save, void **fake, struct rt
     san_fiber_switch(w->commit_fiber);
     san_ignore_begin();
     rt_switch(save, to);
-    sched_arrive();
+    return sched_arrive();
+}
+
+/* After so many starts: timers, poller and global queue want a look, if there is anything at all.
+ */
+static bool sched_rounds_due(struct rt_worker *w)
+{
+    if (likely(++w->rounds < SCHED_ROUNDS))
+        return false;
+    if (atomic_load_explicit(&rt_state.queue_len, memory_order_relaxed) || rt_netpoll_fds() ||
+        rt_timers_next() != INT64_MAX)
+        return true;
+    w->rounds = 0;
+    return false;
 }
 
 /* Something calls for the native stack. */
 static bool sched_native_due(struct rt_worker *w)
 {
-    return w->held || ++w->rounds >= SCHED_ROUNDS ||
+    return w->held || sched_rounds_due(w) ||
            atomic_load_explicit(&w->inbox_len, memory_order_relaxed) ||
            atomic_load_explicit(&w->status, memory_order_relaxed) != RT_RUN ||
            atomic_load_explicit(&rt_state.stopping, memory_order_relaxed) || rt_defer_due(w);
@@ -167,6 +215,10 @@ static struct rt_g *sched_next(struct rt_worker *w, const struct rt_stack *here)
 /* In the goroutine that ends: its last words. It may have come to another worker. */
 static void sched_end(struct rt_g *g)
 {
+    if (unlikely(g->locals != NULL))
+        rt_locals_end(g);
+    if (unlikely(!g->stack->guarded))
+        rt_stack_check(g);
     if (g->errors && rt_errors_free)
         rt_errors_free(g->errors);
     g->errors = NULL;
@@ -184,7 +236,7 @@ void rt_stack_main(struct rt_stack *s)
     sched_arrive();
     for (;;) {
         struct rt_g *g = rt_worker()->cur;
-        g->fn(g->arg);
+        g->fn(g->u.arg);
         sched_end(g);
         struct rt_worker *w = rt_worker();
         struct rt_g *next = sched_next(w, SAN_FRESH_STACKS ? NULL : s);
@@ -250,16 +302,17 @@ void rt_park(rt_commit_fn *commit, void *arg, const char *reason)
     }
     struct rt_g *g = w->cur;
     sn_assert(g); /* a task must not park */
-    int saved = errno;
+    int saved = *w->errno_at;
     g->reason = reason;
+    g->u.since = atomic_load_explicit(&rt_state.coarse, memory_order_relaxed);
     atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_relaxed);
     san_release(g);
     w->after.g = g;
     w->after.commit = commit;
     w->after.arg = arg;
-    sched_leave(w, &g->sp, &g->fake, sched_next(w, NULL));
+    w = sched_leave(w, &g->sp, &g->fake, sched_next(w, NULL));
     g->reason = NULL;
-    errno = saved; /* of the thread that it runs on now */
+    *w->errno_at = saved; /* of the thread that it runs on now */
 }
 
 void rt_unpark(struct rt_g *g)
@@ -291,23 +344,24 @@ void sennit_yield(void)
         sched_tick(w);
         return; /* nobody waits */
     }
-    int saved = errno;
+    int saved = *w->errno_at;
     atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
     w->after.g = g;
-    sched_leave(w, &g->sp, &g->fake, next);
-    errno = saved;
+    w->after.commit = NULL;
+    w = sched_leave(w, &g->sp, &g->fake, next);
+    *w->errno_at = saved;
 }
 
 sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned flags)
 {
-    if (unlikely(!rt_start()))
-        return sennit_no_memory;
     struct rt_worker *w = rt_worker();
+    if (unlikely(!w && !rt_start()))
+        return sennit_no_memory;
     struct rt_g *g = rt_g_new(w);
     if (!g)
         return sennit_no_memory;
     g->fn = fn;
-    g->arg = arg;
+    g->u.arg = arg;
     g->name = name;
     g->flags = (uint8_t)flags;
     atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
@@ -326,9 +380,10 @@ sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned fl
 
 sennit_err sennit_go_sized(const sennit_go_options *o, size_t size, void (*fn)(void *), void *arg)
 {
+    if (likely(!o))
+        return rt_go(fn, arg, NULL, 0);
     sennit_go_options own = { 0 };
-    if (o)
-        memcpy(&own, o, min_size(size, sizeof own));
+    memcpy(&own, o, min_size(size, sizeof own));
     unsigned flags = (own.small_stack ? RT_GO_SMALL : 0u) | (own.pin ? RT_GO_PIN : 0u);
     return rt_go(fn, arg, own.name, flags);
 }

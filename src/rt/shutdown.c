@@ -6,17 +6,7 @@
  * stacks cannot be freed under them. */
 #include "rt/rt_private.h"
 #include <stdio.h>
-
-static void shutdown_list(const struct rt_g *g, void *arg)
-{
-    static const char *const states[] = { "free", "queued", "running", "parked" };
-    char who[160];
-    (void)arg;
-    if (g->flags & RT_GO_SYSTEM)
-        return;
-    fprintf(stderr, "sennit: left: %s, %s%s%s\n", rt_describe(g, who, sizeof who),
-            states[atomic_load(&g->state) & 3], g->reason ? ": " : "", g->reason ? g->reason : "");
-}
+#include <unistd.h>
 
 static bool shutdown_idle(void)
 {
@@ -64,6 +54,7 @@ static void shutdown_free(void)
     rt_queue_reset();
     rt_defer_stop();
     rt_timers_stop();
+    rt_trim_stop();
     rt_netpoll_close();
     rt_stack_stop();
     rt_g_stop();
@@ -89,7 +80,7 @@ bool rt_shutdown(void)
         shutdown_wait();
         if (rt_g_live() != 0) {
             fprintf(stderr, "sennit: goroutines are left at the end\n");
-            rt_g_each(shutdown_list, NULL);
+            sennit_dump(STDERR_FILENO);
             return false;
         }
         rt_blocking_stop();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * switch_x86_64.S: the context switch. Saves what the ABI makes the callee keep, and nothing of the
- * floating point control words (set once where a loop starts on a stack: see rt_context_entry). */
+ * floating point control words, which a worker sets when it starts. */
 #if defined(__x86_64__)
     .text
 /* void rt_switch(void **save, void *to) */
@@ -52,13 +52,6 @@ rt_context_entry:
     .cfi_undefined rip
     endbr64
     xorl %ebp, %ebp
-    pushq $0x1f80
-    .cfi_adjust_cfa_offset 8
-    ldmxcsr (%rsp)
-    movw $0x37f, (%rsp)
-    fldcw (%rsp)
-    popq %rax
-    .cfi_adjust_cfa_offset -8
     movq %r12, %rdi
     call rt_stack_main
     ud2

@@ -42,6 +42,7 @@ static void sysmon_sleep(void)
 {
     struct rt_state *s = &rt_state;
     uint32_t seen = atomic_load(&s->sysmon_word);
+    rt_trim_arm();
     atomic_store(&s->sysmon_asleep, 1);
     atomic_thread_fence(memory_order_seq_cst);
     if (sysmon_all_idle() && !atomic_load(&s->stopping))
@@ -126,11 +127,13 @@ static bool sysmon_look(void)
 {
     struct rt_state *s = &rt_state;
     int64_t now = sys_now();
+    atomic_store_explicit(&s->coarse, now, memory_order_relaxed);
     rt_defer_flush_old(now - SYSMON_DEFER_NS);
     if (!atomic_load(&s->poller) && now - rt_netpoll_last() > SYSMON_STUCK_NS)
         rt_netpoll_check();
     bool no_poller = rt_wake_poller();
     sysmon_uncap();
+    rt_trim_arm();
     if (!rt_work_waiting(now)) {
         for (uint32_t i = 0; i < atomic_load(&s->n_workers); i++)
             sysmon_stuck(atomic_load(&s->workers[i]), now);
@@ -140,7 +143,7 @@ static bool sysmon_look(void)
         rt_wake_one();
         return true;
     }
-    return sysmon_relieve(now) || true;
+    return sysmon_relieve(now);
 }
 
 void *rt_sysmon_main(void *arg)

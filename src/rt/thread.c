@@ -3,46 +3,37 @@
  * thread.c: who am I. One thread-local word says it: a worker (bit 0 set), the stand-in of a plain
  * thread (bits clear), or a helper thread of the runtime (2). Compilers keep the address, or the
  * value, of a thread-local over calls, and a goroutine changes threads in calls: so the word is
- * read in one function only, which is never inlined and whose result an asm statement hides.
+ * read by an asm statement (rt_thread_word), or by one function that is never inlined and whose
+ * result an asm statement hides.
  * Stand-ins are made on demand and freed at thread exit by a pthread key; the thread that calls
  * rt_shutdown frees its own there (a main thread's key destructors never run). */
 #include "rt/rt_private.h"
 #include <unistd.h>
 
-#if defined(__clang__)
-#define THREAD_OPAQUE __attribute__((noinline, optnone))
-#else
-#define THREAD_OPAQUE __attribute__((noipa))
-#endif
-
-static _Thread_local uintptr_t thread_local_word __attribute__((tls_model("initial-exec")));
+_Thread_local uintptr_t rt_local_word;
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static bool thread_has_key;
 void (*rt_errors_free)(void *errors);
 
-THREAD_OPAQUE static uintptr_t thread_word(void)
+#ifndef RT_THREAD_WORD_INLINE
+RT_OPAQUE uintptr_t rt_thread_word(void)
 {
     __asm__ volatile("" ::: "memory");
-    uintptr_t v = thread_local_word;
+    uintptr_t v = rt_local_word;
     __asm__ volatile("" : "+r"(v)::"memory");
     return v;
 }
+#endif
 
-THREAD_OPAQUE static void thread_set_word(uintptr_t v)
+RT_OPAQUE static void thread_set_word(uintptr_t v)
 {
     __asm__ volatile("" : "+r"(v)::"memory");
-    thread_local_word = v;
+    rt_local_word = v;
     __asm__ volatile("" ::: "memory");
 }
 
-struct rt_worker *rt_worker(void)
-{
-    uintptr_t v = thread_word();
-    return v & 1 ? (struct rt_worker *)(v - 1) : NULL;
-}
-
-bool rt_is_helper(void) { return thread_word() == 2; }
+bool rt_is_helper(void) { return rt_thread_word() == 2; }
 void rt_local_worker(struct rt_worker *w) { thread_set_word(w ? (uintptr_t)w | 1 : 0); }
 void rt_local_helper(void) { thread_set_word(2); }
 
@@ -55,6 +46,8 @@ static void thread_free(struct rt_g *g)
 
 static void thread_gone(void *arg)
 {
+    thread_set_word((uintptr_t)arg); /* its locals' destructors may ask who they are */
+    rt_locals_end(arg);
     thread_set_word(0);
     thread_free(arg);
 }
@@ -66,14 +59,15 @@ static void thread_make_key(void)
 
 struct rt_g *rt_thread_self(void)
 {
-    uintptr_t v = thread_word();
+    uintptr_t v = rt_thread_word();
     if (v > 2)
         return (struct rt_g *)v;
     sn_assert(v == 0);
     pthread_once(&thread_once, thread_make_key);
-    struct rt_g *g = sys.calloc(1, sizeof *g);
+    struct rt_g *g = sys.aligned_alloc(64, sizeof *g);
     if (!g)
         return NULL;
+    memset(g, 0, sizeof *g);
     g->id = (uint64_t)gettid();
     g->name = "";
     g->flags = RT_G_THREAD;
@@ -88,9 +82,10 @@ struct rt_g *rt_thread_self(void)
 
 void rt_thread_forget(void)
 {
-    uintptr_t v = thread_word();
+    uintptr_t v = rt_thread_word();
     if (v <= 2 || v & 1)
         return;
+    rt_locals_end((struct rt_g *)v);
     pthread_setspecific(thread_key, NULL);
     thread_gone((void *)v);
 }

@@ -48,12 +48,13 @@ static int64_t timer_time(uint64_t tick)
     return tick >> (63 - TIMER_TICK) ? INT64_MAX : (int64_t)(tick << TIMER_TICK);
 }
 
-static void timer_open(struct timer_wheel *w, uint64_t now)
+/* Locked. The clock is read but once: an open wheel's tick needs not be the present one. */
+static void timer_open(struct timer_wheel *w)
 {
-    if (w->due.next)
+    if (likely(w->due.next != NULL))
         return;
     list_init(&w->due);
-    w->tick = now;
+    w->tick = (uint64_t)sys_now() >> TIMER_TICK;
     atomic_store(&w->next, INT64_MAX);
 }
 
@@ -211,9 +212,8 @@ void rt_timer_set(struct rt_timer *t, int64_t at)
     if (at < 1)
         at = 1;
     rt_start();
-    uint64_t now = (uint64_t)sys_now() >> TIMER_TICK;
     lock_take(&w->lock, LOCK_TIMER);
-    timer_open(w, now);
+    timer_open(w);
     if (t->state == TIMER_ARMED)
         timer_remove(w, t);
     else
@@ -248,11 +248,11 @@ bool rt_timer_stop(struct rt_timer *t)
     return armed;
 }
 
-void rt_timer_stop_wait(struct rt_timer *t)
+bool rt_timer_stop_wait(struct rt_timer *t)
 {
     struct timer_wheel *w = &timer_wheels[t->wheel];
     lock_take(&w->lock, LOCK_TIMER);
-    timer_stop_locked(w, t);
+    bool armed = timer_stop_locked(w, t);
     while (w->firing == t) {
         uint32_t seen = atomic_load(&w->fired);
         w->waiters++;
@@ -260,9 +260,10 @@ void rt_timer_stop_wait(struct rt_timer *t)
         sys.futex_wait(&w->fired, seen, NULL);
         lock_take(&w->lock, LOCK_TIMER);
         w->waiters--;
-        timer_stop_locked(w, t); /* fn may have set it again */
+        armed = timer_stop_locked(w, t) || armed; /* fn may have set it again */
     }
     lock_drop(&w->lock, LOCK_TIMER);
+    return armed;
 }
 
 /* At the end of rt_shutdown: nobody else runs; what is still armed is forgotten. */

@@ -10,7 +10,8 @@
 #include <errno.h>
 
 #define ACCEPT_PAUSE_FIRST (5 * SENNIT_MILLISECOND)
-#define ACCEPT_PAUSE_MAX   SENNIT_SECOND
+#define ACCEPT_PAUSE_MAX                                                                           \
+    (50 * SENNIT_MILLISECOND) /* back within 0.1 s of the first free descriptor */
 
 static void accept_closed(struct transport *t, const char *reason)
 {
@@ -44,6 +45,22 @@ static const struct transport_ops accept_ops = {
 };
 
 /* io: its handshake is done. timeout: for the peer's preface. */
+static sennit_duration accept_or_never(sennit_duration d) { return d > 0 ? d : 0; }
+
+static struct transport_clock accept_clock(const sennit_server_options *o)
+{
+    return (struct transport_clock){
+        .time = accept_or_never(o->keepalive_time),
+        .timeout = o->keepalive_timeout,
+        .min_time = accept_or_never(o->keepalive_min_time),
+        .permit_without_calls = o->keepalive_permit_without_calls,
+        .without_calls = true,
+        .max_idle = accept_or_never(o->max_connection_idle),
+        .max_age = accept_or_never(o->max_connection_age),
+        .max_age_grace = accept_or_never(o->max_connection_age_grace),
+    };
+}
+
 static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_duration timeout)
 {
     struct server_conn *c = sys.calloc(1, sizeof *c);
@@ -55,7 +72,11 @@ static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_durat
         .server = true,
         .max_streams = s->options.max_concurrent_streams,
         .max_header_list = s->options.max_header_list_size,
+        .stream_window = s->options.initial_window_size,
+        .conn_window = s->options.initial_conn_window_size,
+        .abuse_budget = s->options.abuse_budget,
         .handshake_timeout = timeout,
+        .clock = accept_clock(&s->options),
     };
     list_init(&c->node);
     c->server = s;
@@ -98,16 +119,21 @@ static void accept_secure(struct sennit_server *s, struct net_io *io)
         accept_conn(s, io, left > 0 ? left : 1);
 }
 
+static void accept_shaken(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    s->n_handshakes--;
+    server_changed(s);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+}
+
 static void accept_shake_run(void *shake)
 {
     struct accept_shake *h = shake;
     struct sennit_server *s = h->server;
     accept_secure(s, h->io);
     sys.free(h);
-    lock_take(&s->lock, LOCK_REGISTRY);
-    s->n_handshakes--;
-    server_changed(s);
-    lock_drop(&s->lock, LOCK_REGISTRY);
+    accept_shaken(s);
 }
 
 /* Waits when there are too many: the others stay in the kernel's backlog. */
@@ -126,9 +152,38 @@ static void accept_shake(struct sennit_server *s, struct net_io *io)
     }
     sys.free(h);
     io->ops->close(io);
+    accept_shaken(s);
+}
+
+static void accept_io(struct sennit_server *s, struct net_io *io)
+{
+    if (creds_parks(server_creds(s)))
+        accept_shake(s, io);
+    else
+        accept_secure(s, io);
+}
+
+sennit_err sennit_accept_fd(sennit_server *s, int fd)
+{
+    int error = -EBADF;
+    if (server_is_lame(s)) {
+        sys.close(fd);
+        return sennit_no_memory;
+    }
     lock_take(&s->lock, LOCK_REGISTRY);
-    s->n_handshakes--;
+    bool serves = s->state == SERVER_SERVING;
+    s->n_handshakes += serves; /* a stop waits until we are through */
     lock_drop(&s->lock, LOCK_REGISTRY);
+    struct net_io *io = serves ? net_io_given(fd, &error) : NULL;
+    if (io)
+        accept_io(s, io);
+    if (!serves) {
+        sys.close(fd);
+        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "sennit_accept_fd: not serving");
+    }
+    accept_shaken(s);
+    return io ? NULL
+              : sennit_errorf(SENNIT_UNAVAILABLE, "sennit_accept_fd: %s", net_errno_text(-error));
 }
 
 /* Sleeps before the next try; false: the server stops. */
@@ -148,10 +203,7 @@ static bool accept_one(struct server_listener *l, sennit_duration *pause)
     int error = net_accept(l->listener, &io);
     if (error == 0) {
         *pause = 0;
-        if (creds_parks(server_creds(s)))
-            accept_shake(s, io);
-        else
-            accept_secure(s, io);
+        accept_io(s, io);
         return true;
     }
     if (error == -EAGAIN) {

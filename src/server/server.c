@@ -8,10 +8,12 @@
 #include "server/server.h"
 #include "base/limits.h"
 #include "base/sys.h"
+#include <limits.h>
+#include <stdlib.h>
 
 static struct sennit_server server_lame; /* of sennit_server_new without memory; never written */
 
-static bool server_is_lame(const struct sennit_server *s) { return !s || s == &server_lame; }
+bool server_is_lame(const struct sennit_server *s) { return !s || s == &server_lame; }
 
 void server_fail(struct sennit_server *s, sennit_err err)
 {
@@ -39,6 +41,12 @@ static void server_defaults(sennit_server_options *o)
         o->max_concurrent_streams = LIMIT_STREAMS;
     if (!o->handshake_timeout)
         o->handshake_timeout = LIMIT_HANDSHAKE_NS;
+    if (!o->keepalive_time)
+        o->keepalive_time = LIMIT_KEEPALIVE_NS;
+    if (o->keepalive_timeout <= 0)
+        o->keepalive_timeout = LIMIT_KEEPALIVE_TIMEOUT_NS;
+    if (!o->keepalive_min_time)
+        o->keepalive_min_time = LIMIT_KEEPALIVE_MIN_TIME_NS;
 }
 
 sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
@@ -129,6 +137,23 @@ static sennit_err server_listened(struct sennit_server *s, sennit_err err, struc
     return err;
 }
 
+/* All sockets that systemd hands over under this name. */
+static sennit_err server_listen_systemd(struct sennit_server *s, const char *name)
+{
+    int fds[64], n = net_systemd_fds(name, fds, countof(fds));
+    sennit_err err = NULL;
+    if (n <= 0 || n > (int)countof(fds))
+        err = sennit_errorf(SENNIT_UNAVAILABLE, "listen systemd:%s: %s", name,
+                            n < 0    ? "not started by socket activation (LISTEN_PID, LISTEN_FDS)"
+                            : n == 0 ? "no socket of that name was handed over"
+                                     : "more than 64 sockets");
+    if (err)
+        server_fail(s, err);
+    for (int i = 0; i < n && !err; i++)
+        err = sennit_listen_fd(s, fds[i]);
+    return err;
+}
+
 sennit_err sennit_listen(sennit_server *s, const char *address)
 {
     struct net_listener *nl = NULL;
@@ -136,6 +161,14 @@ sennit_err sennit_listen(sennit_server *s, const char *address)
         return sennit_no_memory;
     if (server_is_late(s))
         return server_listens_late();
+    if (strncmp(address, "systemd:", 8) == 0)
+        return server_listen_systemd(s, address + 8);
+    if (strncmp(address, "fd:", 3) == 0) {
+        char *end;
+        long fd = strtol(address + 3, &end, 10);
+        if (address[3] && !*end && fd >= 0 && fd <= INT_MAX)
+            return sennit_listen_fd(s, (int)fd);
+    }
     sennit_err err = net_listen(address, &nl);
     return server_listened(s, err, nl);
 }

@@ -63,6 +63,7 @@ struct server_waiter {
     struct list node;
     struct rt_note note;
 };
+bool server_is_lame(const struct sennit_server *s);        /* made without memory; or NULL */
 void server_fail(struct sennit_server *s, sennit_err err); /* keeps the first */
 void server_changed(struct sennit_server *s); /* locked: wakes those who wait for a count */
 /* Waits for a change; locked on entry and exit. False: at (INT64_MAX: none) has passed. */

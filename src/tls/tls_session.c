@@ -294,8 +294,7 @@ struct net_session *tls_session_new(struct tls_creds *c, SSL_CTX *ctx, const cha
     s->control = LIMIT_TLS_CONTROL;
     atomic_fetch_add(&c->base.refs, 1);
     s->ssl = SSL_new(ctx);
-    if (s->ssl && tls_set_bio(s)) {
-        SSL_set_app_data(s->ssl, s);
+    if (s->ssl && tls_set_bio(s) && SSL_set_app_data(s->ssl, s)) {
         SSL_set_msg_callback(s->ssl, tls_saw_message);
         SSL_set_msg_callback_arg(s->ssl, s);
         if (!host)

@@ -13,7 +13,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from h2wire import (  # noqa: E402
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PUSH, RST,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PUSH, RST,
     SECONDS, SETTINGS, WINDOW, Conn, field, frame, headers, literal, message)
 from programs import Server, path, plain, run  # noqa: E402
 
@@ -125,6 +125,75 @@ def cut_everywhere(port):
             if reset:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             sock.close()
+
+
+ROUTE = "/routeguide.RouteGuide/"
+
+
+def conversation(method, *messages, end=True):
+    """What a client sends on stream 1, as frames."""
+    frames = [PREFACE, frame(SETTINGS), frame(SETTINGS, ACK),
+              frame(HEADERS, END_HEADERS, 1, headers(ROUTE + method))]
+    frames += [frame(DATA, 0, 1, m) for m in messages]
+    return frames + ([frame(DATA, END_STREAM, 1)] if end else [])
+
+
+POINT = message(b"\x08\x01\x10\x02")
+NOTE = message(field(1, b"\x10\x01") + field(2, b"note"))
+TALKS = [conversation("GetFeature", POINT), conversation("ListFeatures", message(b"")),
+         conversation("RecordRoute", POINT, POINT, POINT), conversation("RouteChat", NOTE, NOTE)]
+
+
+def streams_cut(port):
+    """Each kind of call, its connection ended after each octet by FIN, by RST, and half: then the
+    server's answer is read to its end."""
+    for talk in TALKS:
+        whole = b"".join(talk)
+        for end in range(len(PREFACE), len(whole) + 1):
+            for how in ("fin", "rst", "half"):
+                sock = socket.create_connection(("127.0.0.1", port), SECONDS)
+                sock.sendall(whole[:end])
+                if how == "rst":
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if how == "half" and end % 8 == 0:
+                    sock.shutdown(socket.SHUT_WR)
+                    try:
+                        while sock.recv(65536):
+                            pass
+                    except ConnectionResetError:
+                        pass
+                sock.close()
+
+
+def streams_reset_at_each_frame(port):
+    """RST_STREAM after each frame of each kind of call; the connection goes on."""
+    with Conn(port) as conn:
+        stream = 1
+        for talk in TALKS:
+            for frames in range(1, len(talk) - 2):
+                for code in (0, 5, 8):
+                    conn.send(b"".join(f[:5] + struct.pack(">I", stream) + f[9:]
+                                       for f in talk[3:3 + frames]))
+                    conn.send(frame(RST, 0, stream, struct.pack(">I", code)))
+                    stream += 2
+        conn.start(stream, POINT, headers(ROUTE + "GetFeature"))
+        expect(conn.reply(stream), OK)
+
+
+def empty_messages_to_each_method(port):
+    """And none at all: where one is due, that is an error; a stream takes it as its end."""
+    for method, none in (("GetFeature", INTERNAL), ("ListFeatures", INTERNAL),
+                         ("RecordRoute", OK), ("RouteChat", OK)):
+        with Conn(port) as conn:
+            conn.start(1, message(b""), headers(ROUTE + method))
+            expect(conn.reply(1), OK)
+            conn.start(3, b"", headers(ROUTE + method))
+            expect(conn.reply(3), none)
+    for body in (field(1, b""), field(2, b"")):  # a message with one field and not the other
+        for method in ("ListFeatures", "RouteChat"):
+            with Conn(port) as conn:
+                conn.start(1, message(body), headers(ROUTE + method))
+                expect(conn.reply(1), OK)
 
 
 def octet_by_octet(port):
@@ -358,6 +427,7 @@ def streaming_is_unimplemented(port):
                f"method {name} not implemented")
 
 
+GUIDE = [streams_cut, streams_reset_at_each_frame, empty_messages_to_each_method]
 MULTIPLEX = [empty_echo, empty_message, streaming_is_unimplemented]
 
 
@@ -469,14 +539,32 @@ class Tally:
             print(f"FAIL  {case.__name__}: {type(error).__name__} {error}", flush=True)
 
 
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def answers(args, name, server):
+    """The real client is still served."""
+    if name == "route_guide_server":
+        code, text = run(path(args.bin, "route_guide_client"), "-addr", f"localhost:{server.port}")
+        assert code == 0 and "Got message Sixth message at point(0, 3)" in text, text[-2000:]
+    else:
+        code, text = run(path(args.bin, "greeter_client"), "-addr", server.addr)
+        assert code == 0 and text.endswith("Greeting: Hello world\n"), text
+
+
 def against(args, tally, name, cases):
-    with Server(path(args.bin, name), "-port", "0") as server:
+    if not any(tally.only in case.__name__ for case in cases):
+        return
+    port = free_port() if name == "route_guide_server" else 0  # that one says nothing
+    with Server(path(args.bin, name), "-port", str(port), port=port) as server:
         for case in cases:
             def alive(case=case):
                 case(server.port)
                 assert server.alive(), f"the server ended: {server.text()[-3000:]}"
-                code, text = run(path(args.bin, "greeter_client"), "-addr", server.addr)
-                assert code == 0 and text.endswith("Greeting: Hello world\n"), text
+                answers(args, name, server)
             alive.__name__ = case.__name__
             tally.run(alive)
             if not server.alive():
@@ -491,7 +579,8 @@ def main():
     parser.add_argument("--only", default="", help="a part of the names to run")
     args = parser.parse_args()
     tally = Tally(args.only)
-    for name, cases in (("greeter_server", GREETER), ("multiplex_server", MULTIPLEX)):
+    for name, cases in (("greeter_server", GREETER), ("multiplex_server", MULTIPLEX),
+                        ("route_guide_server", GUIDE)):
         try:
             against(args, tally, name, cases)
         except AssertionError as error:

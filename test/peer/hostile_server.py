@@ -703,6 +703,39 @@ streams(lambda p, s: head(s) + data(s, p.replies[s].data[:-1]) + tail(s), "INTER
 streams(lambda p, s: head(s) + data(s, b"".join(messages(p, s)[:3])) + goaway(s) + data(
     s, b"".join(messages(p, s)[3:])) + tail(s), "OK$", name="goaway_between", same=None)
 
+# What was never seen is repeated once, with all that was sent: as much as is kept.
+streams(lambda p, s: frame(RST, 0, s, u32(7)), "OK$", name="refused")
+streams(lambda p, s: frame(RST, 0, s, u32(7)), "UNAVAILABLE: ", name="refused_beyond_what_is_kept",
+        args=["--messages", "20", "--size", "20000"])
+streams(lambda p, s: goaway(0), "OK$", name="goaway_unseen", same=None)
+
+
+def refused_twice(peer):
+    if peer.hello():
+        for _ in range(2):
+            peer.send(frame(RST, 0, peer.request() or 1, u32(7)))
+        peer.serve()
+
+
+def refused_while_sending(peer):
+    """Before the end came, and while the client waits for window."""
+    if peer.hello():
+        if peer.n == 0:
+            peer.generous = False
+            stream = peer.request(whole=False)
+            while peer.got < 50000 and peer.read_frame() is not None:
+                pass
+            peer.generous = True
+            peer.send(frame(RST, 0, stream, u32(7)) + frame(WINDOW, 0, 0, u32(peer.got)))
+        peer.serve()
+
+
+STREAM = ["--mode", "stream", "--calls", "2"]
+case(refused_twice, "UNAVAILABLE: ", "OK$", args=STREAM + ["--messages", "3"], same=True,
+     name="stream_refused_twice")
+case(refused_while_sending, "OK$", "OK$", same=True, name="stream_refused_while_sending",
+     args=STREAM + ["--messages", "20", "--size", "10000", "--deadline-ms", "5000"])
+
 
 # -- playing ---------------------------------------------------------------------------------------
 

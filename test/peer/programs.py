@@ -11,6 +11,30 @@ import time
 TIME = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.M)
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def certificates(folder):
+    """Flags of route_guide programs for TLS with a root and a certificate made in folder."""
+    names = path(folder, "names")
+    with open(names, "w", encoding="utf-8") as file:
+        file.write("subjectAltName=DNS:x.test.example.com\n")
+    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    for command in (
+            ["req", "-x509", *ec, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
+             "-subj", "/CN=test root"],
+            ["req", *ec, "-keyout", "key.pem", "-out", "server.csr", "-subj", "/CN=server"],
+            ["x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+             "-CAcreateserial", "-extfile", names, "-out", "cert.pem", "-days", "2"]):
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+    return {"client": ("-tls", "-ca_file", path(folder, "ca.pem")),
+            "server": ("-tls", "-cert_file", path(folder, "cert.pem"),
+                       "-key_file", path(folder, "key.pem"))}
+
+
 class Server:
     """A server program; `with` stops it by SIGTERM and checks that it ends by itself, with 0."""
 

@@ -35,10 +35,10 @@ static void one_stream_window(uint32_t id) { (void)id, window_update(1, 1024); }
 static void one_unknown(uint32_t id) { (void)id, frame(0, 0x10, 0, 0); }
 static void one_goaway(uint32_t id) { (void)id, goaway(1, 0, ""); }
 static void one_interim(uint32_t id) { (void)id, headers(1, 0, FIELDS(":status", "103")); }
-static void one_late_data(uint32_t id) { (void)id, data(3, 1, 0); } /* see closed_streams */
+static void one_late_data(uint32_t id) { (void)id, data(3, 0, 0); }
 static void one_late_rst(uint32_t id) { (void)id, rst(3, 0); }
 static void one_late_window(uint32_t id) { (void)id, window_update(3, 5000); }
-static void one_late_headers(uint32_t id) { (void)id, trailers(3); }
+static void one_late_headers(uint32_t id) { (void)id, headers(3, 0, FIELDS("a", "b")); }
 static void one_empty_continuation(uint32_t id)
 {
     (void)id;
@@ -68,7 +68,7 @@ static void start_flood(bool is_server)
         check_int(h2_in_opened(session.in, 3, NULL, false), 0);
     }
     feed();
-    h2_in_forget(session.in, 3, false);
+    h2_in_forget(session.in, 3, H2_RESET_OURS);
 }
 
 /* How many it takes; what the server would do with each stream is done: nothing, or its end. */
@@ -164,7 +164,7 @@ TEST(resets_that_the_server_is_made_to_send_count)
     for (uint32_t i = 0; i < LIMIT_GLITCHES; i++) {
         request(2 * i + 1, 0);
         feed();
-        h2_in_forget(session.in, 2 * i + 1, true);
+        h2_in_forget(session.in, 2 * i + 1, H2_RESET_PROVOKED);
     }
     ping(0);
     expect("E:ENHANCE_YOUR_CALM");
@@ -479,12 +479,56 @@ TEST(a_client_is_not_punished_for_its_own_cancellations)
     for (uint32_t i = 0; i < 3000; i++) {
         check_int(h2_in_opened(session.in, 2 * i + 1, NULL, true), 0);
         if (i % 2)
-            h2_in_forget(session.in, 2 * i + 1, false);
+            h2_in_forget(session.in, 2 * i + 1, H2_RESET_OURS);
         else
             rst(2 * i + 1, 7);
         feed();
         check(session.last.kind != H2_EV_ERROR);
     }
+    session_end();
+}
+
+/* A bad request is answered before its end and reset; it pays only if that end never comes, and it
+ * gets its token back once. */
+TEST(bad_requests_that_end_are_no_abuse)
+{
+    serve();
+    for (uint32_t i = 0; i < 3000; i++) {
+        request(2 * i + 1, 0);
+        feed();
+        check(session.last.kind == H2_EV_HEADERS);
+        h2_in_forget(session.in, 2 * i + 1, H2_RESET_ANSWERED);
+        if (i % 2)
+            data(2 * i + 1, 20, H2_END_STREAM);
+        else
+            trailers(2 * i + 1);
+        expect("");
+    }
+    data(5999, 0, H2_END_STREAM);
+    expect("E:STREAM_CLOSED");
+    serve();
+    unsigned n = 0;
+    for (; session.last.kind != H2_EV_ERROR && n < 5000; n++) {
+        request(2 * n + 1, 0);
+        feed();
+        h2_in_forget(session.in, 2 * n + 1, H2_RESET_ANSWERED);
+    }
+    check(n > LIMIT_GLITCHES / 2 && n <= LIMIT_GLITCHES + 2);
+    session_end();
+}
+
+/* What was under way when an upload was answered early, in small pieces. */
+TEST(late_data_in_small_pieces_is_no_abuse)
+{
+    serve();
+    request(1, 0);
+    feed();
+    h2_in_forget(session.in, 1, H2_RESET_OURS);
+    for (int i = 0; i < 5000; i++)
+        data(1, 10, 0);
+    data(1, 0, H2_END_STREAM);
+    ping(0);
+    expect("P");
     session_end();
 }
 
@@ -496,7 +540,7 @@ TEST(a_client_is_not_punished_for_answers_that_come_early)
         request(2 * i + 1, 0);
         feed();
         check(session.last.kind == H2_EV_HEADERS);
-        h2_in_forget(session.in, 2 * i + 1, false);
+        h2_in_forget(session.in, 2 * i + 1, H2_RESET_OURS);
     }
     session_end();
 }

@@ -141,7 +141,7 @@ static void our_reset(struct rpc *r)
 {
     room(100);
     h2_out_rst(&our.out, &r->out, H2_CANCEL);
-    h2_in_forget(our.in, r->out.id, false);
+    h2_in_forget(our.in, r->out.id, H2_RESET_OURS);
     r->reset = true;
     let_go(r);
 }

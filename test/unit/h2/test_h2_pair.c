@@ -232,7 +232,7 @@ static void reset(struct end_stream *s)
     uint32_t id = s->out.id;
     room(e, 100);
     h2_out_rst(&e->out, &s->out, H2_CANCEL);
-    h2_in_forget(e->in, id, true);
+    h2_in_forget(e->in, id, H2_RESET_PROVOKED);
     of_id(e->peer, id)->reset = true;
     let_go(s);
 }

@@ -227,5 +227,5 @@ TEST_WITH(blocks_with_wrong_octets_are_judged_alike, 600, false)
         hpack_decoder_free(d);
         i -= i > 0 && !fine;
     }
-    check(good > sets() / 20 && bad > sets() / 20);
+    check(good > sets() / 100 && bad > sets() / 100); /* neither is rare */
 }

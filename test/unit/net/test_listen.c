@@ -112,6 +112,14 @@ TEST(a_port_in_use_is_named)
     check(err && !second && err->code == SENNIT_UNAVAILABLE);
     check_str(err->message, want);
     net_listener_close(l);
+    check(!net_listen(":0", &l));
+    char everywhere[64]; /* as it was asked for, as Go says it */
+    snprintf(everywhere, sizeof everywhere, ":%s", strrchr(l->text, ':') + 1);
+    err = net_listen(everywhere, &second);
+    snprintf(want, sizeof want, "listen tcp %s: bind: address already in use", everywhere);
+    check(err);
+    check_str(err->message, want);
+    net_listener_close(l);
 }
 
 TEST(a_socket_file_goes_with_its_listener_and_a_stale_one_is_replaced)

@@ -102,19 +102,26 @@ static void echo_serve(void *arg)
     sennit_wait_group_done(&e->done);
 }
 
-__attribute__((unused)) static void echo_start(struct echo_server *e,
-                                               const struct echo_service *service, void *self,
-                                               sennit_server_options o)
+__attribute__((unused)) static void echo_start_at(struct echo_server *e, const char *address,
+                                                  const struct echo_service *service, void *self,
+                                                  sennit_server_options o)
 {
     memset(e, 0, sizeof *e);
     if (!o.creds)
         o.creds = sennit_insecure();
     e->server = sennit_server_new(&o);
     check(!sennit_register(e->server, &echo_service_desc, service, self));
-    check(!sennit_listen(e->server, "127.0.0.1:0"));
+    check(!sennit_listen(e->server, address));
     snprintf(e->address, sizeof e->address, "%s", sennit_bound_address(e->server, 0));
     sennit_wait_group_add(&e->done, 1);
     check(!sennit_go(echo_serve, e));
+}
+
+__attribute__((unused)) static void echo_start(struct echo_server *e,
+                                               const struct echo_service *service, void *self,
+                                               sennit_server_options o)
+{
+    echo_start_at(e, "127.0.0.1:0", service, self, o);
 }
 
 __attribute__((unused)) static void echo_stop(struct echo_server *e)

@@ -3,6 +3,7 @@
  * test_stream.c: streaming calls over TCP in one process: our client, our server. */
 #include "talk.h"
 #include <stdlib.h>
+#include <unistd.h>
 
 /* -- the four kinds -------------------------------------------------------------------------- */
 
@@ -12,7 +13,7 @@ static sennit_err count_up(void *self, sennit_ctx *ctx, const struct echo_msg *q
     sennit_err err = NULL;
     for (int64_t i = 0; i < q->number && !err; i++)
         err = sennit_send(s, &(struct echo_msg){ .text = q->text, .number = i });
-    check(!err || sennit_ctx_error(ctx));
+    check(!err || sennit_ctx_error(ctx) || test_under_fault());
     return err;
 }
 
@@ -242,7 +243,10 @@ TEST_WITH(one_goroutine_sends_while_another_receives_on_both_ends, 120, false)
 {
     static const struct echo_service service = { .chat = both_at_once };
     const char *asked = getenv("SENNIT_STREAM_MESSAGES"); /* the soak asks for more */
-    uint32_t n = asked ? (uint32_t)strtoul(asked, NULL, 10) : test_sanitized() ? 2000 : 20000;
+    uint32_t n = asked              ? (uint32_t)strtoul(asked, NULL, 10)
+                 : test_short_io()  ? 200
+                 : test_sanitized() ? 2000
+                                    : 20000;
     struct talk t;
     talk_start(&t, &service, &n, (sennit_server_options){ 0 });
     sennit_stream *s = talk_open(&t, CHAT, NULL);
@@ -256,7 +260,7 @@ TEST_WITH(one_goroutine_sends_while_another_receives_on_both_ends, 120, false)
 TEST(a_message_larger_than_every_window_crosses_in_both_directions)
 {
     struct talk t;
-    size_t n = 8 << 20;
+    size_t n = test_short_io() ? 300000 : 8 << 20;
     talk_start(&t, &streams, NULL, (sennit_server_options){ .max_recv_msg_size = 9 << 20 });
     char *octets = malloc(n);
     pattern_fill(octets, n, 7);
@@ -343,6 +347,107 @@ TEST_WITH(a_thousand_streams_take_turns_on_one_connection, 60, false)
     sennit_wait_group_wait(&done, NULL);
     talk_stop(&t);
     free(h);
+}
+
+/* Handlers that all wait, parked, until the last one is inside. */
+struct barrier {
+    sennit_mutex lock;
+    sennit_cond all;
+    int inside;
+};
+static sennit_err wait_for_all(void *self, sennit_ctx *ctx, sennit_stream *s)
+{
+    struct barrier *b = self;
+    const struct echo_msg *m = sennit_recv(s);
+    sennit_err err = sennit_mutex_lock(&b->lock, ctx);
+    if (err)
+        return err;
+    if (++b->inside == MANY)
+        sennit_cond_broadcast(&b->all);
+    while (b->inside < MANY && !err)
+        err = sennit_cond_wait(&b->all, &b->lock, ctx);
+    sennit_mutex_unlock(&b->lock);
+    return err || !m ? err : sennit_send(s, m);
+}
+
+TEST_WITH(a_thousand_streaming_handlers_are_inside_at_once, 60, false)
+{
+    static const struct echo_service service = { .chat = wait_for_all };
+    struct barrier b = { .inside = 0 };
+    struct talk t;
+    sennit_stream **s = calloc(MANY, sizeof(sennit_stream *));
+    setenv("SENNIT_MAXPROCS", "2", 1);
+    talk_start(&t, &service, &b, (sennit_server_options){ .max_concurrent_streams = MANY });
+    for (int i = 0; i < MANY; i++) {
+        s[i] = talk_open(&t, CHAT, NULL);
+        check_str(said(sennit_send(s[i], &(struct echo_msg){ .number = i })), "fine");
+    }
+    for (int i = 0; i < MANY; i++) {
+        const struct echo_msg *m = sennit_recv(s[i]);
+        check(m && m->number == i);
+        check_str(said(sennit_finish(s[i], NULL)), "fine");
+    }
+    talk_stop(&t);
+    free(s);
+}
+
+/* 16 streaming handlers block their threads and 4 burn CPU: on two workers the others go on. */
+struct nuisance {
+    int pipe[2];
+    _Atomic int stuck;
+    _Atomic bool told;
+};
+static sennit_err nuisance_or_echo(void *self, sennit_ctx *ctx, sennit_stream *s)
+{
+    struct nuisance *n = self;
+    const struct echo_msg *m = sennit_recv(s);
+    char c = 0;
+    if (!m || m->text.len == 0)
+        return m ? echo_chat(self, ctx, s) : sennit_stream_error(s);
+    bool reads = strcmp(m->text.data, "read") == 0;
+    n->stuck++;
+    if (reads && read(n->pipe[0], &c, 1) != 1)
+        return sennit_errorf(SENNIT_INTERNAL, "the pipe is gone");
+    while (!reads && !n->told) {
+    }
+    return sennit_send(s, m);
+}
+
+TEST_WITH(streams_go_on_beside_streaming_handlers_that_are_stuck, 100, false)
+{
+    static const struct echo_service service = { .chat = nuisance_or_echo };
+    struct nuisance n = { .stuck = 0 };
+    struct talk t;
+    sennit_stream *stuck[20];
+    setenv("SENNIT_MAXPROCS", "2", 1);
+    check(pipe(n.pipe) == 0);
+    talk_start(&t, &service, &n, (sennit_server_options){ 0 });
+    for (int i = 0; i < 20; i++) {
+        stuck[i] = talk_open(&t, CHAT, NULL);
+        const char *how = i < 16 ? "read" : "spin";
+        check_str(said(sennit_send(stuck[i], &(struct echo_msg){ .text = sennit_s(how) })), "fine");
+    }
+    while (n.stuck < 20)
+        sennit_sleep(NULL, SENNIT_MILLISECOND);
+    for (int round = 0; round < 10; round++) {
+        sennit_stream *s = talk_open(&t, CHAT, NULL);
+        check_str(said(sennit_send(s, &(struct echo_msg){ 0 })), "fine");
+        for (int64_t i = 1; i <= 100; i++) {
+            check_str(said(sennit_send(s, &(struct echo_msg){ .number = i })), "fine");
+            const struct echo_msg *m = sennit_recv(s);
+            check(m && m->number == i);
+        }
+        check_str(said(sennit_finish(s, NULL)), "fine");
+    }
+    n.told = true;
+    check(write(n.pipe[1], "0123456789abcdef", 16) == 16);
+    for (int i = 0; i < 20; i++) {
+        check(sennit_recv(stuck[i]));
+        check_str(said(sennit_finish(stuck[i], NULL)), "fine");
+    }
+    talk_stop(&t);
+    close(n.pipe[0]);
+    close(n.pipe[1]);
 }
 
 /* -- headers, trailers, errors ---------------------------------------------------------------- */

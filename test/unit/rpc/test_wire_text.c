@@ -2,8 +2,8 @@
  *
  * test_wire_text.c: the small textual codecs of gRPC over HTTP/2, by tables. */
 #include "base/arena.h"
+#include "base/base64.h"
 #include "harness.h"
-#include "rpc/base64.h"
 #include "rpc/metadata.h"
 #include "rpc/status.h"
 #include "rpc/timeout.h"

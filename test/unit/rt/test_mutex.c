@@ -18,9 +18,9 @@ static sennit_wait_group done;
 
 static void pass_once(void *arg)
 {
-    volatile int *work = arg;
+    volatile unsigned *work = arg;
     check(!sennit_mutex_lock(&gate, NULL));
-    for (int i = 0; i < 3000; i++)
+    for (unsigned i = 0; i < 3000; i++)
         *work += i;
     sennit_mutex_unlock(&gate);
     sennit_wait_group_done(&done);
@@ -37,7 +37,7 @@ static void *hog(void *arg)
 /* Nobody comes by later to make up for a wake-up that got lost. */
 TEST_WITH(crowd_passes_a_mutex_once_each, 60, false)
 {
-    static int work;
+    static unsigned work;
     pthread_t hogs[2];
     for (int i = 0; i < 2; i++)
         check(pthread_create(&hogs[i], NULL, hog, NULL) == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * base64.c: plain table-driven base64. Values are small and rare, so clarity wins over speed. */
-#include "rpc/base64.h"
+#include "base/base64.h"
 
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

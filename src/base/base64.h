@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * base64.h: RFC 4648 section 4, for "-bin" metadata. Pure functions. */
-#ifndef SENNIT_RPC_BASE64_H
-#define SENNIT_RPC_BASE64_H
+#ifndef SENNIT_BASE_BASE64_H
+#define SENNIT_BASE_BASE64_H
 
 #include "base/base.h"
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * test_keepalive.c: connections that end because time has passed: silent peers, peers that ping too
+ * often, idle and old ones. Times here are short, but nothing is judged by how long it took: each
+ * test waits for what must come. */
+#include "talk.h"
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MS SENNIT_MILLISECOND
+
+static sennit_conn *dial_with(const char *address, sennit_conn_options o)
+{
+    o.creds = sennit_insecure();
+    return sennit_dial(address, &o);
+}
+
+/* -- a peer that falls silent ------------------------------------------------------------------ */
+
+/* A server that says its SETTINGS and then nothing, until the client goes. */
+struct silent {
+    int fd;
+    pthread_t thread;
+    char address[64];
+};
+
+static void *silent_run(void *arg)
+{
+    static const unsigned char settings[] = {
+        0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0
+    };
+    struct silent *s = arg;
+    char octets[4096];
+    int fd = accept(s->fd, NULL, NULL);
+    check(send(fd, settings, sizeof settings, MSG_NOSIGNAL) == sizeof settings);
+    while (recv(fd, octets, sizeof octets, 0) > 0) {
+    }
+    close(fd);
+    return NULL;
+}
+
+static void silent_start(struct silent *s)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof a;
+    s->fd = socket(AF_INET, SOCK_STREAM, 0);
+    check(bind(s->fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(s->fd, 8) == 0);
+    check(getsockname(s->fd, (struct sockaddr *)&a, &len) == 0);
+    snprintf(s->address, sizeof s->address, "127.0.0.1:%d", ntohs(a.sin_port));
+    check(pthread_create(&s->thread, NULL, silent_run, s) == 0);
+}
+
+TEST(a_server_that_falls_silent_ends_the_call_without_a_deadline)
+{
+    struct silent s;
+    silent_start(&s);
+    sennit_conn *c = dial_with(s.address, (sennit_conn_options){ .keepalive_time = 30 * MS,
+                                                                 .keepalive_timeout = 30 * MS });
+    sennit_ctx *ctx = sennit_ctx_new(NULL);
+    struct echo_msg reply;
+    sennit_err err = echo_call(c, ctx, "anybody?", &reply);
+    check_int(code_of(err), SENNIT_UNAVAILABLE);
+    check(strstr(err->message, "keepalive ping failed"));
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    pthread_join(s.thread, NULL);
+    close(s.fd);
+}
+
+static sennit_err tell_end(void *self, sennit_ctx *ctx, sennit_stream *s)
+{
+    int code = 0;
+    (void)ctx;
+    while (sennit_recv(s)) {
+    }
+    code = code_of(sennit_stream_error(s));
+    sennit_chan_send(self, NULL, &code);
+    return NULL;
+}
+
+/* Opens a stream of /test.Echo/Chat on a raw socket and falls silent. */
+static int silent_client(const char *address)
+{
+    static const unsigned char opening[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                                           "\0\0\0\4\0\0\0\0\0"    /* SETTINGS */
+                                           "\0\0\x3b\1\4\0\0\0\1"  /* HEADERS, stream 1 */
+                                           "\x83\x86"              /* POST, http */
+                                           "\4\x0f/test.Echo/Chat" /* :path */
+                                           "\1\1a"                 /* :authority */
+                                           "\x0f\x10\x10"          /* content-type */
+                                           "application/grpc"
+                                           "\0\2te\x8trailers";
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    a.sin_port = htons((uint16_t)strtol(strrchr(address, ':') + 1, NULL, 10));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    check(connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    unsigned char octets[sizeof opening - 1];
+    memcpy(octets, opening, sizeof octets);
+    octets[24 + 9 + 2] = (unsigned char)(sizeof octets - 24 - 9 - 9); /* the block's length */
+    check(send(fd, octets, sizeof octets, MSG_NOSIGNAL) == (ssize_t)sizeof octets);
+    return fd;
+}
+
+TEST(a_client_that_falls_silent_ends_its_handlers)
+{
+    static const struct echo_service service = { .chat = tell_end };
+    sennit_chan *ends = sennit_chan_new(sizeof(int), 1);
+    struct echo_server e;
+    int code = 0;
+    echo_start(&e, &service, ends,
+               (sennit_server_options){ .keepalive_time = 30 * MS, .keepalive_timeout = 30 * MS });
+    int fd = silent_client(e.address);
+    check(!sennit_chan_recv(ends, NULL, &code));
+    check(code == SENNIT_UNAVAILABLE || code == SENNIT_CANCELLED);
+    close(fd);
+    echo_stop(&e);
+    sennit_chan_free(ends);
+}
+
+TEST(answered_pings_keep_a_connection)
+{
+    static const struct echo_service service = { .unary = echo_back };
+    struct echo_server e;
+    struct echo_msg reply;
+    const sennit_peer *first = NULL, *last = NULL;
+    echo_start(&e, &service, NULL, (sennit_server_options){ .keepalive_min_time = -1 });
+    sennit_conn *c =
+        dial_with(e.address, (sennit_conn_options){ .keepalive_time = 5 * MS,
+                                                    .keepalive_timeout = 10 * SENNIT_SECOND,
+                                                    .keepalive_without_calls = true });
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 30 * SENNIT_SECOND);
+    struct echo_msg q = { .number = 1 };
+    sennit_call_options o = { .peer = &first };
+    check(!sennit_call(c, ctx, &echo_methods[0], &q, &reply, &o, sizeof o));
+    sennit_sleep(NULL, 100 * MS); /* some twenty pings */
+    o.peer = &last;
+    check(!sennit_call(c, ctx, &echo_methods[0], &q, &reply, &o, sizeof o));
+    check_str(first->local_address, last->local_address); /* the same socket */
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    echo_stop(&e);
+}
+
+/* -- a client that pings too often ---------------------------------------------------------------
+ */
+
+static sennit_err wait_for_end(void *self, sennit_ctx *ctx, sennit_stream *s)
+{
+    (void)self, (void)ctx;
+    while (sennit_recv(s)) {
+    }
+    return sennit_stream_error(s);
+}
+
+TEST(a_client_that_pings_too_often_is_told_to_calm_down)
+{
+    static const struct echo_service service = { .chat = wait_for_end, .unary = echo_back };
+    struct talk t;
+    struct echo_msg reply;
+    talk_start(&t, &service, NULL, (sennit_server_options){ 0 });
+    sennit_conn_free(t.conn);
+    t.conn = dial_with(t.e.address, (sennit_conn_options){ .keepalive_time = 5 * MS,
+                                                           .keepalive_timeout = SENNIT_SECOND });
+    sennit_stream *s = talk_open(&t, CHAT, NULL);
+    check(!sennit_recv(s)); /* ends with the connection */
+    sennit_err err = sennit_finish(s, NULL);
+    check_int(code_of(err), SENNIT_UNAVAILABLE);
+    check(strstr(err->message, "ENHANCE_YOUR_CALM"));
+    check(strstr(err->message, "too_many_pings"));
+    check_str(said(echo_call(t.conn, t.ctx, "again", &reply)), "fine"); /* on a new one */
+    talk_stop(&t);
+}
+
+/* -- idle and old connections --------------------------------------------------------------------
+ */
+
+TEST(an_idle_connection_is_ended_and_the_next_call_makes_another)
+{
+    static const struct echo_service service = { .unary = echo_back };
+    struct talk t;
+    struct echo_msg reply;
+    struct echo_msg q = { .number = 1 };
+    const sennit_peer *first = NULL, *next = NULL;
+    talk_start(&t, &service, NULL, (sennit_server_options){ .max_connection_idle = 20 * MS });
+    sennit_call_options o = { .peer = &first };
+    check(!sennit_call(t.conn, t.ctx, &echo_methods[0], &q, &reply, &o, sizeof o));
+    do {
+        sennit_sleep(NULL, 40 * MS);
+        o.peer = &next;
+        sennit_err err = sennit_call(t.conn, t.ctx, &echo_methods[0], &q, &reply, &o, sizeof o);
+        check_str(said(err), "fine");
+    } while (strcmp(first->local_address, next->local_address) == 0);
+    talk_stop(&t);
+}
+
+TEST(an_old_connection_lets_streams_go_on_until_the_grace_has_passed)
+{
+    static const struct echo_service service = { .chat = echo_chat };
+    struct talk t;
+    talk_start(&t, &service, NULL,
+               (sennit_server_options){ .max_connection_age = 30 * MS,
+                                        .max_connection_age_grace = 200 * MS });
+    sennit_stream *s = talk_open(&t, CHAT, NULL);
+    sennit_err err = NULL;
+    int rounds = 0;
+    while (!err && sennit_now() > 0) { /* until it ends, which it must */
+        err = sennit_send(s, &(struct echo_msg){ .number = rounds });
+        if (!err && sennit_recv(s))
+            rounds++;
+        else if (!err)
+            err = sennit_stream_error(s);
+        sennit_sleep(NULL, MS);
+    }
+    check(rounds > 0);
+    check_int(code_of(sennit_finish(s, NULL)), SENNIT_UNAVAILABLE);
+    s = talk_open(&t, CHAT, NULL); /* on a new connection */
+    check_str(said(sennit_send(s, &(struct echo_msg){ .number = 1 })), "fine");
+    check(sennit_recv(s));
+    talk_stop(&t);
+}
