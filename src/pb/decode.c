@@ -35,20 +35,28 @@ void pb_init(const sennit_msg_desc *d, void *msg) { memcpy(msg, d->empty, d->siz
 
 /* -- numbers --------------------------------------------------------------------------------- */
 
-static enum pb_result decode_varint_slow(struct decode *r, const char *end, uint64_t *out)
+/* Reads a varint; the end; NULL: it is truncated or too long. */
+static char *decode_varint_at(char *at, const char *end, uint64_t *out)
 {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 70; shift += 7) {
-        if (r->at == end)
-            return PB_TRUNCATED;
-        uint8_t c = (uint8_t)*r->at++;
-        value |= (uint64_t)(c & 0x7f) << (shift & 63);
+    uint64_t v = 0, c;
+    for (int shift = 0; shift < 70 && at < end; shift += 7) {
+        c = (uint8_t)*at++;
+        v |= (c & 0x7f) << (shift & 63);
         if (c < 0x80) {
-            *out = value;
-            return PB_OK;
+            *out = v;
+            return at;
         }
     }
-    return PB_BAD_VARINT;
+    return NULL;
+}
+
+static enum pb_result decode_varint_slow(struct decode *r, const char *end, uint64_t *out)
+{
+    char *at = decode_varint_at(r->at, end, out);
+    if (!at)
+        return end - r->at < 10 ? PB_TRUNCATED : PB_BAD_VARINT;
+    r->at = at;
+    return PB_OK;
 }
 
 static inline enum pb_result decode_varint(struct decode *r, const char *end, uint64_t *out)
@@ -287,11 +295,12 @@ static enum pb_result decode_push(struct decode *r, const sennit_msg_desc *d, ch
         r->top = bigger + n - 1;
     }
     r->depth++;
-    *++r->top = (struct decode_frame){ .d = d, .msg = msg, .end = end, .group = group };
-    if (d) {
-        r->top->expect = d->n_dense;
-        r->top->todo = d->flags >> 16;
-    }
+    struct decode_frame *f = ++r->top; /* start and first are for unknown groups alone */
+    f->d = d, f->msg = msg, f->end = end;
+    f->group = group;
+    f->expect = d ? d->n_dense : 0;
+    f->todo = d && d->flags >> 16;
+    f->maps = f->strange = false;
     return PB_OK;
 }
 
@@ -572,21 +581,6 @@ static const uint8_t decode_op[19] = {
     DECODE_V32, DECODE_F32,  DECODE_F64,    DECODE_Z32,   DECODE_Z64,
 };
 
-/* Reads a varint; the end; NULL: it is truncated or too long. */
-static char *decode_varint_at(char *at, const char *end, uint64_t *out)
-{
-    uint64_t v = 0, c;
-    for (int shift = 0; shift < 70 && at < end; shift += 7) {
-        c = (uint8_t)*at++;
-        v |= (c & 0x7f) << (shift & 63);
-        if (c < 0x80) {
-            *out = v;
-            return at;
-        }
-    }
-    return NULL;
-}
-
 /* The field of the tag at *at, if it has the field's own wire type; *at moves behind the tag. NULL:
  * decode_field must look. */
 static inline const sennit_field *decode_known(struct decode_frame *f, char **at)
@@ -665,16 +659,38 @@ static inline char *decode_length_at(char *p, const char *end, uint64_t *n)
     return p && *n <= (uint64_t)(end - p) ? p : NULL;
 }
 
-/* Known numbers and strings, as many as follow one another, without leaving this function: the
- * bulk of all. What is not plain stays for decode_field, and so does what is broken, which it finds
- * again. */
-static void decode_bulk(struct decode *r)
+/* Goes into the sub-message whose n octets begin at p. */
+static inline enum pb_result decode_enter(struct decode *r, const sennit_field *field, char *p,
+                                          uint64_t n)
 {
     struct decode_frame *f = r->top;
-    const char *end = f->end;
-    char *at = r->at, *nul = r->nul, *msg = f->msg;
-    while (at < end) {
-        char *p = at, *to;
+    f->expect = (uint32_t)(field - f->d->fields) + 1;
+    char *msg = decode_sub(r, f, field);
+    return msg ? decode_push(r, field->type, msg, p + n, 0) : PB_NO_MEMORY;
+}
+
+/* Out of messages that have ended, as far as nothing is to be done about them. */
+static inline struct decode_frame *decode_leave(struct decode *r, const char *at)
+{
+    struct decode_frame *f = r->top;
+    while (at == f->end && f != r->frames && !f->todo && !f->group) {
+        r->depth--;
+        r->top = --f;
+    }
+    return f;
+}
+
+/* Known fields, as many as follow one another, through sub-messages as well, without leaving this
+ * function: the bulk of all. What is not plain stays for decode_field, and so does what is broken,
+ * which it finds again. */
+static enum pb_result decode_bulk(struct decode *r)
+{
+    struct decode_frame *f = r->top;
+    char *at = r->at, *nul = r->nul, *to;
+    enum pb_result result = PB_OK;
+    while (at < f->end) {
+        char *p = at;
+        const char *end = f->end;
         uint64_t n;
         const sennit_field *field = decode_known(f, &p);
         if (!field)
@@ -683,44 +699,51 @@ static void decode_bulk(struct decode *r)
         if (op == DECODE_STRING) {
             p = decode_length_at(p, end, &n);
             if (!p || (field->flags & SENNIT_FIELD_UTF8 && !pb_utf8_valid(p, n)) ||
-                !(to = decode_plain(r, msg, field)))
+                !(to = decode_plain(r, f->msg, field)))
                 break;
-            ((sennit_str *)to)->data = p;
-            ((sennit_str *)to)->len = n;
-            p += n;
+            *(sennit_str *)to = (sennit_str){ p, n };
             *nul = 0;
-            nul = at = p;
-            continue;
-        }
-        if (op >= DECODE_MESSAGE || !(to = decode_plain(r, msg, field)))
-            break;
-        if (op < DECODE_F32) {
-            p = decode_number_at(p, end, op, to);
-        } else {
-            n = op == DECODE_F64 ? 8 : 4;
-            if ((uint64_t)(end - p) < n)
+            nul = at = p + n;
+        } else if (op == DECODE_MESSAGE) {
+            p = decode_length_at(p, end, &n);
+            if (!p || (result = decode_enter(r, field, p, n)) != PB_OK)
                 break;
-            memcpy(to, p, op == DECODE_F64 ? 8 : 4);
-            p += n;
+            f = r->top;
+            *nul = 0;
+            nul = &r->spare;
+            at = p;
+        } else {
+            if (op == DECODE_GROUP || !(to = decode_plain(r, f->msg, field)))
+                break;
+            n = op == DECODE_F64 ? 8 : 4;
+            if (op < DECODE_F32)
+                p = decode_number_at(p, end, op, to);
+            else if ((uint64_t)(end - p) < n)
+                break;
+            else
+                memcpy(to, p, op == DECODE_F64 ? 8 : 4), p += n;
+            if (!p)
+                break;
+            *nul = 0;
+            nul = &r->spare;
+            at = p;
         }
-        if (!p)
-            break;
-        *nul = 0;
-        nul = &r->spare;
-        at = p;
+        if (at == f->end)
+            f = decode_leave(r, at);
     }
     r->at = at;
     r->nul = nul;
+    return result;
 }
 
 static enum pb_result decode_run(struct decode *r)
 {
     for (;;) {
+        enum pb_result result = r->top->d ? decode_bulk(r) : PB_OK;
         struct decode_frame *f = r->top;
-        enum pb_result result = PB_OK;
-        if (f->d)
-            decode_bulk(r);
-        if (likely(r->at < f->end)) {
+        if (unlikely(result != PB_OK))
+            return result;
+        if (r->at < f->end) {
             result = decode_field(r);
         } else if (f->group) {
             return PB_TRUNCATED;

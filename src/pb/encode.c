@@ -214,59 +214,93 @@ static inline int encode_presence(const char *msg, const sennit_field *field)
                                              : -1;
 }
 
+/* Of a oneof, the number of the field that is set decides, not the pointer. */
 static inline bool encode_message_is_absent(const char *from, const sennit_field *field)
 {
     const void *msg;
     memcpy(&msg, from, sizeof msg);
+    if (field->flags & SENNIT_FIELD_ONEOF)
+        return false;
     return !msg || (msg == ((const sennit_msg_desc *)field->type)->empty &&
-                    !(field->flags & (SENNIT_FIELD_HAS | SENNIT_FIELD_ONEOF)));
+                    !(field->flags & SENNIT_FIELD_HAS));
+}
+
+/* The field with its tag in front of at; what is absent leaves at as it is. NULL: the result is
+ * set.
+ */
+static inline char *encode_fixed(char *at, const sennit_field *field, const char *from, size_t n,
+                                 int there)
+{
+    uint64_t bits = n == 8 ? encode_load64(from) : encode_load32(from);
+    if (there < 0 && !bits)
+        return at;
+    at -= n;
+    memcpy(at, &bits, n);
+    return encode_tag(at, field->number, n == 8 ? PB_FIXED64 : PB_FIXED32);
+}
+
+static inline char *encode_text(struct encode *w, char *at, const sennit_field *field,
+                                const char *from, int there)
+{
+    sennit_str s;
+    memcpy(&s, from, sizeof s);
+    s.len = s.data ? s.len : 0;
+    if (there < 0 && !s.len)
+        return at;
+    return encode_string(w, field, s, &at) ? encode_tag(at, field->number, PB_LENGTH) : NULL;
 }
 
 /* Singular numbers and strings, and messages that are absent, as many as follow one another. What
  * it stops at is for encode_field. */
 static void encode_bulk(struct encode *w, struct encode_frame *f)
 {
-    if (!f->field)
-        return;
-    const sennit_field *first = f->d->fields, *field = first + f->field;
+    const sennit_field *first = f->d->fields, *field;
     const char *msg = f->msg;
     char *at = w->at;
-    for (; field > first; field--) {
-        uint32_t flags = field[-1].flags, kind = field[-1].kind, wire;
-        const char *from = msg + field[-1].offset;
-        int there = f->map;
+    for (; f->field; f->field--) {
+        field = first + f->field - 1;
+        uint32_t kind = field->kind;
+        const char *from = msg + field->offset;
         uint64_t bits;
-        if (flags & (SENNIT_FIELD_REPEATED | SENNIT_FIELD_REQUIRED))
+        if (field->flags & (SENNIT_FIELD_REPEATED | SENNIT_FIELD_REQUIRED))
             break;
-        if (kind == SENNIT_KIND_MESSAGE && encode_message_is_absent(from, &field[-1]) && !there)
-            continue;
-        if (kind == SENNIT_KIND_MESSAGE || kind == SENNIT_KIND_GROUP)
+        if (kind == SENNIT_KIND_MESSAGE || kind == SENNIT_KIND_GROUP) {
+            if (!f->map && encode_message_is_absent(from, field))
+                continue;
             break;
-        if (!there && !(there = encode_presence(msg, &field[-1])))
-            continue;
-        if ((wire = pb_kind_wire[kind]) == PB_LENGTH) {
-            sennit_str s;
-            memcpy(&s, from, sizeof s);
-            s.len = s.data ? s.len : 0;
-            if (there < 0 && !s.len)
-                continue;
-            if (!encode_string(w, &field[-1], s, &at))
-                return;
-        } else {
-            bits = encode_load(kind, from);
-            if (there < 0 && !bits)
-                continue;
-            if (unlikely((size_t)(at - w->start) < ENCODE_FIELD)) {
-                w->at = at;
-                if (!encode_grow(w, ENCODE_FIELD))
-                    return;
-                at = w->at;
-            }
-            at = encode_number(at, wire, bits);
         }
-        at = encode_tag(at, field[-1].number, wire);
+        int there = f->map ? 1 : encode_presence(msg, field);
+        if (!there)
+            continue;
+        if (unlikely((size_t)(at - w->start) < ENCODE_FIELD)) {
+            w->at = at;
+            if (!encode_grow(w, ENCODE_FIELD))
+                return;
+            at = w->at;
+        }
+        switch (kind) {
+        case SENNIT_KIND_STRING:
+        case SENNIT_KIND_BYTES:
+            at = encode_text(w, at, field, from, there);
+            if (!at)
+                return;
+            continue;
+        case SENNIT_KIND_DOUBLE:
+        case SENNIT_KIND_FIXED64:
+        case SENNIT_KIND_SFIXED64:
+            at = encode_fixed(at, field, from, 8, there);
+            continue;
+        case SENNIT_KIND_FLOAT:
+        case SENNIT_KIND_FIXED32:
+        case SENNIT_KIND_SFIXED32:
+            at = encode_fixed(at, field, from, 4, there);
+            continue;
+        default:
+            bits = encode_load(kind, from);
+        }
+        if (there > 0 || bits)
+            at = encode_tag(encode_varint(at, bits), field->number, PB_VARINT);
     }
-    f->field = (uint32_t)(field - first);
     w->at = at;
 }
 

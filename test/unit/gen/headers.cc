@@ -5,6 +5,7 @@
 #include "all_kinds.sennit.h"
 #include "old_kinds.sennit.h"
 #include "route_guide.sennit.h"
+#include "sennit.hpp"
 
 sennit_err cpp_call(sennit_conn *conn, sennit_ctx *ctx)
 {
@@ -19,4 +20,19 @@ sennit_err cpp_call(sennit_conn *conn, sennit_ctx *ctx)
     point.latitude = static_cast<int32_t>(words.register_.len);
     rg_Feature feature;
     return rg_RouteGuide_GetFeature(client, ctx, &point, &feature);
+}
+
+// Handles of sennit.hpp are moved, strings cross without a copy.
+sennit_err cpp_handles(sennit::conn conn, std::string_view name)
+{
+    sennit::arena arena{sennit_arena_new()};
+    sennit::ctx ctx{sennit_ctx_new(nullptr)};
+    sennit_test_Choice choice = {};
+    choice.which_choice = sennit_test_Choice_choice_text;
+    choice.text = sennit::str(name);
+    sennit_test_Choice *copy = sennit_test_Choice_copy(arena.get(), &choice);
+    sennit::conn moved = std::move(conn);
+    if (!copy || sennit::view(copy->text) != name)
+        return sennit_no_memory;
+    return sennit_conn_ready(moved.get(), ctx.get());
 }

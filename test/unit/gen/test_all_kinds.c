@@ -342,6 +342,20 @@ static enum pb_result decoded(const sennit_msg_desc *d, void *to, const char *oc
     return pb_decode(d, to, copy, n, a, 0);
 }
 
+TEST(a_oneof_message_without_a_pointer_is_an_empty_one)
+{
+    struct sennit_arena a;
+    arena_init(&a, NULL, 0);
+    sennit_test_Choice out, in = { .which_choice = sennit_test_Choice_choice_scalars };
+    there_and_back(&sennit__sennit_test_Choice, &in, &out, &a);
+    check_int(out.which_choice, sennit_test_Choice_choice_scalars);
+    check(out.scalars && out.scalars->f_int32 == 0);
+    in = (sennit_test_Choice){ .which_choice = sennit_test_Choice_choice_number, .number = 7 };
+    there_and_back(&sennit__sennit_test_Choice, &in, &out, &a);
+    check(out.which_choice == sennit_test_Choice_choice_number && out.number == 7);
+    arena_fini(&a);
+}
+
 TEST(required_fields_are_required_both_ways)
 {
     struct sennit_arena a;
