@@ -268,6 +268,9 @@ void transport_stop_flushing(struct transport *t)
         sys.futex_wait(&t->flushing, seen, &pause);
         seen = 0;
     }
+    /* The last words: another flusher may have left before they were appended. */
+    while (transport_flush_round(t)) {
+    }
 }
 
 /* -- the end --------------------------------------------------------------------------------- */

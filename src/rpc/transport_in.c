@@ -580,13 +580,12 @@ static void transport_check_slow(struct transport *t)
 static void transport_end(struct transport *t)
 {
     void *user;
-    transport_flush(t);
+    transport_stop_flushing(t);
     lock_take(&t->lock, LOCK_WRITE);
     t->closed = true;
     while (!list_empty(&t->waiting))
         transport_quota_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_stop_flushing(t);
     rt_timer_stop_wait(&t->timer);
     rt_timer_stop_wait(&t->slow);
     t->io->ops->close(t->io);

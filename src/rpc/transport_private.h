@@ -133,7 +133,8 @@ void transport_prepare(struct rpc_stream *s); /* its sending half, before open o
 bool transport_room(struct transport *t, size_t n);
 void transport_dirty(struct transport *t); /* without the lock: flush soon */
 void transport_flush(struct transport *t);
-void transport_stop_flushing(struct transport *t); /* for good: before the socket is closed */
+/* Flushes once more, then nobody does: before the connection is closed. */
+void transport_stop_flushing(struct transport *t);
 void transport_changed(struct transport *t, struct rpc_stream *s, uint8_t change); /* locked */
 void transport_wake(struct transport *t);                                          /* locked */
 void transport_quota_wake(struct transport *t);                                    /* locked */

@@ -42,8 +42,8 @@ int main(int argc, char **argv)
     flags_parse(argc, argv,
                 (struct flag[]){ { "port", &port, "The server port", FLAG_INT },
                                  { "inside", &inside, "calls that wait for each other", FLAG_INT },
-                                 { "limit", &limit, "streams of a connection", true },
-                                 { "stubborn", &stubborn, "1: calls that ended wait on", true },
+                                 { "limit", &limit, "streams of a connection", FLAG_INT },
+                                 { "stubborn", &stubborn, "1: calls that ended wait on", FLAG_INT },
                                  { 0 } });
     snprintf(address, sizeof address, ":%s", port);
     barrier.wanted = strtol(inside, NULL, 10);
