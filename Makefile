@@ -3,11 +3,14 @@
 # The front: each target is the whole truth of its kind. Meson and ninja do the work.
 #   make [build]   everything into build/bin           make run NAME=x   server and client over TCP
 #   make test      unit, peer and house tests          make ci           all that CI runs
+#   make sim SEED=n [COUNT=m] [TRACE=1]   the simulation: same seed, same hash
 #   make interop   against grpc-go (needs go)          make fmt          clang-format in place
 #   make install   PREFIX=... DESTDIR=...              make clean
 # PRESET=debug|asan|tsan chooses another build in its own directory: make PRESET=asan test
 
 PRESET ?= release
+SEED   ?= 1
+COUNT  ?= 1
 NAME   ?= world
 
 DIR_release   := build
@@ -26,7 +29,7 @@ ifeq ($(SETUP_$(PRESET)),)
 $(error PRESET=$(PRESET) is none of release, debug, asan, tsan)
 endif
 
-.PHONY: build run test ci interop fmt install clean deps-build deps-test
+.PHONY: build run test sim ci interop fmt install clean deps-build deps-test
 
 build: $(DIR)/build.ninja
 	@ninja -C $(DIR)
@@ -45,6 +48,10 @@ run: build
 
 test: deps-test build
 	@meson test -C $(DIR) --print-errorlogs
+
+sim: $(DIR)/build.ninja
+	@ninja -C $(DIR) test/sim/sim >/dev/null
+	@$(DIR)/test/sim/sim $(SEED) $(COUNT) $(if $(TRACE),--trace)
 
 ci:
 	@.ci/run

@@ -211,7 +211,8 @@ static inline sennit_err sennit_go_with(const sennit_go_options *o, void (*fn)(v
 }
 /* Waits d nanoseconds (NULL), or until ctx ends (its error). */
 SENNIT_API sennit_err sennit_sleep(sennit_ctx *ctx, sennit_duration d);
-/* Lets the other runnable goroutines of this worker go first. In a plain thread: no effect. */
+/* Lets the other runnable goroutines of this worker go first. In a plain thread: no effect, but in
+ * the loop's own (SENNIT_THREADS_NONE) a turn of the loop. */
 SENNIT_API void sennit_yield(void);
 
 /* Of the calling goroutine (a plain thread has them, too). The id is never used again. */
@@ -388,6 +389,39 @@ typedef struct sennit_stats {
 } sennit_stats;
 SENNIT_API void sennit_stats_sized(sennit_stats *out, size_t size);
 static inline void sennit_get_stats(sennit_stats *out) { sennit_stats_sized(out, sizeof *out); }
+
+/* -- embedding ------------------------------------------------------------------------------- */
+
+typedef struct sennit_runtime_options {
+    int threads; /* 0: one a CPU; else so many; SENNIT_THREADS_NONE: all runs in sennit_loop_run */
+    bool keep_sigsegv; /* do not report stack overflows, even where SIG_DFL stood */
+} sennit_runtime_options;
+#define SENNIT_THREADS_NONE (-1) /* no thread is ever made; see sennit_loop_run */
+/* How goroutines run. Before the first use of anything else, or FAILED_PRECONDITION. With
+ * SENNIT_THREADS_NONE the caller is the loop's own thread. Nothing starts before first use, so a
+ * fork is fine until then; in the child of a process that used the library only exec and exit are:
+ * other calls fail with FAILED_PRECONDITION, and waiting ends the child with a message. */
+SENNIT_API sennit_err sennit_runtime_sized(const sennit_runtime_options *o, size_t size);
+static inline SENNIT_NODISCARD sennit_err sennit_runtime(const sennit_runtime_options *o)
+{
+    return sennit_runtime_sized(o, sizeof *o);
+}
+/* With SENNIT_THREADS_NONE: one descriptor to poll for reading beside your own; readable when
+ * sennit_loop_run has something to do, timers included. Ours: do not read or close it. -1: no
+ * memory or descriptors, or another mode. */
+SENNIT_API int sennit_loop_fd(void);
+/* Runs what can run for about budget nanoseconds (0: one piece) and never waits. True: work is left
+ * (the descriptor is readable then, too). By the loop's own thread alone, outside of goroutines:
+ * anything else ends the process with a message. Goroutines, handlers, timers and I/O run nowhere
+ * else, but when that thread waits in another call of the library: then the loop runs inside of it.
+ * Other threads may call and wait all the time. Looking a name up, sennit_blocking and
+ * sennit_on_host hold up the loop: give numeric addresses where that hurts. False in other modes.
+ */
+SENNIT_API bool sennit_loop_run(sennit_duration budget);
+/* Parks the goroutine and runs fn(arg) on the native stack of the loop's own thread, for hosts that
+ * look at the stack or have data of that thread alone; what fn returns. fn must not leave by
+ * longjmp. From that thread itself: a plain call. FAILED_PRECONDITION in other modes. */
+SENNIT_API sennit_err sennit_on_host(sennit_fn fn, void *arg);
 
 /* -- generated tables ------------------------------------------------------------------------ */
 

@@ -61,6 +61,7 @@ FAULT_CALL(int, setsockopt, ENOPROTOOPT, (int fd, int l, int o, const void *v, s
 FAULT_CALL(int, epoll_create1, EMFILE, (int f), (f))
 FAULT_CALL(int, epoll_ctl, ENOMEM, (int ep, int op, int fd, struct epoll_event *e), (ep, op, fd, e))
 FAULT_CALL(int, eventfd, EMFILE, (unsigned n, int f), (n, f))
+FAULT_CALL(int, timerfd_create, EMFILE, (clockid_t c, int f), (c, f))
 FAULT_CALL(int, pipe2, EMFILE, (int *fds, int f), (fds, f))
 FAULT_CALL(ssize_t, read, EINTR, (int fd, void *p, size_t n), (fd, p, n))
 FAULT_CALL(ssize_t, recv, ECONNRESET, (int fd, void *p, size_t n, int f), (fd, p, n, f))
@@ -87,7 +88,8 @@ static void fault_install(void)
     FAULT_REPLACE(mprotect), FAULT_REPLACE(socket), FAULT_REPLACE(bind), FAULT_REPLACE(listen);
     FAULT_REPLACE(accept4), FAULT_REPLACE(connect), FAULT_REPLACE(getsockname);
     FAULT_REPLACE(getpeername), FAULT_REPLACE(setsockopt), FAULT_REPLACE(epoll_create1);
-    FAULT_REPLACE(epoll_ctl), FAULT_REPLACE(eventfd), FAULT_REPLACE(pipe2), FAULT_REPLACE(read);
+    FAULT_REPLACE(epoll_ctl), FAULT_REPLACE(eventfd), FAULT_REPLACE(timerfd_create);
+    FAULT_REPLACE(pipe2), FAULT_REPLACE(read);
     FAULT_REPLACE(recv), FAULT_REPLACE(sendmsg), FAULT_REPLACE(pthread_create);
     FAULT_REPLACE(getaddrinfo);
 }

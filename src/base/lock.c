@@ -21,8 +21,21 @@ static inline void lock_relax(void)
 #endif
 }
 
+_Atomic bool lock_forked;
+
+/* The thread that holds the lock does not exist in a forked child. */
+static void lock_check_fork(void)
+{
+    if (likely(!atomic_load_explicit(&lock_forked, memory_order_relaxed)))
+        return;
+    fprintf(stderr, "sennit: the library was in use before this process was forked: here only exec "
+                    "and exit are allowed\n");
+    abort();
+}
+
 void lock_slow(struct lock *l)
 {
+    lock_check_fork();
     for (int i = 0; i < LOCK_SPINS; i++) {
         uint32_t zero = 0;
         if (atomic_load_explicit(&l->state, memory_order_relaxed) == 0 &&

@@ -29,6 +29,7 @@ struct lock {
 
 void lock_slow(struct lock *l);
 void lock_wake(struct lock *l);
+extern _Atomic bool lock_forked; /* in a forked child: who would have to wait is told instead */
 #ifdef SENNIT_CHECKS
 void lock_note_taken(struct lock *l, int rank);
 void lock_note_released(struct lock *l, int rank);

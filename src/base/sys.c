@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 static _Atomic int64_t sys_allocations, sys_fds;
@@ -172,6 +173,14 @@ static int sys_eventfd(unsigned initial, int flags)
 {
     return sys_count_fd(SYS_RESULT(eventfd(initial, flags)));
 }
+static int sys_timerfd_create(clockid_t id, int flags)
+{
+    return sys_count_fd(SYS_RESULT(timerfd_create(id, flags)));
+}
+static int sys_timerfd_settime(int fd, int flags, const struct itimerspec *t)
+{
+    return SYS_RESULT(timerfd_settime(fd, flags, t, NULL));
+}
 static int sys_pipe2(int fds[2], int flags)
 {
     int result = SYS_RESULT(pipe2(fds, flags));
@@ -248,6 +257,8 @@ struct sys_table sys = {
     .epoll_pwait2 = sys_epoll_pwait2,
     .poll = sys_poll,
     .eventfd = sys_eventfd,
+    .timerfd_create = sys_timerfd_create,
+    .timerfd_settime = sys_timerfd_settime,
     .pipe2 = sys_pipe2,
     .futex_wait = sys_futex_wait,
     .futex_wake = sys_futex_wake,

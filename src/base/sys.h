@@ -58,6 +58,8 @@ struct sys_table {
     int (*epoll_pwait2)(int ep, struct epoll_event *ev, int max, const struct timespec *timeout);
     int (*poll)(struct pollfd *fds, unsigned n, int timeout_ms);
     int (*eventfd)(unsigned initial, int flags);
+    int (*timerfd_create)(clockid_t id, int flags);
+    int (*timerfd_settime)(int fd, int flags, const struct itimerspec *t);
     int (*pipe2)(int fds[2], int flags);
     int (*futex_wait)(_Atomic uint32_t *word, uint32_t expected, const struct timespec *timeout);
     int (*futex_wake)(_Atomic uint32_t *word, int n);

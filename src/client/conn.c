@@ -260,9 +260,11 @@ void conn_forget(struct sennit_conn *c, struct transport *t)
 
 sennit_err sennit_conn_ready(sennit_conn *c, sennit_ctx *ctx)
 {
-    sennit_err err = NULL;
+    sennit_err err = rt_refused();
     if (!c || c == &conn_lame)
         return sennit_no_memory;
+    if (err)
+        return err;
     if (c->bad)
         return sennit_err_copy(NULL, c->bad);
     if (!conn_enter(c))

@@ -21,6 +21,9 @@ bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *c
 sennit_err call_check(const struct call_plan *p)
 {
     const sennit_call_options *o = &p->o;
+    sennit_err refused = rt_refused();
+    if (refused)
+        return refused;
     if (p->conn->bad)
         return sennit_err_copy(NULL, p->conn->bad);
     if (!p->ctx)

@@ -16,6 +16,8 @@ struct io_plain {
 
 static ssize_t io_plain_recv(struct net_io *io, void *p, size_t n)
 {
+    if (rt_refused())
+        return -EDEADLK; /* the parent's connection */
     ssize_t got = sys.recv(container_of(io, struct io_plain, io)->fd, p, n, 0);
     /* A short read has drained the socket: what comes later makes a new edge. */
     io->more = got > 0 && ((size_t)got == n || sys.short_io || rt_fd_hung_up(io->fd));
@@ -24,6 +26,8 @@ static ssize_t io_plain_recv(struct net_io *io, void *p, size_t n)
 
 static ssize_t io_plain_send(struct net_io *io, const struct iovec *v, int n)
 {
+    if (rt_refused())
+        return -EDEADLK;
     struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = (size_t)n };
     return sys.sendmsg(container_of(io, struct io_plain, io)->fd, &m, MSG_NOSIGNAL);
 }

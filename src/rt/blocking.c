@@ -153,6 +153,10 @@ static int blocking_call(sennit_ctx *ctx, void (*fn)(void *arg), void *arg)
         fn(arg);
         return 0;
     }
+    if (rt_state.none) {
+        rt_host_run(fn, arg);
+        return 0;
+    }
     int rc = blocking_room();
     if (rc < 0)
         return rc;
@@ -200,6 +204,10 @@ void sennit_blocking_begin(void)
         return;
     int saved = errno;
     rt_defer_flush(w->index);
+    if (s->none) {
+        errno = saved;
+        return; /* there is nobody else */
+    }
     pthread_mutex_lock(&s->mutex);
     if (rt_mark_stuck(w) && atomic_load(&s->n_idle) == 0 &&
         atomic_load(&s->enlisted) - atomic_load(&s->stuck) < (int32_t)s->target)

@@ -51,14 +51,6 @@ struct sennit_ctx ctx_lame = {
 
 bool ctx_is_lame(const struct sennit_ctx *ctx) { return ctx == &ctx_lame; }
 
-__attribute__((noinline)) static const void *ctx_thread(void)
-{
-    static _Thread_local char here;
-    const void *p = &here;
-    __asm__ volatile("" : "+r"(p));
-    return p;
-}
-
 /* -- ending ---------------------------------------------------------------------------------- */
 
 static struct sennit_ctx *ctx_of_sibling(struct list *n)
@@ -154,7 +146,7 @@ static void ctx_finish(struct sennit_ctx *ctx, enum ctx_state state, sennit_err 
         ctx_mark_tree(ctx, state, cause, &run);
     bool watched = !list_empty(&run.watches);
     if (watched) {
-        run.thread = ctx_thread();
+        run.thread = rt_thread_mark();
         list_push_back(&root->runs, &run.node);
         atomic_fetch_add_explicit(&root->active, 1, memory_order_relaxed);
     }
@@ -276,7 +268,7 @@ void ctx_watch_del(struct ctx_watch *w)
         break;
     case CTX_WATCH_RUNS:
     case CTX_WATCH_RUNS_AWAITED:
-        elsewhere = w->run->thread != ctx_thread();
+        elsewhere = w->run->thread != rt_thread_mark();
         if (!elsewhere) {
             w->run->current = NULL;
             atomic_store_explicit(&w->state, CTX_WATCH_IDLE, memory_order_relaxed);
@@ -375,7 +367,7 @@ static struct ctx_run *ctx_own_run(struct sennit_ctx *root)
     list_each(n, &root->runs)
     {
         struct ctx_run *run = container_of(n, struct ctx_run, node);
-        if (run->thread == ctx_thread())
+        if (run->thread == rt_thread_mark())
             return run;
     }
     return NULL;
@@ -412,7 +404,7 @@ static bool ctx_in_own_timer(struct sennit_ctx *ctx)
     list_each(n, &root->runs)
     {
         struct ctx_run *run = container_of(n, struct ctx_run, node);
-        in = in || (run->thread == ctx_thread() && run->timer == ctx);
+        in = in || (run->thread == rt_thread_mark() && run->timer == ctx);
     }
     lock_drop(&root->lock, LOCK_CTX);
     return in;

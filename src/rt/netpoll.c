@@ -18,6 +18,7 @@
 #include "rt/rt_private.h"
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 enum { NETPOLL_SLAB = 64, NETPOLL_EVENTS = 128 };
 
@@ -51,11 +52,23 @@ struct fd_slab {
 static struct lock netpoll_lock; /* guards the two below */
 static struct fd_slab *netpoll_slabs;
 static struct rt_fd *netpoll_free;
-static int netpoll_ep = -1, netpoll_event = -1;
+static int netpoll_ep = -1, netpoll_event = -1, netpoll_timer = -1; /* the last one: loop.c's */
+static int64_t netpoll_armed; /* when netpoll_timer is due, 0: it was and is not set */
 static _Atomic int64_t netpoll_last, netpoll_until, netpoll_open_fds;
 
 int64_t rt_netpoll_last(void) { return atomic_load_explicit(&netpoll_last, memory_order_relaxed); }
 int64_t rt_netpoll_fds(void) { return atomic_load(&netpoll_open_fds); }
+
+int rt_netpoll_fd(void) { return netpoll_ep; }
+
+static int netpoll_open_timer(void)
+{
+    struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = 0 };
+    netpoll_armed = 0;
+    netpoll_timer = sys.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return netpoll_timer < 0 ? netpoll_timer
+                             : sys.epoll_ctl(netpoll_ep, EPOLL_CTL_ADD, netpoll_timer, &ev);
+}
 
 int rt_netpoll_open(void)
 {
@@ -69,6 +82,8 @@ int rt_netpoll_open(void)
         struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = 0 };
         rc = sys.epoll_ctl(netpoll_ep, EPOLL_CTL_ADD, netpoll_event, &ev);
     }
+    if (rc >= 0 && rt_state.none)
+        rc = netpoll_open_timer();
     atomic_store(&netpoll_last, 0);
     if (rc < 0)
         rt_netpoll_close();
@@ -78,11 +93,13 @@ int rt_netpoll_open(void)
 /* At the end of rt_shutdown, or when the start failed: nobody else runs. */
 void rt_netpoll_close(void)
 {
+    if (netpoll_timer >= 0)
+        sys.close(netpoll_timer);
     if (netpoll_event >= 0)
         sys.close(netpoll_event);
     if (netpoll_ep >= 0)
         sys.close(netpoll_ep);
-    netpoll_ep = netpoll_event = -1;
+    netpoll_ep = netpoll_event = netpoll_timer = -1;
     while (netpoll_slabs) {
         struct fd_slab *s = netpoll_slabs;
         netpoll_slabs = s->next;
@@ -151,8 +168,8 @@ void rt_netpoll_check(void)
     }
 }
 
-/* One thread at a time: the poller. */
-void rt_netpoll_block(int64_t limit)
+/* Publishes until when the poller sleeps. */
+static int64_t netpoll_sleep(int64_t limit)
 {
     int64_t until = rt_timers_next();
     for (;;) {
@@ -160,9 +177,29 @@ void rt_netpoll_block(int64_t limit)
         atomic_store(&netpoll_until, until);
         int64_t again = rt_timers_next();
         if (again >= until)
-            break;
+            return until;
         until = again;
     }
+}
+
+/* The loop is left: its host sleeps, not we. One that is due too early costs an empty turn, moving
+ * it at each deadline that was met a system call: so it is moved when it is too late only. */
+void rt_netpoll_arm(int64_t limit)
+{
+    int64_t until = netpoll_sleep(limit);
+    if (until == INT64_MAX ||
+        (netpoll_armed && netpoll_armed <= until && netpoll_armed > sys_now()))
+        return;
+    netpoll_armed = until > 0 ? until : 1;
+    struct itimerspec t = { .it_value = { netpoll_armed / 1000000000,
+                                          netpoll_armed % 1000000000 } };
+    sys.timerfd_settime(netpoll_timer, TFD_TIMER_ABSTIME, &t);
+}
+
+/* One thread at a time: the poller. */
+void rt_netpoll_block(int64_t limit)
+{
+    int64_t until = netpoll_sleep(limit);
     int64_t now = sys_now(), left = until - now;
     left = left < 0 ? 0 : left;
     struct timespec ts = { left / 1000000000, left % 1000000000 };
@@ -359,7 +396,8 @@ void rt_fd_close(struct rt_fd *f)
     f->side[0] = f->side[1] = (struct fd_side){ 0 };
     lock_drop(&f->lock, LOCK_PRIM);
     struct epoll_event none = { 0 };
-    sys.epoll_ctl(netpoll_ep, EPOLL_CTL_DEL, fd, &none);
+    if (!rt_refused()) /* a forked child shares the parent's epoll */
+        sys.epoll_ctl(netpoll_ep, EPOLL_CTL_DEL, fd, &none);
     sys.close(fd);
     atomic_fetch_sub(&netpoll_open_fds, 1);
     netpoll_give(f);

@@ -38,6 +38,10 @@ typedef bool rt_commit_fn(struct rt_g *g, void *arg);
 void rt_park(rt_commit_fn *commit, void *arg, const char *reason);
 void rt_unpark(struct rt_g *g); /* from anywhere, exactly once for each park */
 
+/* NULL, or FAILED_PRECONDITION in the forked child of a process that had used the library. Calls
+ * that would touch what the parent owns (sockets) ask first. */
+sennit_err rt_refused(void);
+
 uint64_t rt_id(const struct rt_g *g);
 const char *rt_name(const struct rt_g *g); /* never NULL */
 /* Has the goroutine that was g, with this id, not ended? Not for stand-ins of threads. */

@@ -18,8 +18,9 @@
 #include <pthread.h>
 
 enum { RT_RING = 1024, RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
-/* Beside enum rt_go_flags: a thread's stand-in; pinned by sennit_lock_thread. */
-enum rt_internal_flags { RT_G_THREAD = 128, RT_G_LOCKED = 64 };
+/* Beside enum rt_go_flags: a thread's stand-in; pinned by sennit_lock_thread; the stand-in of
+ * the loop's own thread. */
+enum rt_internal_flags { RT_G_THREAD = 128, RT_G_LOCKED = 64, RT_G_HOST = 32 };
 enum rt_g_state { RT_G_FREE, RT_G_QUEUED, RT_G_RUNNING, RT_G_PARKED };
 
 struct rt_stack {
@@ -113,7 +114,9 @@ struct rt_worker {
 struct rt_state {
     pthread_mutex_t mutex; /* start, stop, enlisting and retiring workers; held over system calls */
     _Atomic uint32_t running, stopping;
-    uint32_t cpus; /* target number of workers that are not stuck */
+    uint32_t cpus;     /* target number of workers that are not stuck */
+    _Atomic bool none; /* SENNIT_THREADS_NONE: loop.c is the one worker; set at the start */
+    sennit_runtime_options options; /* guarded by mutex until the start */
     struct rt_worker *_Atomic workers[LIMIT_WORKERS];
     _Atomic uint32_t n_workers;
     _Atomic int32_t enlisted, stuck;       /* written under mutex */
@@ -207,6 +210,8 @@ static inline struct rt_worker *rt_worker(void) /* NULL in other threads */
 bool rt_is_helper(void); /* the runtime's own thread that is no worker */
 void rt_local_worker(struct rt_worker *w);
 void rt_local_helper(void);
+const void *rt_thread_mark(void);        /* which thread this is, now */
+uintptr_t rt_local_swap(uintptr_t word); /* who the thread is from now on; who it was */
 struct rt_g *rt_thread_self(void);
 void rt_thread_forget(void); /* frees the caller's stand-in */
 
@@ -354,6 +359,13 @@ bool rt_mark_stuck(struct rt_worker *w); /* false: it has moved on */
 bool rt_enlist(bool resumed_only);       /* one more worker; under rt_state.mutex */
 int rt_thread_create(pthread_t *t, void *(*fn)(void *), void *arg, size_t stack); /* 0: default */
 bool rt_workers_idle(void);
+bool rt_worker_doze(struct rt_worker *w, bool *polls);
+void rt_worker_awake(struct rt_worker *w, bool polls);
+int64_t rt_idle_limit(void);
+uintptr_t rt_worker_look(struct rt_worker *w);
+void rt_worker_run(struct rt_worker *w, uintptr_t item);
+void rt_worker_bounds(struct rt_worker *w); /* of the calling thread's stack */
+void rt_worker_end(struct rt_worker *w);
 void rt_poke(_Atomic uint32_t *word); /* stores 0 and wakes the sleeper */
 
 /* -- sysmon.c -------------------------------------------------------------------------------- */
@@ -387,9 +399,26 @@ void rt_netpoll_close(void);
 void rt_netpoll_check(void);          /* without waiting */
 void rt_netpoll_block(int64_t limit); /* until an event, a wake, the next timer, or limit */
 void rt_netpoll_wake(void);
+void rt_netpoll_arm(
+    int64_t limit); /* the descriptor is readable from the next timer, or limit, on */
+int rt_netpoll_fd(void);
 void rt_netpoll_timer(int64_t at); /* a timer is due then: wakes a poller that sleeps longer */
 int64_t rt_netpoll_last(void);     /* when it was last looked at */
 int64_t rt_netpoll_fds(void);
+
+/* -- loop.c -- */
+bool rt_loop_wanted(void); /* by option or environment; under rt_state.mutex */
+void rt_loop_start(struct rt_worker *w);
+void rt_loop_stop(void);
+bool rt_loop_mine(void);                   /* the caller is the loop's own thread, outside of it */
+void rt_loop_wait(_Atomic uint32_t *word); /* runs the loop until *word is not 0 */
+void rt_loop_kick(void);                   /* *word was set */
+void rt_loop_turn(void);                   /* runs what can run now, if the caller may */
+void rt_host_run(void (*fn)(void *arg), void *arg); /* on the loop's native stack; parks */
+
+/* -- fork.c -- */
+bool rt_fork_watch(void);             /* from now on children are told; false: no memory */
+void rt_fork_stop(const char *doing); /* in a child that may not: says so and aborts */
 
 /* -- blocking.c ------------------------------------------------------------------------------ */
 void rt_blocking_stop(void);

@@ -270,19 +270,30 @@ void rt_run_g(struct rt_worker *w, struct rt_g *g)
 
 static void sched_park_thread(rt_commit_fn *commit, void *arg, const char *reason)
 {
-    struct rt_g spare = { .flags = RT_G_THREAD }, *g = rt_thread_self();
-    if (!g)
-        g = &spare; /* without memory a thread still can wait */
+    struct rt_g own = { .flags = RT_G_THREAD }, *self = rt_thread_self();
+    struct rt_g *g = self ? self : &own; /* without memory a thread still can wait */
+    bool host = rt_loop_mine();
+    if (host) { /* what runs in the loop may come to wait on this thread, too */
+        own.flags |= RT_G_HOST;
+        own.id = g->id, own.name = g->name;
+        g = &own;
+    }
     int saved = errno;
     g->reason = reason;
     atomic_store(&g->wake, 0);
     san_release(g);
     if (commit(g, arg)) {
         while (atomic_load(&g->wake) == 0) {
+            if (unlikely(host)) {
+                rt_loop_wait(&g->wake);
+                continue;
+            }
             if (likely(atomic_load(&rt_state.running))) {
                 sys.futex_wait(&g->wake, 0, NULL);
                 continue;
             }
+            if (rt_refused())
+                rt_fork_stop(reason);
             struct timespec tick = { 0, 1000000 }; /* no worker could be made: see to timers */
             sys.futex_wait(&g->wake, 0, &tick);
             rt_timers_run(sys_now());
@@ -320,8 +331,12 @@ void rt_unpark(struct rt_g *g)
     san_release(g);
     if (g->flags & RT_G_THREAD) {
         _Atomic uint32_t *word = &g->wake; /* g may be gone after the store */
+        bool host = g->flags & RT_G_HOST;
         atomic_store(word, 1);
-        sys.futex_wake(word, 1);
+        if (unlikely(host))
+            rt_loop_kick();
+        else
+            sys.futex_wake(word, 1);
         return;
     }
     sn_assert(atomic_load_explicit(&g->state, memory_order_relaxed) == RT_G_PARKED);
@@ -333,14 +348,18 @@ void sennit_yield(void)
 {
     struct rt_worker *w = rt_worker();
     if (!w || !w->cur) {
-        sched_yield();
+        if (rt_loop_mine())
+            rt_loop_turn();
+        else
+            sched_yield();
         return;
     }
     struct rt_g *g = w->cur;
     struct rt_g *next = sched_next(w, NULL);
     if (!next && !w->held && w->rounds < SCHED_ROUNDS && rt_local_len(w) == 0 &&
         !atomic_load_explicit(&w->inbox_len, memory_order_relaxed) &&
-        atomic_load_explicit(&w->status, memory_order_relaxed) == RT_RUN && !rt_defer_due(w)) {
+        atomic_load_explicit(&w->status, memory_order_relaxed) == RT_RUN && !rt_defer_due(w) &&
+        !rt_state.none) { /* a host's budget must end */
         sched_tick(w);
         return; /* nobody waits */
     }
@@ -355,8 +374,10 @@ void sennit_yield(void)
 sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned flags)
 {
     struct rt_worker *w = rt_worker();
-    if (unlikely(!w && !rt_start()))
-        return sennit_no_memory;
+    if (unlikely(!w && !rt_start())) {
+        sennit_err refused = rt_refused();
+        return refused ? refused : sennit_no_memory;
+    }
     struct rt_g *g = rt_g_new(w);
     if (!g)
         return sennit_no_memory;

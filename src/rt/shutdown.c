@@ -19,6 +19,7 @@ static void shutdown_wait(void)
     _Atomic uint32_t never = 0;
     while (!shutdown_idle() && sys_now() < end) {
         struct timespec ts = { 0, pause };
+        rt_loop_turn();
         sys.futex_wait(&never, 0, &ts);
         pause = pause < 5000000 ? pause * 2 : pause;
     }
@@ -28,6 +29,10 @@ static void shutdown_threads(void)
 {
     struct rt_state *s = &rt_state;
     atomic_store(&s->stopping, 1);
+    if (s->none) {
+        rt_loop_stop();
+        return;
+    }
     atomic_fetch_add(&s->sysmon_word, 1);
     sys.futex_wake(&s->sysmon_word, 1);
     if (s->has_sysmon)
@@ -59,6 +64,8 @@ static void shutdown_free(void)
     rt_stack_stop();
     rt_g_stop();
     s->retired = NULL;
+    s->poller = NULL;
+    atomic_store(&s->in_epoll, false);
     s->has_sysmon = false;
     atomic_store(&s->poller, NULL);
     atomic_store(&s->n_workers, 0);

@@ -33,9 +33,23 @@ RT_OPAQUE static void thread_set_word(uintptr_t v)
     __asm__ volatile("" ::: "memory");
 }
 
+/* An address that no other thread has now. */
+RT_OPAQUE const void *rt_thread_mark(void)
+{
+    const void *p = &rt_local_word;
+    __asm__ volatile("" : "+r"(p));
+    return p;
+}
+
 bool rt_is_helper(void) { return rt_thread_word() == 2; }
 void rt_local_worker(struct rt_worker *w) { thread_set_word(w ? (uintptr_t)w | 1 : 0); }
 void rt_local_helper(void) { thread_set_word(2); }
+uintptr_t rt_local_swap(uintptr_t word)
+{
+    uintptr_t was = rt_thread_word();
+    thread_set_word(word);
+    return was;
+}
 
 static void thread_free(struct rt_g *g)
 {

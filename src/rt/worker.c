@@ -163,7 +163,15 @@ static void worker_search_end(struct rt_worker *w)
         rt_wake_one();
 }
 
-static void worker_idle(struct rt_worker *w)
+/* How long the poller may sleep whatever the timers say: one waits for a stack. */
+int64_t rt_idle_limit(void)
+{
+    return atomic_load(&rt_state.starved) ? sys_now() + 10000000 : INT64_MAX;
+}
+
+/* All steps of who falls asleep; *polls: as the poller. False: stays awake, was just marked as
+ * stuck or has work. */
+bool rt_worker_doze(struct rt_worker *w, bool *polls)
 {
     struct rt_state *s = &rt_state;
     lock_take(&s->idle_lock, LOCK_SCHED);
@@ -174,10 +182,11 @@ static void worker_idle(struct rt_worker *w)
     uint32_t run = RT_RUN;
     if (!atomic_compare_exchange_strong(&w->status, &run, RT_IDLE)) {
         lock_drop(&s->idle_lock, LOCK_SCHED);
-        return; /* was just marked as stuck */
+        *polls = false;
+        return false;
     }
-    bool polls = !s->poller && !atomic_load(&s->in_epoll);
-    if (polls) {
+    *polls = !s->poller && !atomic_load(&s->in_epoll);
+    if (*polls) {
         s->poller = w;
         atomic_store(&s->in_epoll, true);
     } else {
@@ -187,12 +196,13 @@ static void worker_idle(struct rt_worker *w)
     atomic_fetch_add(&s->n_idle, 1);
     lock_drop(&s->idle_lock, LOCK_SCHED);
     atomic_thread_fence(memory_order_seq_cst);
-    bool stay = atomic_load(&s->stopping) || atomic_load(&w->inbox_len) ||
-                (!atomic_load(&s->searching) && rt_work_visible(w));
-    if (!stay && polls)
-        rt_netpoll_block(atomic_load(&s->starved) ? sys_now() + 10000000 : INT64_MAX);
-    while (!stay && !polls && atomic_load(&w->parked) && !atomic_load(&s->stopping))
-        sys.futex_wait(&w->parked, 1, NULL);
+    return !atomic_load(&s->stopping) && !atomic_load(&w->inbox_len) &&
+           (atomic_load(&s->searching) || !rt_work_visible(w));
+}
+
+void rt_worker_awake(struct rt_worker *w, bool polls)
+{
+    struct rt_state *s = &rt_state;
     lock_take(&s->idle_lock, LOCK_SCHED);
     if (polls)
         atomic_store(&s->in_epoll, false);
@@ -202,6 +212,17 @@ static void worker_idle(struct rt_worker *w)
     rt_sysmon_wake();
     if (unlikely(atomic_load_explicit(&s->starved, memory_order_relaxed)))
         rt_starved_wake();
+}
+
+static void worker_idle(struct rt_worker *w)
+{
+    struct rt_state *s = &rt_state;
+    bool polls, sleeps = rt_worker_doze(w, &polls);
+    if (sleeps && polls)
+        rt_netpoll_block(rt_idle_limit());
+    while (sleeps && !polls && atomic_load(&w->parked) && !atomic_load(&s->stopping))
+        sys.futex_wait(&w->parked, 1, NULL);
+    rt_worker_awake(w, polls);
 }
 
 static uintptr_t worker_steal(struct rt_worker *w, bool lifo)
@@ -337,8 +358,8 @@ static uintptr_t worker_local(struct rt_worker *w)
     return item ? item : rt_local_pop(w);
 }
 
-/* The next item, or 0 after a sleep or while stopping. */
-static uintptr_t worker_find(struct rt_worker *w)
+/* The next item, without searching elsewhere for one. */
+uintptr_t rt_worker_look(struct rt_worker *w)
 {
     if (unlikely(atomic_load_explicit(&w->status, memory_order_relaxed) == RT_STUCK)) {
         rt_mark_unstuck(w);
@@ -365,14 +386,20 @@ static uintptr_t worker_find(struct rt_worker *w)
     }
     if (rt_state.target > 1 && !rt_state.poller)
         rt_netpoll_check();
-    if ((item = worker_local(w)) != 0 || (item = worker_search(w)) != 0)
-        return item;
-    if (!worker_surplus(true) || !worker_retire(w, true))
-        worker_idle(w);
-    return 0;
+    return worker_local(w);
 }
 
-static void worker_run(struct rt_worker *w, uintptr_t item)
+/* The next item, or 0 after a sleep or while stopping. */
+static uintptr_t worker_find(struct rt_worker *w)
+{
+    uintptr_t item = rt_worker_look(w);
+    if (!item && (item = worker_search(w)) == 0 &&
+        (!worker_surplus(true) || !worker_retire(w, true)))
+        worker_idle(w);
+    return item;
+}
+
+void rt_worker_run(struct rt_worker *w, uintptr_t item)
 {
     worker_search_end(w);
     if (rt_item_is_task(item)) {
@@ -390,8 +417,9 @@ static void worker_run(struct rt_worker *w, uintptr_t item)
     rt_run_g(w, rt_g_of(item));
 }
 
-static void worker_bounds(struct rt_worker *w)
+void rt_worker_bounds(struct rt_worker *w)
 {
+    w->errno_at = &errno;
 #ifdef RT_ASAN
     pthread_attr_t a;
     void *lo = NULL;
@@ -420,24 +448,28 @@ static void worker_float(void)
 #endif
 }
 
-static void *worker_main(void *arg)
+void rt_worker_end(struct rt_worker *w)
 {
-    struct rt_worker *w = arg;
-    worker_float();
-    rt_local_worker(w);
-    w->errno_at = &errno;
-    worker_bounds(w);
-    rt_overflow_thread(w);
-    while (!atomic_load_explicit(&rt_state.stopping, memory_order_relaxed)) {
-        uintptr_t item = worker_find(w);
-        if (item)
-            worker_run(w, item);
-    }
     if (w->errors && rt_errors_free)
         rt_errors_free(w->errors);
     rt_overflow_thread_end(w);
     san_fiber_free(w->commit_fiber);
     san_fiber_free(w->seed_fiber);
+}
+
+static void *worker_main(void *arg)
+{
+    struct rt_worker *w = arg;
+    worker_float();
+    rt_local_worker(w);
+    rt_worker_bounds(w);
+    rt_overflow_thread(w);
+    while (!atomic_load_explicit(&rt_state.stopping, memory_order_relaxed)) {
+        uintptr_t item = worker_find(w);
+        if (item)
+            rt_worker_run(w, item);
+    }
+    rt_worker_end(w);
     rt_local_worker(NULL);
     return NULL;
 }
@@ -485,7 +517,7 @@ static bool worker_new(bool resumed_only)
     atomic_fetch_add(&s->enlisted, 1);
     atomic_store(&s->workers[n], w);
     atomic_store(&s->n_workers, n + 1); /* before it runs: its counts must be seen */
-    if (rt_thread_create(&w->thread, worker_main, w, WORKER_STACK) < 0) {
+    if (!s->none && rt_thread_create(&w->thread, worker_main, w, WORKER_STACK) < 0) {
         atomic_store(&s->n_workers, n);
         atomic_fetch_sub(&s->enlisted, 1);
         /* a thief may look at w just now, so it is freed at the end only */
@@ -541,7 +573,10 @@ static void worker_count_cpus(void)
     cpu_set_t set;
     const char *env = getenv("SENNIT_MAXPROCS");
     long asked = env ? strtol(env, NULL, 10) : 0;
-    s->cpus = 1;
+    asked = s->options.threads ? s->options.threads : asked;
+    s->cpus = s->target = 1;
+    if (s->none)
+        return;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
         s->cpus = (uint32_t)CPU_COUNT(&set);
     uint32_t quota = worker_quota();
@@ -555,14 +590,16 @@ static void worker_count_cpus(void)
 static bool worker_start_locked(void)
 {
     struct rt_state *s = &rt_state;
+    s->none = rt_loop_wanted();
     worker_count_cpus();
     rt_stack_start();
     rt_trim_start();
     atomic_store(&s->coarse, sys_now());
     list_init(&s->idle);
-    if (rt_netpoll_open() < 0)
+    if (!rt_fork_watch() || rt_netpoll_open() < 0)
         return false;
-    rt_overflow_install();
+    if (!s->options.keep_sigsegv)
+        rt_overflow_install();
     uint32_t made = 0;
     while (made < s->target && worker_new(false))
         made++;
@@ -576,7 +613,10 @@ static bool worker_start_locked(void)
         return false;
     }
     s->target = made;
-    s->has_sysmon = rt_thread_create(&s->sysmon, rt_sysmon_main, NULL, WORKER_STACK) >= 0;
+    if (s->none)
+        rt_loop_start(atomic_load(&s->workers[0]));
+    else
+        s->has_sysmon = rt_thread_create(&s->sysmon, rt_sysmon_main, NULL, WORKER_STACK) >= 0;
     san_release(&s->running);
     atomic_store(&s->running, 1);
     return true;
@@ -588,6 +628,8 @@ bool rt_start(void)
         san_acquire(&rt_state.running);
         return true;
     }
+    if (rt_refused())
+        return false;
     pthread_mutex_lock(&rt_state.mutex);
     bool ok = atomic_load(&rt_state.running) || worker_start_locked();
     pthread_mutex_unlock(&rt_state.mutex);

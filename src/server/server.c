@@ -169,7 +169,7 @@ sennit_err sennit_listen(sennit_server *s, const char *address)
         if (address[3] && !*end && fd >= 0 && fd <= INT_MAX)
             return sennit_listen_fd(s, (int)fd);
     }
-    sennit_err err = net_listen(address, &nl);
+    sennit_err refused = rt_refused(), err = refused ? refused : net_listen(address, &nl);
     return server_listened(s, err, nl);
 }
 
@@ -180,7 +180,7 @@ sennit_err sennit_listen_fd(sennit_server *s, int fd)
         return sennit_no_memory;
     if (server_is_late(s))
         return server_listens_late();
-    sennit_err err = net_listen_fd(fd, &nl);
+    sennit_err refused = rt_refused(), err = refused ? refused : net_listen_fd(fd, &nl);
     return server_listened(s, err, nl);
 }
 
@@ -250,7 +250,9 @@ sennit_err sennit_serve(sennit_server *s)
     if (s->options.n_interceptors)
         server_fail(s, sennit_errorf(SENNIT_UNIMPLEMENTED,
                                      "interceptors are not supported by this version"));
-    sennit_err err = NULL;
+    sennit_err err = rt_refused();
+    if (err)
+        return err;
     lock_take(&s->lock, LOCK_REGISTRY);
     bool twice = s->serving || s->state != SERVER_NEW, ready = !s->failed && !twice;
     bool none = list_empty(&s->listeners);

@@ -3,7 +3,6 @@
  * test_stream.c: streaming calls over TCP in one process: our client, our server. */
 #include "talk.h"
 #include <stdlib.h>
-#include <unistd.h>
 
 /* -- the four kinds -------------------------------------------------------------------------- */
 
@@ -389,65 +388,6 @@ TEST_WITH(a_thousand_streaming_handlers_are_inside_at_once, 60, false)
     }
     talk_stop(&t);
     free(s);
-}
-
-/* 16 streaming handlers block their threads and 4 burn CPU: on two workers the others go on. */
-struct nuisance {
-    int pipe[2];
-    _Atomic int stuck;
-    _Atomic bool told;
-};
-static sennit_err nuisance_or_echo(void *self, sennit_ctx *ctx, sennit_stream *s)
-{
-    struct nuisance *n = self;
-    const struct echo_msg *m = sennit_recv(s);
-    char c = 0;
-    if (!m || m->text.len == 0)
-        return m ? echo_chat(self, ctx, s) : sennit_stream_error(s);
-    bool reads = strcmp(m->text.data, "read") == 0;
-    n->stuck++;
-    if (reads && read(n->pipe[0], &c, 1) != 1)
-        return sennit_errorf(SENNIT_INTERNAL, "the pipe is gone");
-    while (!reads && !n->told) {
-    }
-    return sennit_send(s, m);
-}
-
-TEST_WITH(streams_go_on_beside_streaming_handlers_that_are_stuck, 100, false)
-{
-    static const struct echo_service service = { .chat = nuisance_or_echo };
-    struct nuisance n = { .stuck = 0 };
-    struct talk t;
-    sennit_stream *stuck[20];
-    setenv("SENNIT_MAXPROCS", "2", 1);
-    check(pipe(n.pipe) == 0);
-    talk_start(&t, &service, &n, (sennit_server_options){ 0 });
-    for (int i = 0; i < 20; i++) {
-        stuck[i] = talk_open(&t, CHAT, NULL);
-        const char *how = i < 16 ? "read" : "spin";
-        check_str(said(sennit_send(stuck[i], &(struct echo_msg){ .text = sennit_s(how) })), "fine");
-    }
-    while (n.stuck < 20)
-        sennit_sleep(NULL, SENNIT_MILLISECOND);
-    for (int round = 0; round < 10; round++) {
-        sennit_stream *s = talk_open(&t, CHAT, NULL);
-        check_str(said(sennit_send(s, &(struct echo_msg){ 0 })), "fine");
-        for (int64_t i = 1; i <= 100; i++) {
-            check_str(said(sennit_send(s, &(struct echo_msg){ .number = i })), "fine");
-            const struct echo_msg *m = sennit_recv(s);
-            check(m && m->number == i);
-        }
-        check_str(said(sennit_finish(s, NULL)), "fine");
-    }
-    n.told = true;
-    check(write(n.pipe[1], "0123456789abcdef", 16) == 16);
-    for (int i = 0; i < 20; i++) {
-        check(sennit_recv(stuck[i]));
-        check_str(said(sennit_finish(stuck[i], NULL)), "fine");
-    }
-    talk_stop(&t);
-    close(n.pipe[0]);
-    close(n.pipe[1]);
 }
 
 /* -- headers, trailers, errors ---------------------------------------------------------------- */

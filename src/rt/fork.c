@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * fork.c: a child has one thread and shares the parent's epoll and sockets: what it did there would
+ * reach into the parent's connections. So in the child of a process that had started the runtime
+ * every call is refused: those that give errors fail with FAILED_PRECONDITION, those that would
+ * wait end the process with a message. A child made before the first use starts afresh. */
+#include "rt/rt_private.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct sennit_error fork_error = {
+    .code = SENNIT_FAILED_PRECONDITION,
+    .message = "the library was in use before this process was forked: here only exec and exit are "
+               "allowed",
+};
+static bool fork_watched; /* guarded by rt_state.mutex */
+
+/* In the child; the caller may have been a goroutine, whose worker is no more. */
+static void fork_child(void)
+{
+    if (!atomic_load(&rt_state.running))
+        return;
+    atomic_store(&lock_forked, true);
+    atomic_store(&rt_state.running, 0);
+    if (rt_worker())
+        rt_local_worker(NULL);
+}
+
+bool rt_fork_watch(void)
+{
+    if (!fork_watched)
+        fork_watched = pthread_atfork(NULL, NULL, fork_child) == 0;
+    return fork_watched;
+}
+
+sennit_err rt_refused(void)
+{
+    return unlikely(atomic_load_explicit(&lock_forked, memory_order_relaxed)) ? &fork_error : NULL;
+}
+
+void rt_fork_stop(const char *doing)
+{
+    fprintf(stderr, "sennit: %s in a forked child: %s\n", doing, fork_error.message);
+    abort();
+}
