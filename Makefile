@@ -58,6 +58,7 @@ ci:
 
 interop: build
 	@test/interop/run_interop --build $(DIR)
+	@test/interop/run_official --build $(DIR)
 
 fmt:
 	@tools/tidy --list | xargs clang-format -i

@@ -484,8 +484,16 @@ SENNIT_API sennit_err sennit_bearer(void *self, sennit_ctx *ctx, const sennit_me
                                     sennit_md *md);
 SENNIT_API sennit_err sennit_bearer_file(void *self, sennit_ctx *ctx, const sennit_method *method,
                                          sennit_md *md);
-/* For later versions: this one refuses calls and servers that set them (UNIMPLEMENTED). */
+/* Around each RPC, on either side, in its goroutine; the first of an array is the outermost. What
+ * comes further in, at last the handler or the call itself, is next's: it may be called not at all
+ * (the error that is returned is the RPC's status), or again (a retry; *reply is set anew). */
 typedef struct sennit_next sennit_next;
+/* ctx: the one that was given, or a child of it, which must then live as long as the RPC. A stream
+ * has no request nor reply: pass NULL. */
+SENNIT_API sennit_err sennit_next_call(sennit_next *next, sennit_ctx *ctx, const void *request,
+                                       void *reply);
+/* unary: for methods without a stream; stream: for the others. NULL: these pass by. On a client
+ * `stream` surrounds the start of the stream, on a server the whole handler. */
 typedef struct sennit_interceptor {
     void *self;
     sennit_err (*unary)(void *self, sennit_ctx *ctx, const sennit_method *method,
@@ -493,6 +501,50 @@ typedef struct sennit_interceptor {
     sennit_err (*stream)(void *self, sennit_ctx *ctx, const sennit_method *method,
                          sennit_next *next);
 } sennit_interceptor;
+
+/* What happens to an RPC, for metrics and traces. Called in the goroutine that does it, so it may
+ * block, but the RPC waits meanwhile; e and what it points to live for the call alone. A stream's
+ * two halves may call at once. New kinds may come: ignore those you do not know. */
+typedef enum sennit_event_kind {
+    SENNIT_EVENT_BEGIN = 1,   /* client: before anything is sent; server: before the handler */
+    SENNIT_EVENT_OUT_MESSAGE, /* handed to the connection */
+    SENNIT_EVENT_IN_MESSAGE,  /* whole and opened; not yet decoded */
+    SENNIT_EVENT_END          /* status: NULL for OK. Last, and once */
+} sennit_event_kind;
+typedef struct sennit_event {
+    sennit_event_kind kind;
+    bool client, compressed;      /* compressed: of a message */
+    const sennit_method *method;
+    size_t size, wire_size;       /* of a message, in octets: itself, and compressed and framed */
+    int64_t begin;                /* when the RPC began, by sennit_now */
+    sennit_err status;
+} sennit_event;
+typedef struct sennit_stats_hook { /* two fields for ever */
+    void *self;
+    void (*event)(void *self, sennit_ctx *ctx, const sennit_event *e); /* ctx: of the RPC */
+} sennit_stats_hook;
+
+/* How messages are compressed, under the name that grpc-encoding has. "gzip" and "deflate" are
+ * there; sennit_zstd_register adds "zstd". Both functions put their result into a and may be called
+ * from any goroutine; the library checks names and limits. */
+typedef struct sennit_compressor {
+    const char *name; /* must live for ever */
+    void *self;
+    sennit_err (*compress)(void *self, sennit_arena *a, sennit_str from, sennit_str *to);
+    /* More than most octets: RESOURCE_EXHAUSTED, at the first one too many. to->data[to->len] must
+     * be there to be written to. */
+    sennit_err (*decompress)(void *self, sennit_arena *a, sennit_str from, size_t most,
+                             sennit_str *to);
+} sennit_compressor;
+/* Before the first connection and server, for the life of the program. ALREADY_EXISTS: the name is
+ * taken. */
+SENNIT_API sennit_err sennit_compressor_register_sized(const sennit_compressor *c, size_t size);
+static inline sennit_err sennit_compressor_register(const sennit_compressor *c)
+{
+    return sennit_compressor_register_sized(c, sizeof *c);
+}
+/* The same for "zstd", in a library of its own (link sennit_zstd, pkg-config sennit_zstd). */
+SENNIT_API sennit_err sennit_zstd_register(void);
 
 typedef struct sennit_peer {
     const char *address, *local_address; /* "127.0.0.1:50051", "unix:/run/x" */
@@ -540,6 +592,7 @@ typedef struct sennit_conn_options {
      * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
     size_t initial_window_size, initial_conn_window_size;
     uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
+    const sennit_stats_hook *stats;
 } sennit_conn_options;
 /* Makes a connection object; no I/O before the first RPC. target: "host:port",
  * "dns:///host:port", "ipv4:a:p", "ipv6:[a]:p", "unix:/path", "unix-abstract:name",
@@ -575,6 +628,13 @@ typedef struct sennit_call_options {
 /* -- servers --------------------------------------------------------------------------------- */
 
 typedef struct sennit_server sennit_server;
+/* Handles every method that no service has, as a stream of raw messages both ways:
+ * sennit_handler_method tells which, sennit_recv returns const sennit_raw *, sennit_send takes
+ * one. */
+typedef struct sennit_unknown { /* two fields for ever */
+    void *self;
+    sennit_err (*handle)(void *self, sennit_ctx *ctx, sennit_stream *stream);
+} sennit_unknown;
 #define SENNIT_UNLIMITED UINT32_MAX
 typedef struct sennit_server_options {
     const sennit_creds *creds; /* must be named */
@@ -599,6 +659,8 @@ typedef struct sennit_server_options {
      * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
     size_t initial_window_size, initial_conn_window_size;
     uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
+    const sennit_stats_hook *stats;
+    const sennit_unknown *unknown; /* NULL: they are answered with UNIMPLEMENTED */
 } sennit_server_options;
 SENNIT_API sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
                                                   size_t interceptor_stride);
@@ -638,9 +700,20 @@ SENNIT_DEFINE_AUTO(sennit_server)
 /* In a handler, of its own RPC; else NULL. The ctx ends when the handler returns. */
 SENNIT_API const sennit_method *sennit_handler_method(sennit_ctx *ctx);
 SENNIT_API const sennit_peer *sennit_handler_peer(sennit_ctx *ctx);
+/* In a handler, before its headers go out: how its messages are compressed; "identity": not at all.
+ * Without it they are as the request was. A client that does not accept name gets plain messages.
+ * UNIMPLEMENTED: no such compressor is registered. */
+SENNIT_API sennit_err sennit_set_compressor(sennit_ctx *ctx, const char *name);
+/* In a handler: the client's grpc-accept-encoding, "gzip,deflate"; "": it named none. */
+SENNIT_API const char *sennit_client_compressors(sennit_ctx *ctx);
 
 /* -- calls and streams, as generated code sees them ------------------------------------------ */
 
+/* A message as its octets, of any codec. With a method whose request and reply are this desc one
+ * calls without generated code: { SENNIT_TABLES, flags, "/pkg.Service/Method", &sennit_raw_desc,
+ * &sennit_raw_desc, NULL }. */
+typedef struct sennit_raw { sennit_str octets; } sennit_raw;
+SENNIT_API extern const sennit_msg_desc sennit_raw_desc;
 /* A unary call. *reply lives as long as ctx (which must not be NULL); after an error it is the
  * empty message. */
 SENNIT_API sennit_err sennit_call(sennit_conn *c, sennit_ctx *ctx, const sennit_method *m,
@@ -663,6 +736,9 @@ SENNIT_API sennit_stream *sennit_start(sennit_conn *c, sennit_ctx *ctx, const se
                                        size_t size);
 /* Sends one message; may be changed when it returns. Waits for flow control, not for the peer. */
 SENNIT_API sennit_err sennit_send(sennit_stream *s, const void *msg);
+/* Whether the messages that are sent from now on are compressed, if the call has a compressor; from
+ * the goroutine that sends. */
+SENNIT_API void sennit_stream_compress(sennit_stream *s, bool on);
 /* The next message, valid until the same goroutine receives again or the stream ends. NULL: no
  * more; _error or _finish say why. */
 SENNIT_API const void *sennit_recv(sennit_stream *s);
@@ -681,6 +757,20 @@ SENNIT_API const sennit_md *sennit_stream_trailer(sennit_stream *s);
  * of them. ALREADY_EXISTS: that service is registered. */
 SENNIT_API sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d,
                                       const void *methods, void *self);
+
+/* -- services that come with the library ----------------------------------------------------- */
+
+/* grpc.health.v1.Health; before sennit_serve. "", the whole server, is SERVING; other services are
+ * unknown until set. When the server stops, all are NOT_SERVING and Watch streams end. */
+SENNIT_API sennit_err sennit_health_register(sennit_server *s);
+/* From any goroutine or thread, while s lives: service is SERVING or NOT_SERVING from now on. */
+SENNIT_API sennit_err sennit_health_set(sennit_server *s, const char *service, bool serving);
+/* true: all are NOT_SERVING, whatever is set, until false; before a stop, so that balancers
+ * leave. */
+SENNIT_API sennit_err sennit_health_drain(sennit_server *s, bool on);
+/* grpc.reflection.v1 and v1alpha; before sennit_serve. Tells of every service that is registered,
+ * its file and what that imports (but for files that were imported for their options alone). */
+SENNIT_API sennit_err sennit_reflection_register(sennit_server *s);
 
 #ifdef __cplusplus
 }

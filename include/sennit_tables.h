@@ -48,6 +48,7 @@ typedef struct sennit_enum_desc {
 #define SENNIT_MSG_MAP_ENTRY 2
 #define SENNIT_MSG_EXTENDABLE 4  /* has extension ranges */
 #define SENNIT_MSG_EXTENSION 8   /* stands for an extension: its one field is the value */
+#define SENNIT_MSG_RAW 16        /* sennit_raw: octets that are not looked into */
 typedef struct sennit_msg_desc {
     uint32_t version, size;         /* sizeof the struct */
     uint32_t n_fields, n_dense;     /* fields[i].number == i + 1 for i < n_dense */

@@ -46,6 +46,10 @@ one proto helloworld "" examples/helloworld
 one proto echo prefix=echo examples/multiplex
 one proto bench "" bench
 one proto route_guide prefix=rg examples/route_guide
+one proto grpc_testing prefix=gt test/interop
+one proto health prefix=hv src/svc
+one proto reflection_v1 prefix=rv src/svc
+one proto reflection_v1alpha prefix=ra src/svc
 one test/unit/gen imported "" test/unit/gen
 one test/unit/gen forwarding "" test/unit/gen
 one test/unit/gen all_kinds "" test/unit/gen

@@ -60,6 +60,7 @@
 #define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
 
 /* -- RPC ------------------------------------------------------------------------------------- */
+#define LIMIT_COMPRESSORS           16u /* registered in one program */
 #define LIMIT_METADATA_VALUE        65536u
 #define LIMIT_TOKEN                 8192u           /* octets of a token file: half a header list */
 #define LIMIT_RETRY_BUFFER          262144u         /* octets kept of an unanswered stream: A6 */

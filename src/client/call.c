@@ -9,7 +9,7 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "client/plan.h"
-#include "rpc/codec.h"
+#include "rpc/intercept.h"
 
 #define CALL_FIRST_BLOCK                                                                           \
     1024 /* octets: a small call's headers and messages without an allocation */
@@ -84,7 +84,7 @@ static sennit_err call_status(const struct call_plan *p, struct client_call *c)
         return sennit_errorf(SENNIT_INTERNAL,
                              "cardinality violation: %s ended with OK and without a response",
                              p->method->path);
-    return codec_decode(p->method->reply, p->reply, m->body, m->len, &c->arena, "response");
+    return message_decode(&p->rpc, &c->s, m, p->reply, &c->arena);
 }
 
 /* The stream is open: waits for its end and takes the result. */
@@ -139,6 +139,36 @@ static sennit_err call_attempt(const struct call_plan *p, bool *again)
     return err;
 }
 
+static sennit_err call_run(struct call_plan *p)
+{
+    sennit_err err = NULL;
+    if (!conn_enter(p->conn))
+        return sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+    bool again = true;
+    for (int i = 0; again && !err && i < CALL_ATTEMPTS; i++) {
+        again = false;
+        err = call_attempt(p, &again);
+    }
+    conn_leave(p->conn);
+    if (again && !err)
+        err = sennit_errorf(SENNIT_UNAVAILABLE,
+                            "%s: the server refused the call %d times without "
+                            "looking at it",
+                            p->method->path, CALL_ATTEMPTS);
+    return err;
+}
+
+/* Behind the interceptors: each may have put others in place of ctx, request and reply. */
+static sennit_err call_innermost(void *arg, sennit_ctx *ctx, const void *request, void *reply)
+{
+    struct call_plan p = *(const struct call_plan *)arg;
+    p.ctx = p.rpc.ctx = ctx ? ctx : p.ctx;
+    p.request = request, p.reply = reply;
+    memcpy(reply, p.method->reply->empty, p.method->reply->size);
+    sennit_err err = sennit_ctx_error(p.ctx);
+    return err ? err : call_run(&p);
+}
+
 sennit_err sennit_call(sennit_conn *conn, sennit_ctx *ctx, const sennit_method *m,
                        const void *request, void *reply, const sennit_call_options *o, size_t size)
 {
@@ -150,18 +180,16 @@ sennit_err sennit_call(sennit_conn *conn, sennit_ctx *ctx, const sennit_method *
     sennit_err err = call_check(&p);
     if (err)
         return err;
-    if (!conn_enter(conn))
-        return sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
-    bool again = true;
-    for (int i = 0; again && !err && i < CALL_ATTEMPTS; i++) {
-        again = false;
-        err = call_attempt(&p, &again);
-    }
-    conn_leave(conn);
-    if (again && !err)
-        err = sennit_errorf(SENNIT_UNAVAILABLE,
-                            "%s: the server refused the call %d times without "
-                            "looking at it",
-                            m->path, CALL_ATTEMPTS);
+    message_begin(&p.rpc, conn->stats.event ? &conn->stats : NULL, m, ctx, true);
+    if (likely(!conn->options.n_interceptors))
+        err = call_run(&p);
+    else
+        err = intercept_run(&(struct intercept_call){ .list = conn->options.interceptors,
+                                                      .n = conn->options.n_interceptors,
+                                                      .method = m,
+                                                      .last = call_innermost,
+                                                      .arg = &p },
+                            ctx, request, reply);
+    message_end(&p.rpc, err);
     return err;
 }

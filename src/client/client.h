@@ -19,6 +19,7 @@ struct conn_waiter {
 struct sennit_conn {
     _Atomic uint32_t refs; /* the user's and the streams': memory only, see conn_enter */
     sennit_conn_options options;
+    sennit_stats_hook stats;      /* a copy; event NULL: none */
     sennit_call_creds call_creds; /* what options.call_creds points to */
     struct net_target target;
     struct net_proxy proxy;             /* of the environment, if it is to be used */

@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "client/client.h"
 #include "net/creds.h"
+#include "rpc/intercept.h"
 
 #define CONN_USER_AGENT "grpc-c-sennit/" SENNIT_VERSION
 
@@ -24,13 +25,9 @@ static void conn_fail(struct sennit_conn *c, sennit_err err)
 /* What this version does not do is refused, not ignored. */
 static sennit_err conn_check_options(const sennit_conn_options *o)
 {
-    const char *missing = o->n_interceptors        ? "interceptors"
-                          : o->service_config_json ? "service_config_json"
-                          : o->compressor && strcmp(o->compressor, "identity") != 0 ? "compressor"
-                                                                                    : NULL;
-    if (missing)
-        return sennit_errorf(SENNIT_UNIMPLEMENTED,
-                             "sennit_conn_options.%s is not supported by this version", missing);
+    if (o->service_config_json)
+        return sennit_errorf(SENNIT_UNIMPLEMENTED, "sennit_conn_options.service_config_json is not "
+                                                   "supported by this version");
     if (!o->creds)
         return sennit_errorf(SENNIT_FAILED_PRECONDITION,
                              "no credentials: set sennit_conn_options.creds, for plain text to "
@@ -43,9 +40,11 @@ static sennit_err conn_check_options(const sennit_conn_options *o)
     return NULL;
 }
 
-static void conn_setup(struct sennit_conn *c, const char *target)
+static void conn_setup(struct sennit_conn *c, const char *target, size_t interceptor_stride)
 {
     sennit_conn_options *o = &c->options;
+    if (!intercept_copy(&c->arena, &o->interceptors, o->n_interceptors, interceptor_stride))
+        conn_fail(c, sennit_no_memory);
     if (!o->max_recv_msg_size)
         o->max_recv_msg_size = LIMIT_RECV_MESSAGE;
     if (!o->max_header_list_size)
@@ -56,6 +55,13 @@ static void conn_setup(struct sennit_conn *c, const char *target)
         o->call_creds = &c->call_creds;
     }
     conn_fail(c, conn_check_options(o));
+    if (o->stats)
+        c->stats = *o->stats;
+    sennit_str compressor =
+        arena_printf(&c->arena, "%s", o->compressor ? o->compressor : "identity");
+    if (!compressor.data)
+        conn_fail(c, sennit_no_memory);
+    o->compressor = compressor.data;
     o->creds = creds_ref(o->creds);
     if (o->creds)
         conn_fail(c, creds_prepare((sennit_creds *)(uintptr_t)o->creds, false));
@@ -81,7 +87,6 @@ static void conn_setup(struct sennit_conn *c, const char *target)
 sennit_conn *sennit_dial_sized(const char *target, const sennit_conn_options *o, size_t size,
                                size_t interceptor_stride)
 {
-    (void)interceptor_stride;
     struct sennit_conn *c = sys.calloc(1, sizeof *c);
     sennit_ctx *ctx = c ? sennit_ctx_new(NULL) : NULL;
     if (!c || sennit_ctx_error(ctx)) {
@@ -95,7 +100,7 @@ sennit_conn *sennit_dial_sized(const char *target, const sennit_conn_options *o,
     list_init(&c->waiters);
     list_init(&c->links);
     arena_init(&c->arena, NULL, 0);
-    conn_setup(c, target ? target : "");
+    conn_setup(c, target ? target : "", interceptor_stride);
     return c;
 }
 

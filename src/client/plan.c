@@ -3,7 +3,6 @@
  * plan.c: see plan.h. Nothing here parks but call_open_stream (stream quota). */
 #include "client/plan.h"
 #include "base/limits.h"
-#include "rpc/codec.h"
 #include "rpc/details.h"
 
 bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *ctx,
@@ -18,9 +17,22 @@ bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *c
     return conn && conn->ctx;
 }
 
-sennit_err call_check(const struct call_plan *p)
+/* The call's own choice, or the connection's. */
+static sennit_err call_choose_compressor(struct call_plan *p)
 {
-    const sennit_call_options *o = &p->o;
+    const char *name = p->o.compressor ? p->o.compressor : p->conn->options.compressor;
+    if (compress_is_identity(name))
+        return NULL;
+    p->compressor = compress_named(name);
+    return p->compressor ? NULL
+                         : sennit_errorf(SENNIT_INTERNAL,
+                                         "grpc: Compressor is not installed for requested "
+                                         "grpc-encoding \"%s\"",
+                                         name);
+}
+
+sennit_err call_check(struct call_plan *p)
+{
     sennit_err refused = rt_refused();
     if (refused)
         return refused;
@@ -31,10 +43,8 @@ sennit_err call_check(const struct call_plan *p)
                              "%s: a call needs a context (the reply lives as long as it): pass "
                              "sennit_ctx_timeout(NULL, ...)",
                              p->method->path);
-    if (o->compressor && strcmp(o->compressor, "identity") != 0)
-        return sennit_errorf(SENNIT_UNIMPLEMENTED,
-                             "sennit_call_options.compressor is not supported by this version");
-    return sennit_ctx_error(p->ctx);
+    sennit_err err = call_choose_compressor(p);
+    return err ? err : sennit_ctx_error(p->ctx);
 }
 
 size_t call_recv_limit(const struct call_plan *p)
@@ -51,7 +61,7 @@ size_t call_send_limit(const struct call_plan *p)
 
 sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed)
 {
-    return codec_encode(p->method->request, p->request, a, call_send_limit(p), framed);
+    return message_encode(&p->rpc, p->compressor, p->request, a, call_send_limit(p), framed);
 }
 
 sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sennit_str framed,
@@ -66,6 +76,7 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
         .scheme = transport_auth(s->t)->scheme,
         .authority = p->o.authority ? p->o.authority : p->conn->authority,
         .user_agent = p->conn->user_agent,
+        .encoding = p->compressor ? p->compressor->name : NULL,
         .deadline = sennit_ctx_deadline(p->ctx),
         .md = { ctx_slot_get(p->ctx, CTX_SLOT_MD_OUT), p->o.metadata, creds },
         .body = framed.data,

@@ -5,6 +5,7 @@
 #define SENNIT_CLIENT_PLAN_H
 
 #include "client/client.h"
+#include "rpc/message.h"
 
 #define CALL_ATTEMPTS 5 /* transparent retries of what never left, or the peer never saw */
 
@@ -16,6 +17,8 @@ struct call_plan {
     const void *request;
     void *reply;
     sennit_call_options o;
+    const sennit_compressor *compressor; /* NULL: plain */
+    struct message_rpc rpc;
     sennit_call_creds creds; /* o.credentials points to the caller's, who may be gone */
 };
 /* Where header, trailer and peer are handed out. */
@@ -26,7 +29,7 @@ struct call_handout {
 /* False: conn is the lame one. */
 bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *ctx,
                     const sennit_method *m, const sennit_call_options *o, size_t size);
-sennit_err call_check(const struct call_plan *p);
+sennit_err call_check(struct call_plan *p);
 size_t call_recv_limit(const struct call_plan *p);
 size_t call_send_limit(const struct call_plan *p); /* 0: none */
 sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed);

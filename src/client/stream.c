@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "client/client.h"
 #include "client/plan.h"
+#include "rpc/intercept.h"
 
 #define STREAM_FIRST_BLOCK 1024 /* octets: headers and the first request without an allocation */
 
@@ -242,11 +243,15 @@ static void client_stream_half_close(struct sennit_stream *st)
 
 /* -- life ------------------------------------------------------------------------------------- */
 
+static const struct sennit_error client_abandoned = { .code = SENNIT_CANCELLED,
+                                                      .message = "the stream was not finished" };
+
 static void client_stream_cleanup(struct ctx_cleanup *cleanup)
 {
     struct client_stream *c = container_of(cleanup, struct client_stream, cleanup);
     if (c->watched)
         ctx_watch_del(&c->watch);
+    stream_api_tell_end(&c->api, &client_abandoned);
     while (c->attempts) {
         struct client_attempt *a = c->attempts;
         c->attempts = a->next;
@@ -274,7 +279,13 @@ static sennit_err client_stream_status(struct sennit_stream *st, struct rpc_stre
     return call_status_error(s, s->arena, sennit_ctx_deadline(st->ctx));
 }
 
+static const sennit_compressor *client_stream_compressor(struct sennit_stream *st)
+{
+    return client_stream_of(st)->plan.compressor;
+}
+
 static const struct stream_side client_stream_side = { .status = client_stream_status,
+                                                       .compressor = client_stream_compressor,
                                                        .send = client_stream_send,
                                                        .half_close = client_stream_half_close,
                                                        .again = client_stream_again };
@@ -287,12 +298,21 @@ static struct client_stream *client_stream_new(const struct call_plan *p)
     c->plan = *p;
     conn_ref(p->conn);
     atomic_init(&c->refs, 1);
-    stream_api_init(&c->api, NULL, &client_stream_side, p->method, p->ctx, false);
+    struct sennit_conn *conn = p->conn;
+    message_begin(&c->plan.rpc, conn->stats.event ? &conn->stats : NULL, p->method, p->ctx, true);
+    stream_api_init(&c->api, NULL, &client_stream_side, &c->plan.rpc);
     c->api.max_send = call_send_limit(p);
     c->kept_most = p->o.max_retry_buffer_size ? p->o.max_retry_buffer_size : LIMIT_RETRY_BUFFER;
     c->out.o = p->o;
     c->cleanup.fn = client_stream_cleanup;
     return c;
+}
+
+/* The stream tells it from every call. */
+static void client_stream_fail(struct client_stream *c, sennit_err err)
+{
+    c->api.failed_start = sennit_err_copy(&c->api.recv_error_arena, err);
+    stream_api_tell_end(&c->api, err);
 }
 
 static sennit_err client_stream_open(struct client_stream *c)
@@ -313,6 +333,77 @@ static sennit_err client_stream_open(struct client_stream *c)
     return NULL;
 }
 
+/* Always a stream, which tells from every call what went wrong; NULL: no memory. */
+static struct client_stream *client_stream_begin(const struct call_plan *p)
+{
+    struct client_stream *c = client_stream_new(p);
+    if (!c)
+        return NULL;
+    sennit_err err = call_check(&c->plan);
+    if (!err && !conn_enter(p->conn)) {
+        err = sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+    } else if (!err) {
+        err = client_stream_open(c);
+        conn_leave(p->conn);
+    }
+    if (err)
+        client_stream_fail(c, err);
+    ctx_cleanup_add(p->ctx, &c->cleanup);
+    return c;
+}
+
+/* The start of a stream behind interceptors. */
+struct client_start {
+    const struct call_plan *plan;
+    struct client_stream *got; /* the last one that was started */
+};
+
+static sennit_err client_stream_innermost(void *arg, sennit_ctx *ctx, const void *request,
+                                          void *reply)
+{
+    struct client_start *start = arg;
+    struct call_plan p = *start->plan;
+    (void)request, (void)reply;
+    p.ctx = ctx && !ctx_is_lame(ctx) ? ctx : p.ctx;
+    start->got = client_stream_begin(&p);
+    if (!start->got)
+        return sennit_no_memory;
+    return start->got->api.failed_start ? sennit_err_copy(NULL, start->got->api.failed_start)
+                                        : NULL;
+}
+
+/* What an interceptor returned is the stream's fate, also when it never called next. */
+static struct client_stream *client_stream_intercepted(const struct call_plan *p)
+{
+    const sennit_conn_options *o = &p->conn->options;
+    struct client_start start = { .plan = p };
+    struct intercept_call call = { .list = o->interceptors,
+                                   .n = o->n_interceptors,
+                                   .method = p->method,
+                                   .stream = true,
+                                   .last = client_stream_innermost,
+                                   .arg = &start };
+    sennit_err err = intercept_run(&call, p->ctx, NULL, NULL);
+    if (!err && !start.got)
+        err = sennit_errorf(SENNIT_INTERNAL, "%s: an interceptor returned success without a stream",
+                            p->method->path);
+    if (!err || (start.got && start.got->api.failed_start))
+        return start.got;
+    if (start.got) { /* nobody has it yet */
+        struct rpc_stream *s = atomic_load(&start.got->api.s);
+        stream_finish(s, SENNIT_CANCELLED, sennit_s("an interceptor gave up"));
+        transport_reset(s, TRANSPORT_CANCEL);
+        client_stream_fail(start.got, err);
+        return start.got;
+    }
+    struct client_stream *c = client_stream_new(p);
+    if (c) {
+        client_stream_fail(c, err);
+        ctx_cleanup_add(p->ctx, &c->cleanup);
+    }
+    return c;
+}
+
 sennit_stream *sennit_start(sennit_conn *conn, sennit_ctx *ctx, const sennit_method *m,
                             const void *request, const sennit_call_options *o, size_t size)
 {
@@ -320,18 +411,8 @@ sennit_stream *sennit_start(sennit_conn *conn, sennit_ctx *ctx, const sennit_met
     if (!ctx || ctx_is_lame(ctx) || !call_plan_init(&p, conn, ctx, m, o, size))
         return NULL;
     p.request = request;
-    struct client_stream *c = client_stream_new(&p);
-    if (!c)
-        return NULL;
-    sennit_err err = call_check(&p);
-    if (!err && !conn_enter(conn)) {
-        err = sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
-    } else if (!err) {
-        err = client_stream_open(c);
-        conn_leave(conn);
-    }
-    if (err) /* the stream tells it from every call */
-        c->api.failed_start = sennit_err_copy(&c->api.recv_error_arena, err);
-    ctx_cleanup_add(ctx, &c->cleanup);
-    return &c->api;
+    struct client_stream *c = conn->options.n_interceptors && !conn->bad
+                                  ? client_stream_intercepted(&p)
+                                  : client_stream_begin(&p);
+    return c ? &c->api : NULL;
 }

@@ -11,11 +11,36 @@ static sennit_code codec_code(enum pb_result r)
     return r == PB_NO_MEMORY || r == PB_TOO_LARGE ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INTERNAL;
 }
 
+static const sennit_raw codec_raw_empty = { { "", 0 } };
+const sennit_msg_desc sennit_raw_desc = { .version = SENNIT_TABLES,
+                                          .size = sizeof(sennit_raw),
+                                          .flags = SENNIT_MSG_RAW,
+                                          .name = "sennit_raw",
+                                          .empty = &codec_raw_empty };
+
+/* Copied behind a prefix, as an encoder would. */
+static enum pb_result codec_encode_raw(const sennit_raw *raw, struct sennit_arena *a,
+                                       sennit_str *body)
+{
+    size_t len = raw->octets.data ? raw->octets.len : 0;
+    if (len > LIMIT_PB_SIZE)
+        return PB_TOO_LARGE;
+    char *to = arena_alloc(a, len + CODEC_PREFIX);
+    if (!to)
+        return PB_NO_MEMORY;
+    if (len)
+        memcpy(to + CODEC_PREFIX, raw->octets.data, len);
+    *body = (sennit_str){ to + CODEC_PREFIX, len };
+    return PB_OK;
+}
+
 sennit_err codec_encode(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
                         size_t max, sennit_str *framed)
 {
     sennit_str body;
-    enum pb_result r = pb_encode(d, msg, a, CODEC_PREFIX, &body);
+    enum pb_result r = unlikely(d->flags & SENNIT_MSG_RAW)
+                           ? codec_encode_raw(msg, a, &body)
+                           : pb_encode(d, msg, a, CODEC_PREFIX, &body);
     if (r != PB_OK)
         return sennit_errorf(codec_code(r), "grpc: error while marshaling %s: %s", d->name,
                              pb_result_text(r));
@@ -32,6 +57,11 @@ sennit_err codec_encode(const sennit_msg_desc *d, const void *msg, struct sennit
 sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t len,
                         struct sennit_arena *a, const char *what)
 {
+    if (unlikely(d->flags & SENNIT_MSG_RAW)) {
+        body[len] = 0;
+        *(sennit_raw *)msg = (sennit_raw){ { body, len } };
+        return NULL;
+    }
     enum pb_result r = pb_decode(d, msg, body, len, a, 0);
     if (r == PB_OK)
         return NULL;

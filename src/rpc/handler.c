@@ -3,6 +3,7 @@
  * handler.c: the public calls of a handler about its own RPC. Safe for any goroutine that has the
  * handler's context, while the handler runs. */
 #include "rpc/handler.h"
+#include "rpc/compress.h"
 #include "rt/ctx.h"
 
 struct rpc_handler *handler_of(sennit_ctx *ctx)
@@ -59,6 +60,33 @@ sennit_err sennit_send_header(sennit_ctx *ctx)
         return sennit_errorf(SENNIT_FAILED_PRECONDITION,
                              "sennit_send_header: the headers have been sent");
     return h->send_header(h->call);
+}
+
+sennit_err sennit_set_compressor(sennit_ctx *ctx, const char *name)
+{
+    struct rpc_handler *h = handler_of(ctx);
+    if (!h)
+        return handler_missing("sennit_set_compressor");
+    const sennit_compressor *c = compress_is_identity(name) ? NULL : compress_named(name);
+    if (!c && !compress_is_identity(name))
+        return sennit_errorf(SENNIT_UNIMPLEMENTED,
+                             "sennit_set_compressor: no compressor \"%s\" is registered", name);
+    if (c && !compress_listed(h->accept_encoding, name))
+        c = NULL; /* a peer that does not know it is sent plain messages */
+    lock_take(&h->lock, LOCK_STREAM);
+    bool late = h->over || h->header_sent;
+    if (!late)
+        atomic_store(&h->compressor, c);
+    lock_drop(&h->lock, LOCK_STREAM);
+    return late ? sennit_errorf(SENNIT_FAILED_PRECONDITION,
+                                "sennit_set_compressor(\"%s\"): the headers have been sent", name)
+                : NULL;
+}
+
+const char *sennit_client_compressors(sennit_ctx *ctx)
+{
+    struct rpc_handler *h = handler_of(ctx);
+    return h && h->accept_encoding ? h->accept_encoding : "";
 }
 
 const sennit_md *sennit_md_in(sennit_ctx *ctx)

@@ -8,11 +8,14 @@
 #include "base/lock.h"
 #include "rpc/metadata.h"
 #include "sennit.h"
+#include <stdatomic.h>
 
 struct rpc_handler {
     const sennit_method *method;
     sennit_peer peer;
     const sennit_md *in;
+    const char *accept_encoding; /* the client's; NULL: none */
+    _Atomic(const sennit_compressor *) compressor;
     struct lock lock; /* guards what follows */
     sennit_md *header, *trailer;
     bool header_sent, over;

@@ -7,7 +7,6 @@
  * both and disturbs nobody. */
 #include "rpc/stream.h"
 #include "base/sys.h"
-#include "rpc/codec.h"
 #include <stdio.h>
 
 /* What was told to a goroutine that was refused as second receiver: its _error, or _finish, in that
@@ -35,13 +34,14 @@ struct stream_header_waiter {
 };
 
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
-                     const sennit_method *m, sennit_ctx *ctx, bool server)
+                     const struct message_rpc *rpc)
 {
+    const sennit_method *m = rpc->method;
+    bool server = !rpc->client;
     memset(st, 0, sizeof *st);
     atomic_init(&st->s, s);
-    st->side = side, st->method = m, st->ctx = ctx, st->server = server;
+    st->side = side, st->method = m, st->ctx = rpc->ctx, st->server = server, st->rpc = rpc;
     st->in = server ? m->request : m->reply;
-    st->out = server ? m->reply : m->request;
     st->one_in = !(m->flags & (server ? 1 : 2));
     list_init(&st->header_waiters);
     arena_init(&st->recv_error_arena, NULL, 0);
@@ -224,7 +224,10 @@ static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
     if (stream_done(s) && !stream_again(st, s))
         return stream_over_error(st, s);
     arena_reset(&st->send_arena);
-    sennit_err err = codec_encode(st->out, msg, &st->send_arena, st->max_send, &framed);
+    const sennit_compressor *c = st->side->compressor(st);
+    if (atomic_load_explicit(&st->plain, memory_order_relaxed))
+        c = NULL;
+    sennit_err err = message_encode(st->rpc, c, msg, &st->send_arena, st->max_send, &framed);
     if (err)
         return err;
     s = stream_now(st);
@@ -269,6 +272,12 @@ sennit_err sennit_send(sennit_stream *st, const void *msg)
     sennit_err err = stream_send(st, msg);
     ctx_leave(st->ctx);
     return err;
+}
+
+void sennit_stream_compress(sennit_stream *st, bool on)
+{
+    if (st)
+        atomic_store(&st->plain, !on);
 }
 
 /* False: another goroutine is sending (text says which), and what it sends will be the last. */
@@ -385,9 +394,8 @@ static const void *stream_recv_seated(struct sennit_stream *st)
         return NULL;
     h->msg = m;
     void *msg = arena_alloc(&h->arena, st->in->size);
-    sennit_err err = msg ? codec_decode(st->in, msg, m->body, m->len, &h->arena,
-                                        st->server ? "request" : "response")
-                         : sennit_no_memory;
+    sennit_err err =
+        msg ? message_decode(st->rpc, stream_now(st), m, msg, &h->arena) : sennit_no_memory;
     stream_consumed(stream_now(st), m->len);
     if (!err)
         return msg;
@@ -449,7 +457,7 @@ static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
         return sennit_errorf(SENNIT_INTERNAL,
                              "cardinality violation: %s ended with OK and without a response",
                              st->method->path);
-    return codec_decode(st->in, reply, m->body, m->len, s->arena, "response");
+    return message_decode(st->rpc, s, m, reply, s->arena);
 }
 
 static sennit_err stream_drain(struct sennit_stream *st)
@@ -478,7 +486,14 @@ static sennit_err stream_finish_call(struct sennit_stream *st, void *reply)
         return stream_misuse_error(st, &st->receiver, "finish", "receiving");
     err = server_streams || !reply ? stream_drain(st) : stream_take_reply(st, reply);
     stream_stand(&st->receiver);
+    stream_api_tell_end(st, err);
     return err;
+}
+
+void stream_api_tell_end(struct sennit_stream *st, sennit_err status)
+{
+    if (unlikely(st->rpc->stats) && !atomic_exchange(&st->told_end, true))
+        message_end(st->rpc, status);
 }
 
 sennit_err sennit_finish(sennit_stream *st, void *reply)

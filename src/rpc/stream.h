@@ -13,7 +13,7 @@
 #ifndef SENNIT_RPC_STREAM_H
 #define SENNIT_RPC_STREAM_H
 
-#include "rpc/transport.h"
+#include "rpc/message.h"
 #include "rt/ctx.h"
 
 struct stream_refusal;
@@ -31,6 +31,8 @@ struct stream_side {
     sennit_err (*status)(struct sennit_stream *st, struct rpc_stream *s);
     /* Appends one framed message to the current attempt. */
     enum transport_result (*send)(struct sennit_stream *st, const char *framed, size_t len);
+    /* What messages are compressed with; NULL: nothing. */
+    const sennit_compressor *(*compressor)(struct sennit_stream *st);
     /* Client: half-closes the current attempt. */
     void (*half_close)(struct sennit_stream *st);
     /* Client: s has ended and the peer never saw it. True: there is another attempt. May park. */
@@ -41,7 +43,8 @@ struct sennit_stream {
     _Atomic(struct rpc_stream *) s;
     const struct stream_side *side;
     const sennit_method *method;
-    const sennit_msg_desc *in, *out;
+    const sennit_msg_desc *in;
+    const struct message_rpc *rpc; /* the side's */
     sennit_ctx *ctx;
     size_t max_send;
     bool server, one_in;                     /* one_in: messages lie in the call's arena */
@@ -59,6 +62,8 @@ struct sennit_stream {
     const struct sennit_error *recv_error; /* decode error; in recv_error_arena */
     /* Of the sender. */
     struct sennit_arena send_arena;
+    _Atomic bool told_end; /* client: the stats hook */
+    _Atomic bool plain;    /* whatever the compressor */
 
     struct lock lock; /* guards what follows */
     struct stream_refusal *refusals;
@@ -66,9 +71,11 @@ struct sennit_stream {
 };
 
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
-                     const sennit_method *m, sennit_ctx *ctx, bool server);
+                     const struct message_rpc *rpc);
 /* Frees what it holds; nobody may be inside, nor the transport hold a body of it. */
 void stream_api_fini(struct sennit_stream *st);
+/* Client: tells the stats hook of the end, once. */
+void stream_api_tell_end(struct sennit_stream *st, sennit_err status);
 /* From the reader: headers have come, or the end. */
 void stream_api_wake_header(struct sennit_stream *st);
 

@@ -32,9 +32,10 @@ struct rpc_request_head {
     const char *path; /* NUL-terminated */
     size_t path_len;
     const char *authority;
-    const char *encoding;    /* grpc-encoding or NULL */
-    sennit_duration timeout; /* INT64_MAX: none */
-    unsigned http_status;    /* not 200: no gRPC; http_text says why */
+    const char *encoding;        /* grpc-encoding or NULL; on a client: the response's */
+    const char *accept_encoding; /* or NULL */
+    sennit_duration timeout;     /* INT64_MAX: none */
+    unsigned http_status;        /* not 200: no gRPC; http_text says why */
     const char *http_text;
     sennit_code code; /* that goes with it */
     uint16_t memo;    /* of the path's table entry; 0: none (see transport_memo) */
@@ -56,6 +57,7 @@ struct rpc_stream {
     uint32_t id;
     struct sennit_arena *arena; /* shared between reader and owner */
     size_t max_recv;
+    const sennit_compressor *in_compressor; /* of request.encoding; NULL: none, or unknown */
     bool one_in; /* exactly one message comes in (unary, server- or client-streaming) */
 
     /* Reader only. */
@@ -157,6 +159,7 @@ void stream_unref(struct rpc_stream *s);
 
 struct rpc_request {
     const char *path, *scheme, *authority, *user_agent;
+    const char *encoding;   /* of its messages; NULL: plain */
     int64_t deadline;       /* INT64_MAX: none */
     const sennit_md *md[3]; /* the last one is secret */
     const char *body;       /* with its 5-octet prefix; must stay valid until drained or dead */
@@ -187,7 +190,8 @@ struct rpc_response {
     bool end; /* then code, message, details and trailer go out */
     sennit_code code;
     sennit_str message, details;
-    const char *accept_encoding; /* for UNIMPLEMENTED encodings; or NULL */
+    const char *encoding;        /* of its messages; NULL: plain */
+    const char *accept_encoding; /* NULL: not told */
 };
 enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_response *r);
 /* No gRPC: HTTP status, one line of text, end. (task) */

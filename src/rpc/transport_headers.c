@@ -5,6 +5,7 @@
  * last (it would evict the constants). */
 #include "base/base64.h"
 #include "base/limits.h"
+#include "rpc/compress.h"
 #include "rpc/status.h"
 #include "rpc/timeout.h"
 #include "rpc/transport_private.h"
@@ -82,6 +83,9 @@ void headers_request(struct header_list *l, struct sennit_arena *a, const struct
     headers_const(l, "content-type", "application/grpc");
     headers_const(l, "user-agent", r->user_agent);
     headers_const(l, "te", "trailers");
+    if (r->encoding)
+        headers_const(l, "grpc-encoding", r->encoding);
+    headers_const(l, "grpc-accept-encoding", compress_accept());
     headers_md(l, r->md[0], false);
     headers_md(l, r->md[1], false);
     headers_md(l, r->md[2], true);
@@ -91,14 +95,16 @@ void headers_request(struct header_list *l, struct sennit_arena *a, const struct
     }
 }
 
-void headers_response(struct header_list *l, struct sennit_arena *a, const sennit_md *md,
-                      const char *accept_encoding)
+void headers_response(struct header_list *l, struct sennit_arena *a, const struct rpc_response *r,
+                      const sennit_md *md)
 {
     headers_start(l, a);
     headers_const(l, ":status", "200");
     headers_const(l, "content-type", "application/grpc");
-    if (accept_encoding)
-        headers_const(l, "grpc-accept-encoding", accept_encoding);
+    if (r->encoding)
+        headers_const(l, "grpc-encoding", r->encoding);
+    if (r->accept_encoding)
+        headers_const(l, "grpc-accept-encoding", r->accept_encoding);
     headers_md(l, md, false);
 }
 
@@ -151,6 +157,13 @@ static const char *headers_text(struct rpc_stream *s, const struct h2_field *f)
     return arena_str(s->arena, f->value, f->value_len).data;
 }
 
+static bool headers_encoding(struct rpc_stream *s, const struct h2_field *f)
+{
+    s->request.encoding = headers_text(s, f);
+    s->in_compressor = compress_find(f->value, f->value_len);
+    return s->request.encoding != NULL;
+}
+
 /* Appends a field that is the user's; false: no memory. Malformed -bin values are the peer's error:
  * they end that stream alone. */
 static bool headers_keep(struct rpc_stream *s, sennit_md **md, const struct h2_field *f, bool *bad)
@@ -199,7 +212,9 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
                                 "H M S m u n are expected.\n");
         return true;
     case H2_TOK_GRPC_ENCODING:
-        return (q->encoding = headers_text(s, f)) != NULL;
+        return headers_encoding(s, f);
+    case H2_TOK_GRPC_ACCEPT_ENCODING:
+        return (q->accept_encoding = headers_text(s, f)) != NULL;
     case H2_TOK_OTHER:
     case H2_TOK_COOKIE:
     case H2_TOK_USER_AGENT:
@@ -250,6 +265,8 @@ static bool headers_response_field(struct rpc_stream *s, const struct h2_field *
     case H2_TOK_CONTENT_TYPE:
         st->grpc = headers_is_grpc(f);
         return true;
+    case H2_TOK_GRPC_ENCODING:
+        return headers_encoding(s, f);
     case H2_TOK_GRPC_STATUS:
         st->has_code = true;
         st->bad_code = !status_parse(f->value, f->value_len, &st->code);

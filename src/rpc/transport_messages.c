@@ -6,6 +6,7 @@
  * stream messages are blocks of their own, freed at the next receive. */
 #include "base/limits.h"
 #include "base/sys.h"
+#include "rpc/compress.h"
 #include "rpc/status.h"
 #include "rpc/transport_private.h"
 
@@ -81,7 +82,9 @@ static struct rpc_msg *messages_new(struct rpc_stream *s, size_t len)
     size_t size = sizeof(struct rpc_msg) + len + 1;
     struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(size);
     if (m)
-        *m = (struct rpc_msg){ .len = len, .body = (char *)(m + 1) };
+        *m = (struct rpc_msg){ .len = len,
+                               .compressed = s->prefix[0] == 1,
+                               .body = (char *)(m + 1) };
     return m;
 }
 
@@ -116,9 +119,8 @@ static void messages_begin(struct rpc_stream *s)
         messages_fail(s, H2_INTERNAL_ERROR, SENNIT_INTERNAL,
                       "grpc: received unexpected payload format: the compressed-flag is neither 0 "
                       "nor 1");
-    else if (s->prefix[0] == 1)
-        messages_fail(s, H2_INTERNAL_ERROR,
-                      s->request.encoding ? SENNIT_UNIMPLEMENTED : SENNIT_INTERNAL,
+    else if (s->prefix[0] == 1 && compress_is_identity(s->request.encoding))
+        messages_fail(s, H2_INTERNAL_ERROR, SENNIT_INTERNAL,
                       "grpc: compressed flag set with identity or empty encoding");
     else if (len > s->max_recv)
         messages_too_large(s, len);

@@ -206,7 +206,7 @@ static enum transport_result transport_respond_once(struct rpc_stream *s,
     struct transport *t = s->t;
     struct header_list head, tail;
     bool with_head = !atomic_load_explicit(&s->sent_head, memory_order_relaxed);
-    headers_response(&head, s->arena, with_head ? r->header : NULL, r->accept_encoding);
+    headers_response(&head, s->arena, r, with_head ? r->header : NULL);
     tail.n = 0, tail.failed = false, tail.arena = s->arena;
     if (r->end && with_head && !r->body) { /* Trailers-Only: one block */
         headers_trailers(&head, r);

@@ -115,8 +115,8 @@ struct header_list {
     char timeout[12], status[4];
 };
 void headers_request(struct header_list *l, struct sennit_arena *a, const struct rpc_request *r);
-void headers_response(struct header_list *l, struct sennit_arena *a, const sennit_md *md,
-                      const char *accept_encoding);
+void headers_response(struct header_list *l, struct sennit_arena *a, const struct rpc_response *r,
+                      const sennit_md *md);
 void headers_trailers(struct header_list *l, const struct rpc_response *r);
 void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code);
 

@@ -7,8 +7,9 @@
  * together; it is freed when the reader and the handler have both let go. */
 #include "base/limits.h"
 #include "base/sys.h"
-#include "rpc/codec.h"
+#include "rpc/compress.h"
 #include "rpc/details.h"
+#include "rpc/intercept.h"
 #include "rpc/stream.h"
 #include "server/server.h"
 
@@ -18,6 +19,7 @@
 struct server_call {
     struct rpc_stream s;
     struct rpc_handler h;
+    struct message_rpc rpc;
     struct sennit_ctx ctx;
     struct ctx_watch watch;
     const struct server_method *m;
@@ -129,17 +131,49 @@ static const struct server_method *dispatch_find(struct rpc_stream *s,
     return m;
 }
 
+static sennit_err dispatch_invoke_unknown(const void *service, void *self, sennit_ctx *ctx,
+                                          const void *request, void *reply, sennit_stream *stream)
+{
+    const sennit_unknown *u = service;
+    (void)request, (void)reply;
+    return u->handle(self, ctx, stream);
+}
+
+/* For the user's handler of unknown methods: an entry that lives as long as the call. */
+static const struct server_method *dispatch_own_method(struct rpc_stream *s,
+                                                       const struct sennit_server *server)
+{
+    struct {
+        struct server_method entry;
+        sennit_method method;
+    } *own = arena_alloc(s->arena, sizeof *own);
+    if (!own)
+        return NULL;
+    own->method = (sennit_method){ .version = SENNIT_TABLES,
+                                   .flags = 3,
+                                   .path = s->request.path,
+                                   .request = &sennit_raw_desc,
+                                   .reply = &sennit_raw_desc,
+                                   .invoke = dispatch_invoke_unknown };
+    own->entry = (struct server_method){ .method = &own->method,
+                                         .service = &server->unknown,
+                                         .self = server->unknown.self };
+    return &own->entry;
+}
+
 void dispatch_accept(struct rpc_stream *s)
 {
     struct server_call *c = dispatch_call(s);
     const struct rpc_request_head *q = &s->request;
     struct sennit_server *server = c->conn->server;
     const struct server_method *m = dispatch_find(s, &server->registry);
+    if (!m && server->unknown.handle && strchr(q->path + (q->path[0] == '/'), '/'))
+        m = dispatch_own_method(s, server);
     if (!m) {
         dispatch_unknown(s, &server->registry);
         return;
     }
-    if (q->encoding && strcmp(q->encoding, "identity") != 0) {
+    if (!s->in_compressor && !compress_is_identity(q->encoding)) {
         sennit_str text = arena_printf(s->arena,
                                        "grpc: Decompressor is not installed for "
                                        "grpc-encoding \"%s\"",
@@ -149,7 +183,7 @@ void dispatch_accept(struct rpc_stream *s)
                                  .end = true,
                                  .code = SENNIT_UNIMPLEMENTED,
                                  .message = text.data ? text : sennit_s("unknown grpc-encoding"),
-                                 .accept_encoding = "identity" });
+                                 .accept_encoding = compress_accept() });
         return;
     }
     c->m = m;
@@ -169,11 +203,25 @@ void dispatch_accept(struct rpc_stream *s)
 
 /* -- the handler's goroutine ----------------------------------------------------------------- */
 
+static const char *dispatch_encoding(struct server_call *c)
+{
+    const sennit_compressor *own = atomic_load_explicit(&c->h.compressor, memory_order_relaxed);
+    return own ? own->name : NULL;
+}
+
+/* Told only where compression is used at all: to all others it is one more field in each answer. */
+static const char *dispatch_accepts(struct server_call *c)
+{
+    return c->s.request.encoding || dispatch_encoding(c) ? compress_accept() : NULL;
+}
+
 static sennit_err dispatch_send_header(void *call)
 {
     struct server_call *c = call;
     enum transport_result r =
-        transport_respond(&c->s, &(struct rpc_response){ .header = c->h.header });
+        transport_respond(&c->s, &(struct rpc_response){ .header = c->h.header,
+                                                         .encoding = dispatch_encoding(c),
+                                                         .accept_encoding = dispatch_accepts(c) });
     if (r == TRANSPORT_OK)
         return NULL;
     sennit_err ended = sennit_ctx_error(&c->ctx);
@@ -187,6 +235,8 @@ static void dispatch_prepare(struct server_call *c)
     struct rpc_handler *h = &c->h;
     h->method = c->m->method;
     h->in = c->s.header;
+    h->accept_encoding = c->s.request.accept_encoding;
+    atomic_init(&h->compressor, c->s.in_compressor); /* the answer is as the request */
     h->arena = &c->ctx.arena;
     h->call = c;
     h->send_header = dispatch_send_header;
@@ -214,12 +264,22 @@ static enum transport_result dispatch_stream_send(struct sennit_stream *st, cons
     lock_take(&h->lock, LOCK_STREAM);
     h->header_sent = true;
     lock_drop(&h->lock, LOCK_STREAM);
-    return transport_respond(
-        st->s, &(struct rpc_response){ .header = h->header, .body = framed, .len = len });
+    struct server_call *c = dispatch_call(s);
+    return transport_respond(s, &(struct rpc_response){ .header = h->header,
+                                                        .body = framed,
+                                                        .len = len,
+                                                        .encoding = dispatch_encoding(c),
+                                                        .accept_encoding = dispatch_accepts(c) });
+}
+
+static const sennit_compressor *dispatch_compressor(struct sennit_stream *st)
+{
+    return atomic_load(&dispatch_call(atomic_load(&st->s))->h.compressor);
 }
 
 static const struct stream_side dispatch_side = { .status = dispatch_stream_status,
-                                                  .send = dispatch_stream_send };
+                                                  .send = dispatch_stream_send,
+                                                  .compressor = dispatch_compressor };
 
 static bool dispatch_open_stream(struct server_call *c)
 {
@@ -228,7 +288,7 @@ static bool dispatch_open_stream(struct server_call *c)
     c->stream = arena_alloc(&c->ctx.arena, sizeof *c->stream);
     if (!c->stream)
         return false;
-    stream_api_init(c->stream, &c->s, &dispatch_side, c->m->method, &c->ctx, true);
+    stream_api_init(c->stream, &c->s, &dispatch_side, &c->rpc);
     c->stream->max_send = c->conn->server->options.max_send_msg_size;
     return true;
 }
@@ -243,7 +303,42 @@ static sennit_err dispatch_take_request(struct server_call *c, void **request)
     struct rpc_msg *msg = stream_take(&c->s);
     if (!*request || !msg)
         return sennit_no_memory;
-    return codec_decode(m->request, *request, msg->body, msg->len, &c->ctx.arena, "request");
+    return message_decode(&c->rpc, &c->s, msg, *request, &c->ctx.arena);
+}
+
+struct dispatch_inner {
+    struct server_call *c;
+    const void *request;
+    void *reply;
+};
+
+/* Behind the interceptors; a stream's request and reply they do not see. */
+static sennit_err dispatch_innermost(void *arg, sennit_ctx *ctx, const void *request, void *reply)
+{
+    const struct dispatch_inner *in = arg;
+    struct server_call *c = in->c;
+    const sennit_method *m = c->m->method;
+    if (m->flags & 3)
+        request = in->request, reply = in->reply;
+    if (reply)
+        memcpy(reply, m->reply->empty, m->reply->size);
+    return m->invoke(c->m->service, c->m->self, ctx ? ctx : &c->ctx, request, reply, c->stream);
+}
+
+static sennit_err dispatch_invoke(struct server_call *c, const void *request, void *reply)
+{
+    const sennit_server_options *o = &c->conn->server->options;
+    struct dispatch_inner in = { c, request, reply };
+    bool stream = (c->m->method->flags & 3) != 0;
+    if (likely(!o->n_interceptors))
+        return dispatch_innermost(&in, &c->ctx, request, reply);
+    struct intercept_call call = { .list = o->interceptors,
+                                   .n = o->n_interceptors,
+                                   .method = c->m->method,
+                                   .stream = stream,
+                                   .last = dispatch_innermost,
+                                   .arg = &in };
+    return intercept_run(&call, &c->ctx, stream ? NULL : request, stream ? NULL : reply);
 }
 
 /* Decodes, calls the user's function, encodes: what it returns is the status. */
@@ -260,10 +355,11 @@ static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
         return err;
     if (reply)
         memcpy(reply, m->reply->empty, m->reply->size);
-    err = m->invoke(c->m->service, c->m->self, &c->ctx, request, reply, c->stream);
+    err = dispatch_invoke(c, request, reply);
     if (err || !reply)
         return err;
-    return codec_encode(m->reply, reply, a, c->conn->server->options.max_send_msg_size, framed);
+    return message_encode(&c->rpc, atomic_load(&c->h.compressor), reply, a,
+                          c->conn->server->options.max_send_msg_size, framed);
 }
 
 static void dispatch_run(void *arg)
@@ -271,7 +367,11 @@ static void dispatch_run(void *arg)
     struct server_call *c = arg;
     sennit_str framed = { NULL, 0 };
     dispatch_prepare(c);
+    struct sennit_server *server = c->conn->server;
+    message_begin(&c->rpc, server->stats.event ? &server->stats : NULL, c->m->method, &c->ctx,
+                  false);
     sennit_err err = dispatch_call_user(c, &framed);
+    message_end(&c->rpc, err);
     /* Before the answer: the peer may open the next stream as soon as it has that. */
     atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     lock_take(&c->h.lock, LOCK_STREAM);
@@ -280,6 +380,8 @@ static void dispatch_run(void *arg)
     struct rpc_response r = {
         .header = c->h.header,
         .trailer = c->h.trailer,
+        .encoding = err ? NULL : dispatch_encoding(c),
+        .accept_encoding = dispatch_accepts(c),
         .end = true,
         .body = err ? NULL : framed.data,
         .len = err ? 0 : framed.len,

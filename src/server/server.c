@@ -8,6 +8,7 @@
 #include "server/server.h"
 #include "base/limits.h"
 #include "base/sys.h"
+#include "rpc/intercept.h"
 #include <limits.h>
 #include <stdlib.h>
 
@@ -52,7 +53,6 @@ static void server_defaults(sennit_server_options *o)
 sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
                                        size_t interceptor_stride)
 {
-    (void)interceptor_stride;
     struct sennit_server *s = sys.calloc(1, sizeof *s);
     sennit_ctx *ctx = s ? sennit_ctx_new(NULL) : NULL;
     if (!s || sennit_ctx_error(ctx)) {
@@ -62,11 +62,18 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
     if (o)
         memcpy(&s->options, o, min_size(size, sizeof s->options));
     server_defaults(&s->options);
+    if (s->options.stats)
+        s->stats = *s->options.stats;
+    if (s->options.unknown)
+        s->unknown = *s->options.unknown;
     s->ctx = ctx;
     list_init(&s->listeners);
     list_init(&s->conns);
     list_init(&s->waiters);
     arena_init(&s->arena, NULL, 0);
+    if (!intercept_copy(&s->arena, &s->options.interceptors, s->options.n_interceptors,
+                        interceptor_stride))
+        server_fail(s, sennit_no_memory);
     if (!s->options.creds)
         server_fail(s, sennit_errorf(SENNIT_FAILED_PRECONDITION,
                                      "no credentials: set sennit_server_options.creds, for plain "
@@ -247,9 +254,6 @@ sennit_err sennit_serve(sennit_server *s)
 {
     if (server_is_lame(s))
         return sennit_no_memory;
-    if (s->options.n_interceptors)
-        server_fail(s, sennit_errorf(SENNIT_UNIMPLEMENTED,
-                                     "interceptors are not supported by this version"));
     sennit_err err = rt_refused();
     if (err)
         return err;

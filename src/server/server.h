@@ -32,6 +32,7 @@ const struct server_method *registry_find(const struct server_registry *r, const
 bool registry_has_service(const struct server_registry *r, const char *name, size_t len);
 void registry_fini(struct server_registry *r);
 
+struct server_health;
 enum server_state { SERVER_NEW, SERVER_SERVING, SERVER_STOPPING, SERVER_STOPPED };
 
 struct server_listener {
@@ -42,6 +43,9 @@ struct server_listener {
 
 struct sennit_server {
     sennit_server_options options;
+    sennit_stats_hook stats;                /* a copy; event NULL: none */
+    sennit_unknown unknown;                 /* likewise */
+    _Atomic(struct server_health *) health; /* in arena; of src/svc/health.c */
     struct server_registry registry;
     sennit_ctx *ctx; /* ends when the server stops accepting */
     struct lock lock;

@@ -2,8 +2,8 @@
 
 //go:build programs
 
-// Package interop names the upstream programs that run_interop and run_h2spec build, so that go.mod
-// and go.sum pin them. It is never built itself.
+// Package interop names the upstream programs that run_interop, run_official and
+// run_h2spec build, so that go.mod and go.sum pin them. It is never built itself.
 package interop
 
 import (
@@ -14,4 +14,6 @@ import (
 	_ "google.golang.org/grpc/examples/helloworld/greeter_server"
 	_ "google.golang.org/grpc/examples/route_guide/client"
 	_ "google.golang.org/grpc/examples/route_guide/server"
+	_ "google.golang.org/grpc/interop/client"
+	_ "google.golang.org/grpc/interop/server"
 )

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * message.h: whole messages of an RPC, between what users hold and what the wire carries: codec,
+ * compression, size limits, and the stats hook that is told of each. Runs in the RPC's goroutine.
+ */
+#ifndef SENNIT_RPC_MESSAGE_H
+#define SENNIT_RPC_MESSAGE_H
+
+#include "rpc/compress.h"
+#include "rpc/transport.h"
+
+/* What the hook is told about the RPC. */
+struct message_rpc {
+    const sennit_stats_hook *stats; /* NULL: nobody listens */
+    const sennit_method *method;
+    sennit_ctx *ctx;
+    int64_t begin;
+    bool client;
+};
+void message_begin(struct message_rpc *r, const sennit_stats_hook *stats, const sennit_method *m,
+                   sennit_ctx *ctx, bool client);
+void message_end(const struct message_rpc *r, sennit_err status);
+/* msg, framed, in a. c NULL: plain. max: of the message itself; 0: no limit. */
+sennit_err message_encode(const struct message_rpc *r, const sennit_compressor *c, const void *msg,
+                          struct sennit_arena *a, size_t max, sennit_str *framed);
+/* Opens m, which came on s, into to; what that points to lies in a and in m. */
+sennit_err message_decode(const struct message_rpc *r, const struct rpc_stream *s,
+                          struct rpc_msg *m, void *to, struct sennit_arena *a);
+
+#endif
