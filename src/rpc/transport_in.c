@@ -353,7 +353,7 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
                          &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = ev->code });
     if (!s)
         return;
-    s->remote_ended = s->peer_reset = true;
+    s->peer_reset = true;
     int n = snprintf(text, sizeof text, "stream terminated by RST_STREAM with error code: %s%s%s",
                      h2_error_name(ev->code), ours && ev->text ? ": " : "",
                      ours && ev->text ? ev->text : "");
@@ -364,6 +364,7 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
         stream_finish_unprocessed(s, SENNIT_UNAVAILABLE, message);
     else
         stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false), message);
+    s->remote_ended = true; /* now: a receiver that sees it alone takes the end for a good one */
     transport_let_go(t, s);
 }
 
