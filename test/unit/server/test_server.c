@@ -236,8 +236,10 @@ TEST(a_graceful_stop_lets_running_calls_finish_and_refuses_new_ones)
     for (;;) { /* until the listener is closed */
         sennit_conn *late = echo_dial(e.address);
         sennit_ctx *ctx = sennit_ctx_timeout(NULL, 50 * SENNIT_MILLISECOND);
-        struct echo_msg reply;
-        err = echo_call(late, ctx, "late", &reply);
+        struct echo_msg q = { .number = 1 }, reply;
+        sennit_method nope = echo_methods[0]; /* as long as it is served: UNIMPLEMENTED */
+        nope.path = "/test.Echo/Nope";
+        err = sennit_call(late, ctx, &nope, &q, &reply, NULL, 0);
         check(err);
         sennit_code code = err->code;
         sennit_ctx_free(ctx);
