@@ -37,6 +37,18 @@ uint32_t test_random(void);  /* from the seed */
 /* Runs at the end of each test in the child: layers above base register rt_shutdown here. */
 extern bool (*test_at_end)(void);
 
+/* ThreadSanitizer has a thread of its own. */
+static inline bool test_thread_sanitized(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    return true;
+#elif defined(__has_feature)
+    return __has_feature(thread_sanitizer);
+#else
+    return false;
+#endif
+}
+
 /* Built with a sanitizer: fewer rounds then. */
 static inline bool test_sanitized(void)
 {
