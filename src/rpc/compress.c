@@ -31,7 +31,11 @@ static bool compress_append(const sennit_compressor *c)
         strlen(before) + strlen(c->name) + 2 > sizeof compress.accept[0])
         return false;
     compress.list[n] = *c;
-    snprintf(compress.accept[n + 1], sizeof compress.accept[0], "%s,%s", before, c->name);
+    char *to = compress.accept[n + 1];
+    size_t len = strlen(before);
+    memcpy(to, before, len);
+    to[len] = ',';
+    memcpy(to + len + 1, c->name, strlen(c->name) + 1);
     atomic_store_explicit(&compress.n, n + 1, memory_order_release);
     return true;
 }
