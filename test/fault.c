@@ -123,6 +123,8 @@ static ssize_t fault_short_recv(int fd, void *p, size_t n, int flags)
 
 static ssize_t fault_short_sendmsg(int fd, const struct msghdr *m, int flags)
 {
+    if (m->msg_name) /* a datagram goes whole or not at all */
+        return fault_whole_sendmsg(fd, m, flags);
     struct iovec one = { NULL, 0 };
     struct msghdr copy = *m;
     for (size_t i = 0; i < m->msg_iovlen && one.iov_len == 0; i++)

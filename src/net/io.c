@@ -9,6 +9,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#define IO_LINGER_READS 256 /* of 1 KiB: about what a peer may have in flight */
+
 struct io_plain {
     struct net_io io;
     int fd;
@@ -32,8 +34,20 @@ static ssize_t io_plain_send(struct net_io *io, const struct iovec *v, int n)
     return sys.sendmsg(container_of(io, struct io_plain, io)->fd, &m, MSG_NOSIGNAL);
 }
 
+/* Octets that lie unread when a socket is closed make it answer with a reset, which may overtake
+ * the GOAWAY or alert that says why. What is there already is thrown away first. */
+static void io_plain_linger(int fd)
+{
+    char rest[1024];
+    for (int i = 0; i < IO_LINGER_READS; i++) {
+        if (sys.recv(fd, rest, sizeof rest, MSG_DONTWAIT) <= 0)
+            return;
+    }
+}
+
 static void io_plain_close(struct net_io *io)
 {
+    io_plain_linger(container_of(io, struct io_plain, io)->fd);
     rt_fd_close(io->fd);
     net_auth_free(io->auth);
     sys.free(container_of(io, struct io_plain, io));

@@ -578,18 +578,6 @@ static void transport_check_slow(struct transport *t)
     rt_timer_set(&t->slow, t->partial_until);
 }
 
-/* Octets that lie unread when a socket is closed make it answer with a reset, which may overtake
- * the GOAWAY that says why. What is there already is thrown away first. */
-static void transport_linger(struct transport *t)
-{
-    uint8_t *slab = t->write_failed ? NULL : sys.malloc(LIMIT_READ_SLAB);
-    for (size_t turn = 0; slab && turn < LIMIT_READ_TURN; turn += LIMIT_READ_SLAB) {
-        if (t->io->ops->recv(t->io, slab, LIMIT_READ_SLAB) <= 0)
-            break;
-    }
-    sys.free(slab);
-}
-
 static void transport_end(struct transport *t)
 {
     void *user;
@@ -601,7 +589,6 @@ static void transport_end(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
     rt_timer_stop_wait(&t->timer);
     rt_timer_stop_wait(&t->slow);
-    transport_linger(t);
     t->io->ops->close(t->io);
     t->io = NULL;
     transport_tell(t);
