@@ -66,7 +66,7 @@ static void yield_for_ever(void *arg)
 
 TEST(budget_ends_a_turn_and_the_descriptor_tells_that_work_is_left)
 {
-    _Atomic bool stop = false;
+    static _Atomic bool stop; /* read until the goroutine ends, which nobody waits for */
     no_threads();
     check(!sennit_go(yield_for_ever, (void *)&stop));
     check(sennit_loop_run(0));
