@@ -83,26 +83,21 @@ static void *arena_take(struct sennit_arena *a, size_t n)
         a->at += n;
         return p;
     }
-    size_t size = a->blocks ? min_size(a->blocks->size * 2, ARENA_LARGEST) : ARENA_FIRST;
+    bool shared = a->blocks && a->end == (char *)a->blocks + a->blocks->size;
+    size_t size = shared ? min_size(a->blocks->size * 2, ARENA_LARGEST) : ARENA_FIRST;
     bool own = n > size - sizeof(struct arena_block);
     struct arena_block *b = arena_grow(a, own ? n + sizeof *b : size);
     if (!b) {
         a->failed = true;
         return NULL;
     }
-    if (own && a->blocks) {
-        b->next = a->blocks->next;
-        a->blocks->next = b;
-        return b + 1;
+    struct arena_block **at = own && shared ? &a->blocks->next : &a->blocks;
+    b->next = *at;
+    *at = b;
+    if (!own) {
+        a->at = (char *)(b + 1) + n;
+        a->end = (char *)b + b->size;
     }
-    b->next = a->blocks;
-    a->blocks = b;
-    if (own) {
-        b->size = n + sizeof *b;
-        return b + 1;
-    }
-    a->at = (char *)(b + 1) + n;
-    a->end = (char *)b + b->size;
     return b + 1;
 }
 

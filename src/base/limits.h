@@ -29,6 +29,7 @@
 
 /* -- HTTP/2, sending ------------------------------------------------------------------------- */
 #define LIMIT_OUT_HIGH_WATER 262144u /* octets appended and unsent: above it DATA waits */
+#define LIMIT_PUT_OFF        64u     /* requests not begun as nobody reads; then none is read */
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
 /* -- secured connections -- */
@@ -49,14 +50,14 @@
 #define LIMIT_PB_SIZE      2147483647u /* protobuf's limit on a message */
 
 /* -- goroutines ------------------------------------------------------------------------------ */
-#define LIMIT_SPARE_WORKERS    64      /* threads beside stuck workers; counts CPU hogs only */
-#define LIMIT_BLOCKING_THREADS 64      /* of rt_blocking_call */
-#define LIMIT_WORKERS          1024    /* all threads that run goroutines, blocked ones included */
-#define LIMIT_DUMPED           4096    /* goroutines in one dump: it takes their square */
-#define LIMIT_READ_TURN        262144u /* octets one connection reads before others get a turn */
-#define LIMIT_READ_SLAB        65536u  /* octets of one recv */
-#define LIMIT_ERRORS_KEPT      64u     /* per goroutine or thread: law 1 */
-#define LIMIT_ERROR_TEXT       4096u   /* octets of one error's message */
+#define LIMIT_SPARE_WORKERS    64     /* threads beside stuck workers; counts CPU hogs only */
+#define LIMIT_BLOCKING_THREADS 64     /* of rt_blocking_call */
+#define LIMIT_WORKERS          1024   /* all threads that run goroutines, blocked ones included */
+#define LIMIT_DUMPED           4096   /* goroutines in one dump: it takes their square */
+#define LIMIT_READ_TURN        65536u /* octets one connection reads before others get a turn */
+#define LIMIT_READ_SLAB        65536u /* octets of one recv */
+#define LIMIT_ERRORS_KEPT      64u    /* per goroutine or thread: law 1 */
+#define LIMIT_ERROR_TEXT       4096u  /* octets of one error's message */
 #define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
 
 /* -- RPC ------------------------------------------------------------------------------------- */

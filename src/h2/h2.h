@@ -189,7 +189,8 @@ struct h2_out {
     uint32_t next_id; /* client: 1, 3, ... */
     struct h2_settings peer;
     struct list pending, all;
-    size_t high_water; /* DATA is appended only while len is below this */
+    size_t high_water; /* DATA is appended only while len and held are below this */
+    size_t held;       /* octets that were taken and that the socket did not take yet */
     bool server, no_memory;
     bool taken;      /* the other buffer is with the caller of h2_out_take */
     uint32_t earned; /* by the peer, for DATA appended: see h2_in_refill; the caller zeroes it */

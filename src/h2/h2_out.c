@@ -66,6 +66,7 @@ void h2_out_give_back(struct h2_out *o, uint8_t *buf, size_t cap)
 {
     sn_assert(o->taken && !o->spare);
     o->taken = false;
+    o->held = 0;
     if (!o->buf) {
         o->buf = buf, o->cap = cap;
         return;

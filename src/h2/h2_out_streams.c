@@ -131,7 +131,7 @@ void h2_out_enqueue(struct h2_out *o, struct h2_out_stream *s)
 /* How long the next DATA frame of s may be now; 0: it has to wait. */
 static size_t out_piece_size(const struct h2_out *o, const struct h2_out_stream *s)
 {
-    if (o->len >= o->high_water || s->window <= 0 || o->window <= 0)
+    if (o->len + o->held >= o->high_water || s->window <= 0 || o->window <= 0)
         return 0;
     size_t n = min_size(s->body_len, H2_DEFAULT_FRAME);
     n = min_size(n, (size_t)s->window);

@@ -191,7 +191,7 @@ static int transport_send_unsent(struct transport *t)
 /* Lets waiting bodies flow; locked. */
 static void transport_pump(struct transport *t)
 {
-    if (list_empty(&t->out.pending) || t->out.len >= t->out.high_water)
+    if (list_empty(&t->out.pending) || t->out.len + t->out.held >= t->out.high_water)
         return;
     transport_room(t, t->out.high_water / 4); /* without memory the pump uses what room there is */
     h2_out_pump(&t->out);
@@ -214,8 +214,12 @@ static bool transport_flush_round(struct transport *t)
     atomic_store_explicit(&t->blocked, true,
                           memory_order_release); /* before the try: no edge lost */
     int sent = t->write_failed ? -1 : transport_send_unsent(t);
-    if (sent == 0)
+    if (sent == 0) {
+        lock_take(&t->lock, LOCK_WRITE);
+        t->out.held = t->unsent_len - t->unsent_at;
+        lock_drop(&t->lock, LOCK_WRITE);
         return false;
+    }
     atomic_store_explicit(&t->blocked, false, memory_order_relaxed);
     uint8_t *buf = t->unsent;
     t->unsent = NULL;
@@ -225,7 +229,7 @@ static bool transport_flush_round(struct transport *t)
         t->write_failed = true;
         transport_wake(t); /* what the peer sent is still read, then the task ends it */
     }
-    if (t->reading_paused && t->out.len < LIMIT_OUT_HIGH_WATER) {
+    if ((t->reading_paused || t->put_off) && t->out.len < LIMIT_OUT_HIGH_WATER) {
         t->reading_paused = false;
         transport_wake(t);
     }

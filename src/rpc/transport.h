@@ -115,6 +115,8 @@ struct transport_ops {
     void (*ready)(struct transport *t);
     /* (task) Client: GOAWAY came; open no more streams here. */
     void (*draining)(struct transport *t);
+    /* (task) Server: the peer reads again, or the connection is over: see transport_put_off. */
+    void (*room)(struct transport *t);
     /* (task) The connection has ended, its streams too. reason lives as long as the transport. */
     void (*closed)(struct transport *t, const char *reason);
     void (*freed)(void *owner); /* the last reference went; from any thread, must not park */
@@ -199,6 +201,9 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
                             const char *text);
 /* (task) Remembers what the path of the current request means, with its table entry. */
 void transport_memo(struct rpc_stream *s, uint16_t memo);
+/* (task) Server: true if more is unsent than the peer should be owed; then the owner begins nothing
+ * new until ops->room. Past LIMIT_PUT_OFF of these nothing more is read. */
+bool transport_put_off(struct transport *t);
 
 /* -- both ------------------------------------------------------------------------------------ */
 

@@ -513,13 +513,49 @@ static void transport_read_failed(struct transport *t, ssize_t got)
                        t->io->reason ? t->io->reason : net_errno_text((int)-got));
 }
 
-/* Over, or the peer does not read what we answer. */
+/* The peer does not read what we answer; locked. */
+static bool transport_choked(const struct transport *t)
+{
+    return t->out.len + t->out.held > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL ||
+           t->put_off >= LIMIT_PUT_OFF;
+}
+
+/* Over, or the peer does not read. */
 static bool transport_stalled(struct transport *t)
 {
     lock_take(&t->lock, LOCK_WRITE);
-    bool stalled = t->close_wanted || t->out.len > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL;
+    bool stalled = t->close_wanted || transport_choked(t);
     lock_drop(&t->lock, LOCK_WRITE);
     return stalled;
+}
+
+/* Locked. */
+static bool transport_full(const struct transport *t)
+{
+    return t->out.len + t->out.held >= LIMIT_OUT_HIGH_WATER && !t->close_wanted;
+}
+
+bool transport_put_off(struct transport *t)
+{
+    if (likely(!atomic_load_explicit(&t->blocked, memory_order_relaxed)))
+        return false;
+    lock_take(&t->lock, LOCK_WRITE);
+    bool full = transport_full(t);
+    t->put_off += full;
+    lock_drop(&t->lock, LOCK_WRITE);
+    return full;
+}
+
+/* The peer reads again, or the connection is over: what was put off begins. */
+static void transport_begin_put_off(struct transport *t)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    bool begin = t->put_off && !transport_full(t);
+    if (begin)
+        t->put_off = 0;
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (begin)
+        t->ops->room(t);
 }
 
 /* What the time gone by gives back; transport_tell does the same for what we sent. */
@@ -600,6 +636,7 @@ static void transport_end(struct transport *t)
         }
     }
     transport_apply(t);
+    transport_begin_put_off(t);
     t->ops->closed(t, t->reason);
     rt_task_exit(&t->task);
     transport_unref(t);
@@ -611,10 +648,10 @@ void transport_task(struct rt_task *task)
     bool again = false;
     if (atomic_load_explicit(&t->blocked, memory_order_acquire))
         transport_flush(t);
+    transport_begin_put_off(t);
     lock_take(&t->lock, LOCK_WRITE);
     bool over = t->close_wanted;
-    t->reading_paused = t->out.len > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL;
-    bool paused = t->reading_paused;
+    bool paused = t->reading_paused = transport_choked(t);
     lock_drop(&t->lock, LOCK_WRITE);
     if (!over && !paused) {
         uint8_t *slab = sys.malloc(LIMIT_READ_SLAB);

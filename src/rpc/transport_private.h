@@ -75,6 +75,7 @@ struct transport {
     bool closed;           /* the reader has ended it */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused;
+    unsigned put_off; /* requests that transport_put_off told to wait, since ops->room */
     bool timer_fired;
     bool dormant;         /* client: no pings without streams; the next one wakes the task */
     bool sent_since_ping; /* HEADERS or DATA */

@@ -40,6 +40,7 @@ static void accept_freed(void *owner)
 static const struct transport_ops accept_ops = {
     .new_stream = dispatch_new_stream,
     .accept = dispatch_accept,
+    .room = dispatch_put_off,
     .closed = accept_closed,
     .freed = accept_freed,
 };
@@ -68,6 +69,7 @@ static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_durat
         io->ops->close(io);
         return;
     }
+    list_init(&c->put_off);
     struct transport_config config = {
         .server = true,
         .max_streams = s->options.max_concurrent_streams,

@@ -26,6 +26,7 @@ struct server_call {
     struct server_conn *conn;
     struct sennit_stream *stream; /* in the arena; streaming methods only */
     bool watched, started;
+    struct list put_off; /* in conn->put_off; holds a reference */
     char first[CALL_FIRST_BLOCK];
 };
 
@@ -411,12 +412,9 @@ static void dispatch_request(struct rpc_stream *s)
         dispatch_start(c);
 }
 
-static void dispatch_start(struct server_call *c)
+static void dispatch_go(struct server_call *c)
 {
     struct rpc_stream *s = &c->s;
-    c->started = true;
-    stream_ref(s);
-    atomic_fetch_add_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     const sennit_server_options *o = &c->conn->server->options;
     unsigned flags = (o->small_stacks ? RT_GO_SMALL : 0) | (o->pin ? RT_GO_PIN : 0);
     if (rt_go(dispatch_run, c, c->m->method->path, flags)) {
@@ -424,4 +422,24 @@ static void dispatch_start(struct server_call *c)
         atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
         stream_unref(s);
     }
+}
+
+/* A peer that does not read its answers has no handlers begun for more: they would only hold
+ * stacks. A request that ends meanwhile begins with the others, and sees that it has ended. */
+static void dispatch_start(struct server_call *c)
+{
+    c->started = true;
+    stream_ref(&c->s);
+    atomic_fetch_add_explicit(&c->conn->handlers, 1, memory_order_relaxed);
+    if (unlikely(transport_put_off(c->s.t)))
+        list_push_back(&c->conn->put_off, &c->put_off);
+    else
+        dispatch_go(c);
+}
+
+void dispatch_put_off(struct transport *t)
+{
+    struct server_conn *conn = transport_owner(t);
+    for (struct list *n; (n = list_pop_front(&conn->put_off));)
+        dispatch_go(container_of(n, struct server_call, put_off));
 }

@@ -79,11 +79,13 @@ struct server_conn {
     struct sennit_server *server;
     struct transport *t; /* its owner's reference, until closed */
     _Atomic uint32_t handlers;
+    struct list put_off; /* reader only: calls that begin when the peer reads again */
 };
 void server_accept_loop(void *listener);
 
 /* dispatch.c */
 struct rpc_stream *dispatch_new_stream(struct transport *t);
 void dispatch_accept(struct rpc_stream *s);
+void dispatch_put_off(struct transport *t); /* what was put off begins */
 
 #endif

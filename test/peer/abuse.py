@@ -144,20 +144,55 @@ def hpack_bombs(server):
 
 # -- peers that hold on ----------------------------------------------------------------------------
 
-def never_reads(server):
-    """Calls, and not an octet is read: the server parks, and the memory is bounded: two buffers of
-    512 KiB, and 256 handlers whose stacks and requests are some 16 KiB each."""
+def calls_unread(conn):
+    """Calls as fast as they are taken, and not an octet is read. How many octets were taken."""
+    conn.sock.settimeout(1)
+    sent = 0
+    try:
+        for i in range(200000):
+            out = request(2 * i + 1) + frame(DATA, END_STREAM, 2 * i + 1,
+                                             message(field(1, b"z" * 1000)))
+            conn.sock.sendall(out)
+            sent += len(out)
+    except (TimeoutError, socket.timeout, ConnectionError):
+        pass
+    return sent
+
+
+def never_reads(args):
+    """Every window is open: what waits, waits for the socket. The server begins no more handlers,
+    then reads no more: 320 KiB of answers, 64 requests and what one turn of reading brought."""
+    with Server(path(args.bin, "hello_server"), "--port=0") as server:
+        octets_on_many_streams(server)
+        with Growth(server, 3 << 20), Conn(server.port, settings=frame(
+                SETTINGS, 0, 0, struct.pack(">HI", 4, 0x7fffffff))) as conn:
+            conn.send(frame(WINDOW, 0, 0, u32(0x7fffffff - 65535)))
+            sent = calls_unread(conn)
+            answered(server)
+            assert 1 << 20 < sent < 64 << 20, f"{sent} octets were taken"
+
+
+def reads_late(server):
+    """Nothing is read until the server has stopped reading, too; then nothing was lost."""
+    calls, text = 256, b"y" * 15000
+    with Conn(server.port, settings=frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 20))) as conn:
+        conn.send(frame(WINDOW, 0, 0, u32(64 << 20)))
+        out = b"".join(request(2 * i + 1) + frame(DATA, END_STREAM, 2 * i + 1,
+                                                  message(field(1, text))) for i in range(calls))
+        sender = threading.Thread(target=conn.sock.sendall, args=(out,))
+        sender.start()
+        sender.join(0.5)
+        for i in range(calls):
+            reply = conn.reply(2 * i + 1)
+            assert reply.data == message(field(1, b"Hello " + text)), (i, len(reply.data))
+        sender.join()
+
+
+def never_gives_window(server):
+    """256 handlers wait with an answer each, their stacks and requests are some 16 KiB; streams
+    above the limit are refused until the budget is spent."""
     with Growth(server, 6 << 20), Conn(server.port) as conn:
-        conn.sock.settimeout(1)
-        sent = 0
-        try:
-            for i in range(200000):
-                out = request(2 * i + 1) + frame(DATA, END_STREAM, 2 * i + 1,
-                                                 message(field(1, b"z" * 1000)))
-                conn.sock.sendall(out)
-                sent += len(out)
-        except (TimeoutError, socket.timeout, ConnectionError):
-            pass
+        sent = calls_unread(conn)
         answered(server)
         assert sent < 64 << 20, f"{sent} octets were taken"
 
@@ -380,8 +415,8 @@ def errors_of_the_caller(server):
             assert conn.reply(2 * i + 1).status == 12, conn.goaway_text
 
 
-ALONE = [settings_of_many_entries, hpack_bombs, never_reads, window_of_nothing, half_open_streams,
-         data_in_crumbs, churn]
+ALONE = [settings_of_many_entries, hpack_bombs, reads_late, never_gives_window,
+         window_of_nothing, half_open_streams, data_in_crumbs, churn]
 BORNE = [octets_on_many_streams, many_resets_among_calls, pings_and_updates_with_every_call,
          idle_for_long, errors_of_the_caller]
 
@@ -421,7 +456,7 @@ def main():
         assert server.alive(), server.text()
         code, text = run(path(args.bin, "greeter_client"), "-addr", server.addr)
         assert code == 0, text
-    for what in (out_of_descriptors, handlers_stay_within_the_limit):
+    for what in (never_reads, out_of_descriptors, handlers_stay_within_the_limit):
         case(what.__name__, what, args)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
