@@ -50,14 +50,15 @@
 #define LIMIT_PB_SIZE      2147483647u /* protobuf's limit on a message */
 
 /* -- goroutines ------------------------------------------------------------------------------ */
-#define LIMIT_SPARE_WORKERS    64     /* threads beside stuck workers; counts CPU hogs only */
-#define LIMIT_BLOCKING_THREADS 64     /* of rt_blocking_call */
-#define LIMIT_WORKERS          1024   /* all threads that run goroutines, blocked ones included */
-#define LIMIT_DUMPED           4096   /* goroutines in one dump: it takes their square */
-#define LIMIT_READ_TURN        65536u /* octets one connection reads before others get a turn */
-#define LIMIT_READ_SLAB        65536u /* octets of one recv */
-#define LIMIT_ERRORS_KEPT      64u    /* per goroutine or thread: law 1 */
-#define LIMIT_ERROR_TEXT       4096u  /* octets of one error's message */
+#define LIMIT_SPARE_WORKERS    64   /* threads beside stuck workers; counts CPU hogs only */
+#define LIMIT_BLOCKING_THREADS 64   /* of rt_blocking_call */
+#define LIMIT_WORKERS          1024 /* all threads that run goroutines, blocked ones included */
+#define LIMIT_DUMPED           4096 /* goroutines in one dump: it takes their square */
+#define LIMIT_BLOCKS_KEPT      16777216u /* octets of free blocks: some messages both ways */
+#define LIMIT_READ_TURN        65536u    /* octets one connection reads before others get a turn */
+#define LIMIT_READ_SLAB        65536u    /* octets of one recv */
+#define LIMIT_ERRORS_KEPT      64u       /* per goroutine or thread: law 1 */
+#define LIMIT_ERROR_TEXT       4096u     /* octets of one error's message */
 #define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
 
 /* -- RPC ------------------------------------------------------------------------------------- */

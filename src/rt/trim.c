@@ -125,7 +125,8 @@ static void trim_turn(struct rt_task *t)
     }
     rt_stack_trim_pool();
     atomic_store(&trim_ticks, trim_sum());
-    bool again = trim_young;
+    bool kept = sys_trim();
+    bool again = trim_young || kept;
     trim_young = false;
     if (again)
         trim_set();
@@ -164,4 +165,6 @@ void rt_trim_stop(void)
     atomic_store(&trim_ticks, 0);
     trim_at = NULL;
     trim_young = false;
+    while (sys_trim()) {
+    }
 }
