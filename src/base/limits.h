@@ -32,6 +32,10 @@
 #define LIMIT_PUT_OFF        64u     /* requests not begun as nobody reads; then none is read */
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
+/* -- borrowed while a connection is busy -- */
+#define LIMIT_TURNS_KEPT   4u  /* slabs to read into, and more: readers that run at once, mostly */
+#define LIMIT_BUFFERS_KEPT 64u /* of 4 KiB, to send from, while a batch is unsent */
+
 /* -- secured connections -- */
 #define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */
 #define LIMIT_PROXY_ANSWER    8192u  /* octets of the head of an answer to CONNECT */

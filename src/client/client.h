@@ -47,6 +47,7 @@ struct client_link {
     struct list node;         /* in conn->links; guarded by its lock */
     struct sennit_conn *conn; /* counted in its users until the link has closed */
     struct transport *t;
+    struct transport_clock clock;
     struct rt_note note;
     _Atomic int state; /* enum link_state */
 };

@@ -86,14 +86,14 @@ static struct transport_clock connect_clock(struct sennit_conn *c)
 static struct transport *connect_handshake(struct sennit_conn *c, struct net_io *io,
                                            sennit_ctx *ctx)
 {
+    struct client_link *l = sys.calloc(1, sizeof *l);
     struct transport_config config = {
         .max_header_list = c->options.max_header_list_size,
         .stream_window = c->options.initial_window_size,
         .conn_window = c->options.initial_conn_window_size,
-        .clock = connect_clock(c),
+        .clock = l ? &l->clock : NULL,
         .abuse_budget = c->options.abuse_budget,
     };
-    struct client_link *l = sys.calloc(1, sizeof *l);
     if (!l) {
         io->ops->close(io);
         connect_failed(c, "%s", "no memory for a connection");
@@ -101,6 +101,7 @@ static struct transport *connect_handshake(struct sennit_conn *c, struct net_io 
     }
     list_init(&l->node);
     l->conn = c;
+    l->clock = connect_clock(c);
     struct transport *t = transport_new(io, &config, &connect_ops, l);
     if (!t) {
         sys.free(l);

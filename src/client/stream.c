@@ -16,7 +16,8 @@
 #include "client/plan.h"
 #include "rpc/intercept.h"
 
-#define STREAM_FIRST_BLOCK 1024 /* octets: headers and the first request without an allocation */
+#define STREAM_FIRST_BLOCK 192 /* octets: header lists without an allocation */
+#define STREAM_KEPT_FIRST  64  /* octets kept for another attempt, at first */
 
 struct client_stream;
 struct client_attempt {
@@ -35,9 +36,8 @@ struct client_stream {
     struct ctx_watch watch;
     bool watched;
     struct client_attempt *attempts; /* the newest first */
-    struct call_handout out;
 
-    sennit_str request; /* framed, in the sender's arena; of methods that take one message */
+    sennit_str request; /* framed, in api.kept; of methods that take one message */
 
     sennit_mutex repeat; /* guards what follows, and is held while an attempt is made */
     _Atomic bool repeated;
@@ -187,7 +187,7 @@ static void client_stream_keep(struct client_stream *c, const char *framed, size
 {
     struct rpc_stream *s = atomic_load(&c->api.s);
     bool answered = atomic_load_explicit(&s->has_header, memory_order_acquire);
-    size_t room = c->kept_cap ? c->kept_cap : STREAM_FIRST_BLOCK;
+    size_t room = c->kept_cap ? c->kept_cap : STREAM_KEPT_FIRST;
     while (room < c->kept_len + len)
         room *= 2;
     bool fits = !answered && c->kept_len + len <= c->kept_most;
@@ -275,7 +275,7 @@ static void client_stream_ctx_ended(struct ctx_watch *w)
 static sennit_err client_stream_status(struct sennit_stream *st, struct rpc_stream *s)
 {
     struct client_stream *c = client_stream_of(st);
-    call_hand_out(s, &c->out);
+    call_hand_out(s, &(struct call_handout){ .o = c->plan.o });
     return call_status_error(s, s->arena, sennit_ctx_deadline(st->ctx));
 }
 
@@ -303,7 +303,6 @@ static struct client_stream *client_stream_new(const struct call_plan *p)
     stream_api_init(&c->api, NULL, &client_stream_side, &c->plan.rpc);
     c->api.max_send = call_send_limit(p);
     c->kept_most = p->o.max_retry_buffer_size ? p->o.max_retry_buffer_size : LIMIT_RETRY_BUFFER;
-    c->out.o = p->o;
     c->cleanup.fn = client_stream_cleanup;
     return c;
 }
@@ -311,7 +310,7 @@ static struct client_stream *client_stream_new(const struct call_plan *p)
 /* The stream tells it from every call. */
 static void client_stream_fail(struct client_stream *c, sennit_err err)
 {
-    c->api.failed_start = sennit_err_copy(&c->api.recv_error_arena, err);
+    c->api.failed_start = sennit_err_copy(&c->api.kept, err);
     stream_api_tell_end(&c->api, err);
 }
 
@@ -319,7 +318,7 @@ static sennit_err client_stream_open(struct client_stream *c)
 {
     sennit_err err = NULL;
     if (c->plan.request) {
-        err = call_encode(&c->plan, &c->api.send_arena, &c->request);
+        err = call_encode(&c->plan, &c->api.kept, &c->request);
         atomic_store(&c->api.closed_send, true);
     }
     if (!err)

@@ -349,10 +349,12 @@ void h2_in_free(struct h2_in *in)
     if (!in)
         return;
     hpack_decoder_free(in->hpack);
-    sys.free(in->table.slots);
+    h2_in_streams_fini(in);
     sys.free(in->block);
     sys.free(in);
 }
+
+void h2_in_lend(struct h2_in *in, struct hpack_scratch *s) { hpack_decoder_lend(in->hpack, s); }
 
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev)
 {
@@ -376,6 +378,8 @@ uint32_t h2_in_partial(const struct h2_in *in)
         return 0;
     return in->frames + 1 ? in->frames + 1 : 1;
 }
+
+const struct h2_config *h2_in_config(const struct h2_in *in) { return &in->c; }
 
 const struct h2_settings *h2_in_peer(const struct h2_in *in) { return &in->peer; }
 

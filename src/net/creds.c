@@ -36,14 +36,16 @@ static bool creds_loopback(const struct net_addr *a)
  * the right to capture packets reads along, so secrets are not sent there. */
 static sennit_err creds_local_look(struct net_io *io, struct net_auth *auth)
 {
-    if (io->local.sa.ss_family == AF_UNIX) {
+    struct net_addr local, peer;
+    net_io_names(io, &local, &peer);
+    if (local.sa.ss_family == AF_UNIX) {
         struct ucred who;
         socklen_t len = sizeof who;
         int error = sys.getsockopt(rt_fd_number(io->fd), SOL_SOCKET, SO_PEERCRED, &who, &len);
         if (error < 0)
             return sennit_errorf(SENNIT_UNAUTHENTICATED, "local credentials: SO_PEERCRED: %s",
                                  net_errno_text(-error));
-        sennit_str identity = arena_printf(&auth->arena, "uid:%u", who.uid);
+        sennit_str identity = arena_printf(auth->arena, "uid:%u", who.uid);
         if (!identity.data)
             return sennit_no_memory;
         auth->peer.identity = identity.data;
@@ -51,7 +53,7 @@ static sennit_err creds_local_look(struct net_io *io, struct net_auth *auth)
         auth->secure = true;
         return NULL;
     }
-    if (creds_loopback(&io->peer) && creds_loopback(&io->local))
+    if (creds_loopback(&peer) && creds_loopback(&local))
         return NULL;
     return sennit_errorf(SENNIT_UNAUTHENTICATED,
                          "local credentials: %s is not on this machine (want a unix socket or "
@@ -103,16 +105,28 @@ bool creds_may_be_secure(const sennit_creds *c)
     return c->version == CREDS_VERSION && (c->secure || c->ops->look);
 }
 
+/* Exactly as large as it must be: each connection has one. */
 static struct net_auth *creds_auth(const sennit_creds *c, const struct net_io *io)
 {
-    struct net_auth *a = sys.calloc(1, sizeof *a);
+    struct net_addr local, peer;
+    char local_text[NET_ADDR_TEXT], peer_text[NET_ADDR_TEXT];
+    net_io_names(io, &local, &peer);
+    net_addr_text(&local, local_text), net_addr_text(&peer, peer_text);
+    size_t local_size = strlen(local_text) + 1, peer_size = strlen(peer_text) + 1;
+    struct net_auth *a = sys.calloc(1, sizeof *a + peer_size + local_size);
     if (!a)
         return NULL;
-    arena_init(&a->arena, NULL, 0);
+    if (c->ops->look || c->ops->session) {
+        a->arena = sennit_arena_new();
+        if (!a->arena) {
+            sys.free(a);
+            return NULL;
+        }
+    }
     a->scheme = c->scheme, a->secure = c->secure;
     a->peer = (sennit_peer){
-        .address = net_addr_text(&io->peer, a->address),
-        .local_address = net_addr_text(&io->local, a->local),
+        .address = memcpy(a->text, peer_text, peer_size),
+        .local_address = memcpy(a->text + peer_size, local_text, local_size),
         .auth_type = c->auth_type,
         .identity = "",
         .subject = "",
@@ -129,7 +143,7 @@ void net_auth_free(struct net_auth *a)
 {
     if (!a)
         return;
-    arena_fini(&a->arena);
+    sennit_arena_free(a->arena);
     sys.free(a);
 }
 
@@ -158,7 +172,7 @@ static struct net_io *creds_secure(sennit_creds *c, struct net_io *io, bool serv
         return NULL;
     }
     io = net_secure(s, io, ctx, err);
-    if (io && !s->ops->describe(s, &auth->arena, &auth->peer)) {
+    if (io && !s->ops->describe(s, auth->arena, &auth->peer)) {
         io->ops->close(io);
         *err = sennit_no_memory;
         return NULL;

@@ -53,11 +53,11 @@ sennit_err net_proxy_connect(const struct net_proxy *p, struct net_io *io, senni
 
 /* -- what is known of the other end, once its credentials have been seen ---------------------- */
 struct net_auth {
-    const char *scheme; /* of requests on this connection */
-    bool secure;        /* secrets may be sent */
-    sennit_peer peer;   /* texts live here and in arena */
-    char address[NET_ADDR_TEXT], local[NET_ADDR_TEXT];
-    struct sennit_arena arena;
+    const char *scheme;         /* of requests on this connection */
+    bool secure;                /* secrets may be sent */
+    sennit_peer peer;           /* texts live here and in arena */
+    struct sennit_arena *arena; /* of kinds that look or have a session; else NULL */
+    char text[];                /* both addresses */
 };
 void net_auth_free(struct net_auth *a);
 
@@ -80,9 +80,10 @@ struct net_io {
     struct rt_task *task;
     bool more;          /* after recv: octets may be left that no edge will tell of: recv again */
     const char *reason; /* after recv failed: why, if the number does not tell; lives as io does */
-    struct net_addr local, peer;
     struct net_auth *auth; /* set by creds_handshake; who takes it sets NULL, and frees it */
 };
+/* Asks the kernel; one that it does not know has no octets. */
+void net_io_names(const struct net_io *io, struct net_addr *local, struct net_addr *peer);
 /* Wraps a connected, non-blocking socket; on failure the fd is closed. NULL: no memory, *err set.
  */
 struct net_io *net_io_plain(int fd, int *error);

@@ -104,7 +104,7 @@ const sennit_method *sennit_handler_method(sennit_ctx *ctx)
 const sennit_peer *sennit_handler_peer(sennit_ctx *ctx)
 {
     struct rpc_handler *h = handler_of(ctx);
-    return h ? &h->peer : NULL;
+    return h ? h->peer : NULL;
 }
 
 sennit_err sennit_not_implemented(const sennit_method *m)

@@ -12,7 +12,7 @@
 
 struct rpc_handler {
     const sennit_method *method;
-    sennit_peer peer;
+    const sennit_peer *peer; /* lives as long as the RPC */
     const sennit_md *in;
     const char *accept_encoding; /* the client's; NULL: none */
     _Atomic(const sennit_compressor *) compressor;

@@ -18,34 +18,34 @@ struct stream_refusal {
 };
 #define STREAM_REFUSALS 16 /* kept per stream; a program that errs more often has been told */
 
-/* The message that a goroutine received last: it is valid until that one receives again. */
-struct stream_held {
-    struct stream_held *next;
-    uint64_t who; /* 0: free */
-    struct rt_g *g;
-    struct rpc_msg *msg;
-    struct sennit_arena arena; /* of the decoded form */
-};
-#define STREAM_HELD_SWEEP 4 /* receivers before those whose goroutine has ended are looked for */
+#define STREAM_SEND_FIRST 512 /* octets: small messages are encoded on the sender's stack */
+#define STREAM_HELD_SWEEP 4   /* receivers before those whose goroutine has ended are looked for */
 
 struct stream_header_waiter {
     struct list node;
     struct rt_note note;
 };
 
+static void stream_held_init(struct stream_held *h)
+{
+    h->next = NULL, h->who = 0, h->msg = NULL;
+    arena_init(&h->arena, h->first, sizeof h->first);
+}
+
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
                      const struct message_rpc *rpc)
 {
     const sennit_method *m = rpc->method;
     bool server = !rpc->client;
-    memset(st, 0, sizeof *st);
+    memset(st, 0, offsetof(struct sennit_stream, own));
     atomic_init(&st->s, s);
     st->side = side, st->method = m, st->ctx = rpc->ctx, st->server = server, st->rpc = rpc;
     st->in = server ? m->request : m->reply;
     st->one_in = !(m->flags & (server ? 1 : 2));
     list_init(&st->header_waiters);
-    arena_init(&st->recv_error_arena, NULL, 0);
-    arena_init(&st->send_arena, NULL, 0);
+    arena_init(&st->kept, NULL, 0);
+    stream_held_init(&st->own);
+    st->held = &st->own;
 }
 
 static struct rpc_stream *stream_now(struct sennit_stream *st)
@@ -75,11 +75,11 @@ void stream_api_fini(struct sennit_stream *st)
         next = h->next;
         stream_free_messages(st, h->msg);
         arena_fini(&h->arena);
-        sys.free(h);
+        if (h != &st->own)
+            sys.free(h);
     }
     stream_free_messages(st, st->queue);
-    arena_fini(&st->recv_error_arena);
-    arena_fini(&st->send_arena);
+    arena_fini(&st->kept);
 }
 
 /* -- seats ------------------------------------------------------------------------------------ */
@@ -214,7 +214,8 @@ static bool stream_sent_again(struct sennit_stream *st, struct rpc_stream *s)
     return transport_wait_drained(stream_now(st));
 }
 
-static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
+static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
+                                   struct sennit_arena *a)
 {
     sennit_str framed;
     if (atomic_load(&st->closed_send))
@@ -223,11 +224,10 @@ static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
     struct rpc_stream *s = stream_now(st);
     if (stream_done(s) && !stream_again(st, s))
         return stream_over_error(st, s);
-    arena_reset(&st->send_arena);
     const sennit_compressor *c = st->side->compressor(st);
     if (atomic_load_explicit(&st->plain, memory_order_relaxed))
         c = NULL;
-    sennit_err err = message_encode(st->rpc, c, msg, &st->send_arena, st->max_send, &framed);
+    sennit_err err = message_encode(st->rpc, c, msg, a, st->max_send, &framed);
     if (err)
         return err;
     s = stream_now(st);
@@ -239,6 +239,18 @@ static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
     if (r != TRANSPORT_DEAD && r != TRANSPORT_GONE)
         return NULL;
     return stream_sent_again(st, s) ? NULL : stream_over_error(st, stream_now(st));
+}
+
+/* The transport has let go of the message when this returns: sent, copied, or its stream is over.
+ */
+static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
+{
+    struct sennit_arena a;
+    char first[STREAM_SEND_FIRST];
+    arena_init(&a, first, sizeof first);
+    sennit_err err = stream_send_from(st, msg, &a);
+    arena_fini(&a);
+    return err;
 }
 
 /* A close_send that met a send leaves close_wanted, and then tries the seat itself: one of the two
@@ -310,7 +322,17 @@ sennit_err sennit_close_send(sennit_stream *st)
 
 /* -- receiving -------------------------------------------------------------------------------- */
 
-static struct rpc_msg *stream_next(struct sennit_stream *st)
+/* An idle stream holds no memory but its own. */
+static void stream_idle(struct stream_held *h)
+{
+    if (h && h->arena.blocks) {
+        arena_fini(&h->arena);
+        arena_init(&h->arena, h->first, sizeof h->first);
+    }
+}
+
+/* h: the caller's, which is released; or NULL. */
+static struct rpc_msg *stream_next(struct sennit_stream *st, struct stream_held *h)
 {
     for (;;) {
         struct rpc_stream *s = stream_now(st);
@@ -323,9 +345,10 @@ static struct rpc_msg *stream_next(struct sennit_stream *st)
             m->next = NULL;
             return m;
         }
-        if (!over)
+        if (!over) {
+            stream_idle(h);
             stream_wait_message(s);
-        else if (!stream_done(s) || !stream_again(st, s))
+        } else if (!stream_done(s) || !stream_again(st, s))
             return NULL;
     }
 }
@@ -357,12 +380,14 @@ static struct stream_held *stream_held_mine(struct sennit_stream *st)
     struct stream_held *h = st->held;
     while (h && h->who != me)
         h = h->next;
+    if (!h && !st->own.who)
+        h = &st->own;
     if (!h)
         h = stream_held_orphan(st);
     if (h) {
         stream_release(st, h);
-    } else if ((h = sys.calloc(1, sizeof *h))) {
-        arena_init(&h->arena, NULL, 0);
+    } else if ((h = sys.malloc(sizeof *h))) {
+        stream_held_init(h);
         h->next = st->held;
         st->held = h;
     }
@@ -374,7 +399,7 @@ static struct stream_held *stream_held_mine(struct sennit_stream *st)
 static void stream_recv_error(struct sennit_stream *st, sennit_err err)
 {
     struct rpc_stream *s = stream_now(st);
-    st->recv_error = sennit_err_copy(&st->recv_error_arena, err);
+    st->recv_error = sennit_err_copy(&st->kept, err);
     atomic_store(&st->recv_failed, true);
     if (!st->server) {
         stream_finish(s, err->code, sennit_s(st->recv_error->message));
@@ -387,7 +412,7 @@ static const void *stream_recv_seated(struct sennit_stream *st)
     if (atomic_load(&st->recv_failed))
         return NULL;
     struct stream_held *h = stream_held_mine(st);
-    struct rpc_msg *m = h ? stream_next(st) : NULL;
+    struct rpc_msg *m = h ? stream_next(st, h) : NULL;
     if (!h)
         stream_recv_error(st, sennit_no_memory);
     if (!m)
@@ -446,7 +471,7 @@ sennit_err sennit_stream_error(sennit_stream *st)
 /* The one reply of a client-streaming call, into the caller's struct; it lives as long as ctx. */
 static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
 {
-    struct rpc_msg *m = stream_next(st);
+    struct rpc_msg *m = stream_next(st, NULL);
     struct rpc_stream *s = stream_now(st);
     while (!stream_done(s))
         rt_note_wait(&s->note, "waiting for the status");

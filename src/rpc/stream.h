@@ -17,7 +17,17 @@
 #include "rt/ctx.h"
 
 struct stream_refusal;
-struct stream_held;
+
+/* The message that a goroutine received last: it is valid until that one receives again. */
+#define STREAM_HELD_FIRST 104 /* octets: a small message, decoded, without an allocation */
+struct stream_held {
+    struct stream_held *next;
+    uint64_t who; /* 0: free */
+    struct rt_g *g;
+    struct rpc_msg *msg;
+    struct sennit_arena arena; /* of the decoded form */
+    char first[STREAM_HELD_FIRST];
+};
 
 /* Who is inside one half of a stream. The name is read for an error's text only: it may be that of
  * who has just left. */
@@ -55,19 +65,19 @@ struct sennit_stream {
     _Atomic bool closed_send;
 
     /* Of the receiver. */
-    struct stream_held *held; /* one for each goroutine that received */
+    struct stream_held *held; /* one for each goroutine that received; the last one is own */
     struct rpc_msg *queue;    /* taken from the reader and not yet returned */
     _Atomic bool recv_failed;
-    struct sennit_arena recv_error_arena;
-    const struct sennit_error *recv_error; /* decode error; in recv_error_arena */
-    /* Of the sender. */
-    struct sennit_arena send_arena;
-    _Atomic bool told_end; /* client: the stats hook */
-    _Atomic bool plain;    /* whatever the compressor */
+    struct sennit_arena kept;              /* what lives as long as the stream */
+    const struct sennit_error *recv_error; /* decode error; in kept */
+    _Atomic bool told_end;                 /* client: the stats hook */
+    _Atomic bool plain;                    /* whatever the compressor */
 
     struct lock lock; /* guards what follows */
     struct stream_refusal *refusals;
     struct list header_waiters;
+
+    struct stream_held own; /* last: not zeroed as a whole */
 };
 
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,

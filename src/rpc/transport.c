@@ -16,6 +16,7 @@
  * flushes once more, closes the socket, sets closed under the lock (from then on nobody wakes the
  * task), ends the streams, tells the owner and drops its own reference. */
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/sys.h"
 #include "rpc/transport_private.h"
 #include <errno.h>
@@ -32,15 +33,6 @@ static uint32_t transport_window(size_t asked, uint32_t usual)
     if (!asked)
         return usual;
     return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW), INT32_MAX);
-}
-
-/* The reader looks whether it is still the same frame. */
-static void transport_slow_late(struct rt_timer *timer)
-{
-    struct transport *t = container_of(timer, struct transport, slow);
-    lock_take(&t->lock, LOCK_WRITE);
-    transport_wake(t);
-    lock_drop(&t->lock, LOCK_WRITE);
 }
 
 struct transport *transport_new(struct net_io *io, const struct transport_config *c,
@@ -60,10 +52,11 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     if (!t)
         goto no_memory;
     t->in = h2_in_new(&h2);
-    if (!t->in || h2_out_init(&t->out, &h2) < 0)
+    if (!t->in || h2_out_init(&t->out, c->server) < 0)
         goto no_machine;
     t->auth = io->auth, io->auth = NULL;
     io->task = &t->task;
+    t->reason = "";
     t->io = io, t->ops = ops, t->owner = owner, t->server = c->server, t->hold = c->server;
     list_init(&t->changed);
     list_init(&t->waiting);
@@ -72,7 +65,6 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     rt_task_init(&t->task, transport_task);
     rt_defer_init(&t->flush, transport_flush_later);
     clock_init(t, c);
-    rt_timer_init(&t->slow, transport_slow_late);
     return t;
 no_machine:
     if (t->in)
@@ -86,6 +78,13 @@ no_memory:
 void transport_start(struct transport *t)
 {
     rt_fd_tasks(t->io->fd, &t->task, &t->task);
+    if (t->server)
+        return; /* begins when the client has */
+    lock_take(&t->lock, LOCK_WRITE);
+    bool begun = transport_room(t, 0);
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (!begun)
+        transport_fail(t, SENNIT_RESOURCE_EXHAUSTED, "no memory to begin the connection");
     transport_dirty(t);
 }
 
@@ -107,6 +106,8 @@ void transport_unref(struct transport *t)
     h2_in_free(t->in);
     h2_out_fini(&t->out);
     sys.free(t->unsent);
+    sys.free(t->reason_text);
+    sys.free(t->goaway_text);
     net_auth_free(t->auth);
     void (*freed)(void *owner) = t->ops->freed;
     void *owner = t->owner;
@@ -117,27 +118,65 @@ void transport_unref(struct transport *t)
 
 /* -- room and waking, all under the lock ----------------------------------------------------- */
 
-bool transport_room(struct transport *t, size_t n)
+/* Buffers of the least size are borrowed: a connection keeps none beyond the send. Larger ones it
+ * keeps while it is busy. */
+static struct pool transport_buffers = { .size = H2_OUT_LEAST, .most = LIMIT_BUFFERS_KEPT };
+
+static void *transport_buffer(size_t size)
+{
+    return size == H2_OUT_LEAST ? pool_take(&transport_buffers) : sys.malloc(size);
+}
+
+/* The encoder's table is too small for this connection's constants; without memory it stays so. */
+static void transport_grow_table(struct transport *t, size_t size)
+{
+    lock_drop(&t->lock, LOCK_WRITE);
+    void *block = sys.malloc(size);
+    lock_take(&t->lock, LOCK_WRITE);
+    void *old = block ? h2_out_grow_table(&t->out, block, size) : NULL;
+    lock_drop(&t->lock, LOCK_WRITE);
+    sys.free(old);
+    lock_take(&t->lock, LOCK_WRITE);
+}
+
+static bool transport_buffer_room(struct transport *t, size_t n)
 {
     while (!h2_out_room(&t->out, n)) {
         size_t size = h2_out_grow_size(&t->out, n);
         lock_drop(&t->lock, LOCK_WRITE);
-        void *block = sys.malloc(size);
+        void *block = transport_buffer(size);
         lock_take(&t->lock, LOCK_WRITE);
         if (!block)
             return h2_out_room(&t->out, n);
-        if (h2_out_room(&t->out, n)) { /* somebody else was faster */
+        /* Its old one, or block if somebody else was faster. */
+        void *old = h2_out_room(&t->out, n) ? block : h2_out_grow(&t->out, block, size);
+        if (old) {
             lock_drop(&t->lock, LOCK_WRITE);
-            sys.free(block);
+            sys.free(old);
             lock_take(&t->lock, LOCK_WRITE);
-            continue;
         }
-        void *old = h2_out_grow(&t->out, block, size);
-        lock_drop(&t->lock, LOCK_WRITE);
-        sys.free(old);
-        lock_take(&t->lock, LOCK_WRITE);
     }
     return true;
+}
+
+/* The connection's first frames. */
+static bool transport_begin(struct transport *t, size_t n)
+{
+    if (!transport_buffer_room(t, n + H2_OUT_BEGIN))
+        return false;
+    if (!t->out.begun)
+        h2_out_begin(&t->out, h2_in_config(t->in));
+    return true;
+}
+
+bool transport_room(struct transport *t, size_t n)
+{
+    size_t table = h2_out_wants(&t->out);
+    if (unlikely(table))
+        transport_grow_table(t, table);
+    if (unlikely(!t->out.begun) && !transport_begin(t, n))
+        return false;
+    return transport_buffer_room(t, n);
 }
 
 void transport_wake(struct transport *t)
@@ -233,7 +272,12 @@ static bool transport_flush_round(struct transport *t)
         t->reading_paused = false;
         transport_wake(t);
     }
+    uint8_t *mine = h2_out_strip(&t->out, H2_OUT_LEAST), *other = NULL;
+    if (mine)
+        other = h2_out_strip(&t->out, H2_OUT_LEAST);
     lock_drop(&t->lock, LOCK_WRITE);
+    pool_give(&transport_buffers, mine);
+    pool_give(&transport_buffers, other);
     return sent > 0;
 }
 
@@ -279,22 +323,34 @@ void transport_stop_flushing(struct transport *t)
 
 /* -- the end --------------------------------------------------------------------------------- */
 
+void transport_note_end(struct transport *t, sennit_code code, const char *text)
+{
+    t->close_wanted = true;
+    t->close_code = code;
+    t->reason = text;
+}
+
+#define REASON_TEXT 480 /* octets; debug data of the peer's may be cut */
+
 void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
 {
-    char text[256]; /* debug data of the peer's may be cut */
+    char text[256], *own = sys.malloc(REASON_TEXT);
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->close_wanted) {
-        t->close_wanted = true;
-        t->close_code = code;
-        const char *joint = t->goaway_text[0] ? ", received prior goaway: " : "";
-        snprintf(t->reason, sizeof t->reason, "%s%s%s", text, joint, t->goaway_text);
+        const char *joint = t->goaway_text ? ", received prior goaway: " : "";
+        if (own)
+            snprintf(own, REASON_TEXT, "%s%s%s", text, joint, t->goaway_text ? t->goaway_text : "");
+        transport_note_end(t, code, own ? own : "the connection ended, without memory to say why");
+        t->reason_text = own;
+        own = NULL;
     }
     transport_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);
+    sys.free(own);
 }
 
 void transport_close(struct transport *t, sennit_code code, const char *reason)

@@ -101,14 +101,14 @@ struct rpc_stream {
     struct rt_note drained; /* the sender waits here, also for the end */
     union {
         uint64_t align;
-        char octets[128];
+        char octets[80];
     } h2; /* struct h2_out_stream */
 };
 
 struct transport_ops {
     /* (task) Server: a fresh stream with its arena, one reference (the reader's) and ops; NULL:
-     * none can be had (it is refused). */
-    struct rpc_stream *(*new_stream)(struct transport *t);
+     * none can be had (it is refused). memo: of its path, as in rpc_request_head. */
+    struct rpc_stream *(*new_stream)(struct transport *t, uint16_t memo);
     /* (task) Server: s->request is filled. May answer at once. */
     void (*accept)(struct rpc_stream *s);
     /* (task) Client: the peer's SETTINGS came. */
@@ -130,7 +130,7 @@ struct transport_clock {
 };
 struct transport_config {
     bool server;
-    struct transport_clock clock;
+    const struct transport_clock *clock; /* lives as long as the owner */
     uint32_t max_streams;
     size_t max_header_list;
     size_t stream_window, conn_window; /* 0: the default, and they grow */

@@ -7,6 +7,7 @@
  * locked section per batch; what goroutines did meanwhile (`changed`) is told to h2_in before each
  * batch, so that h2_in knows every stream whose answer may be among the octets just read. */
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/sys.h"
 #include "rpc/status.h"
 #include "rpc/transport_private.h"
@@ -18,9 +19,10 @@
 
 void transport_effect(struct transport *t, const struct effect *e)
 {
-    if (t->n_effects == EFFECTS)
+    struct turn *turn = t->turn;
+    if (turn->n_effects == turn->room)
         transport_apply(t);
-    t->effects[t->n_effects++] = *e;
+    turn->effects[turn->n_effects++] = *e;
 }
 
 /* h2_in has let go of s: unlinks it; locked. */
@@ -33,7 +35,7 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
     s->dead = true;
     if (s->counted) {
         s->counted = false;
-        if (--t->open_streams == 0 && t->clock.max_idle) {
+        if (--t->open_streams == 0 && t->clock->max_idle) {
             t->idle_since = sennit_now();
             t->clock_due = true;
         }
@@ -45,10 +47,8 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
 /* Of the connection, or of all streams by SETTINGS: a connection error. Locked. */
 static void transport_window_overflow(struct transport *t)
 {
-    t->close_wanted = true;
-    t->close_code = SENNIT_UNAVAILABLE;
-    snprintf(t->reason, sizeof t->reason,
-             "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
+    transport_note_end(t, SENNIT_UNAVAILABLE,
+                       "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
     h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
 }
 
@@ -104,23 +104,26 @@ static void transport_apply_one(struct transport *t, const struct effect *e)
 void transport_apply(struct transport *t)
 {
     struct rpc_stream *gone[EFFECTS];
-    size_t n_gone = 0, n = t->n_effects;
+    struct turn *turn = t->turn;
+    size_t n_gone = 0, n = turn->n_effects;
     uint32_t credit = h2_in_connection_credit(t->in);
     bool bdp = h2_in_bdp_due(t->in); /* with the WINDOW_UPDATE that is among the effects */
     if (n == 0 && credit == 0)
         return;
-    t->n_effects = 0;
+    turn->n_effects = 0;
+    size_t frames = (credit != 0) + bdp;
+    for (size_t i = 0; i < n; i++)
+        frames += turn->effects[i].kind != EFFECT_GONE;
     lock_take(&t->lock, LOCK_WRITE);
-    if (!transport_room(t, n * 64 + 1280)) {
-        t->close_wanted = true;
-        t->close_code = SENNIT_RESOURCE_EXHAUSTED;
-        snprintf(t->reason, sizeof t->reason, "no memory for the connection's control frames");
-    }
+    if (frames && !transport_room(t, frames * 64 + 1280) && !t->close_wanted)
+        transport_note_end(t, SENNIT_RESOURCE_EXHAUSTED,
+                           "no memory for the connection's control frames");
     for (size_t i = 0; i < n; i++) {
-        if (!t->close_wanted || t->effects[i].kind == EFFECT_GONE)
-            transport_apply_one(t, &t->effects[i]);
-        if (t->effects[i].kind == EFFECT_GONE)
-            gone[n_gone++] = t->effects[i].s;
+        const struct effect *e = &turn->effects[i];
+        if (!t->close_wanted || e->kind == EFFECT_GONE)
+            transport_apply_one(t, e);
+        if (e->kind == EFFECT_GONE)
+            gone[n_gone++] = e->s;
     }
     if (credit && !t->close_wanted)
         h2_out_window_update(&t->out, 0, credit);
@@ -131,7 +134,8 @@ void transport_apply(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
     for (size_t i = 0; i < n_gone; i++)
         stream_unref(gone[i]);
-    transport_dirty(t);
+    if (frames)
+        transport_dirty(t);
 }
 
 static void transport_let_go(struct transport *t, struct rpc_stream *s)
@@ -239,7 +243,10 @@ static void transport_answer_http(struct rpc_stream *s)
 
 static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
-    struct rpc_stream *s = t->ops->new_stream(t);
+    uint16_t memo = 0;
+    for (size_t i = 0; i < ev->n_fields && !memo; i++)
+        memo = ev->fields[i].token == H2_TOK_PATH ? ev->fields[i].memo : 0;
+    struct rpc_stream *s = t->ops->new_stream(t, memo);
     if (!s) {
         h2_in_forget(t->in, ev->id, H2_RESET_PROVOKED);
         transport_effect(
@@ -270,12 +277,12 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         transport_respond(s, &r);
         return;
     }
-    t->current = s, t->current_path = path;
+    t->turn->current = s, t->turn->current_path = path;
     if (s->request.http_status != 200)
         s->failed_in = true;
     else
         t->ops->accept(s);
-    t->current = NULL;
+    t->turn->current = NULL;
     if (ev->end_stream)
         messages_end(s);
     transport_answer_http(s);
@@ -283,8 +290,9 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
 
 void transport_memo(struct rpc_stream *s, uint16_t memo)
 {
-    if (s->t->current == s && s->t->current_path)
-        h2_in_memo(s->t->in, s->t->current_path, memo);
+    const struct turn *turn = s->t->turn;
+    if (turn->current == s && turn->current_path)
+        h2_in_memo(s->t->in, turn->current_path, memo);
 }
 
 static void transport_on_headers(struct transport *t, const struct h2_event *ev)
@@ -368,8 +376,14 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
     transport_let_go(t, s);
 }
 
+#define GOAWAY_TEXT 160 /* octets */
+
 static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
 {
+    char *text = ev->code != H2_NO_ERROR ? sys.malloc(GOAWAY_TEXT) : NULL;
+    if (text)
+        snprintf(text, GOAWAY_TEXT, "code: %s, debug data: \"%.*s\"", h2_error_name(ev->code),
+                 (int)min_size(ev->len, 100), (const char *)ev->data);
     lock_take(&t->lock, LOCK_WRITE);
     bool first = !t->goaway_came;
     t->too_many_pings = ev->code == H2_ENHANCE_YOUR_CALM && ev->len == 14 &&
@@ -377,10 +391,13 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
     t->goaway_came = true;
     while (!list_empty(&t->waiting))
         transport_quota_wake(t);
-    if (ev->code != H2_NO_ERROR)
-        snprintf(t->goaway_text, sizeof t->goaway_text, "code: %s, debug data: \"%.*s\"",
-                 h2_error_name(ev->code), (int)min_size(ev->len, 100), (const char *)ev->data);
+    if (text) {
+        char *old = t->goaway_text;
+        t->goaway_text = text;
+        text = old;
+    }
     lock_drop(&t->lock, LOCK_WRITE);
+    sys.free(text);
     void *user;
     while (h2_in_pop_above(t->in, ev->last_id, &user)) { /* the server never saw these */
         struct rpc_stream *s = user;
@@ -402,7 +419,8 @@ static void transport_on_http1(struct transport *t)
         "content-length: 69\r\nconnection: close\r\n\r\n"
         "This is a gRPC server: it speaks HTTP/2 (with prior knowledge) only.\n";
     lock_take(&t->lock, LOCK_WRITE);
-    t->out.len = 0; /* our SETTINGS, still held back */
+    t->out.begun = true; /* not in HTTP/2: what was appended is held back still */
+    t->out.len = 0;
     if (transport_room(t, sizeof answer)) {
         memcpy(t->out.buf, answer, sizeof answer - 1);
         t->out.len = sizeof answer - 1;
@@ -601,17 +619,13 @@ static void transport_check_slow(struct transport *t)
     static const char why[] = "a frame or header block takes too long";
     uint32_t partial = h2_in_partial(t->in);
     if (likely(partial == t->partial)) {
-        if (partial && sennit_now() >= t->partial_until)
+        if (partial && sennit_now() >= t->slow_at)
             transport_on_error(t, &(struct h2_event){ .code = H2_ENHANCE_YOUR_CALM, .text = why });
         return;
     }
     t->partial = partial;
-    if (!partial) {
-        rt_timer_stop(&t->slow);
-        return;
-    }
-    t->partial_until = sennit_now() + LIMIT_SLOW_NS;
-    rt_timer_set(&t->slow, t->partial_until);
+    if (partial)
+        clock_slow(t);
 }
 
 static void transport_end(struct transport *t)
@@ -624,7 +638,6 @@ static void transport_end(struct transport *t)
         transport_quota_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);
     rt_timer_stop_wait(&t->timer);
-    rt_timer_stop_wait(&t->slow);
     t->io->ops->close(t->io);
     t->io = NULL;
     transport_tell(t);
@@ -642,40 +655,57 @@ static void transport_end(struct transport *t)
     transport_unref(t);
 }
 
+static void turn_block_fini(void *block)
+{
+    hpack_scratch_fini(&((struct turn_block *)block)->scratch);
+}
+
+static struct pool turn_blocks = { .size = sizeof(struct turn_block),
+                                   .most = LIMIT_TURNS_KEPT,
+                                   .cleared = offsetof(struct turn_block, effects),
+                                   .fini = turn_block_fini };
+
+/* Reads, unless it is over or the peer is owed too much. True: octets may be left. */
+static bool transport_turn(struct transport *t)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    t->reading_paused = transport_choked(t);
+    bool reads = !t->close_wanted && !t->reading_paused;
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (reads && !t->turn->block)
+        transport_fail(t, SENNIT_RESOURCE_EXHAUSTED, "no memory to read from the connection");
+    return reads && t->turn->block && transport_read(t, t->turn->block->slab);
+}
+
 void transport_task(struct rt_task *task)
 {
     struct transport *t = container_of(task, struct transport, task);
-    bool again = false;
+    struct effect few[4];
+    struct turn turn = { .block = pool_take(&turn_blocks), .effects = few, .room = countof(few) };
+    if (turn.block)
+        turn.effects = turn.block->effects, turn.room = EFFECTS;
+    t->turn = &turn;
+    h2_in_lend(t->in, turn.block ? &turn.block->scratch : NULL);
     if (atomic_load_explicit(&t->blocked, memory_order_acquire))
         transport_flush(t);
     transport_begin_put_off(t);
-    lock_take(&t->lock, LOCK_WRITE);
-    bool over = t->close_wanted;
-    bool paused = t->reading_paused = transport_choked(t);
-    lock_drop(&t->lock, LOCK_WRITE);
-    if (!over && !paused) {
-        uint8_t *slab = sys.malloc(LIMIT_READ_SLAB);
-        if (!slab)
-            transport_fail(t, SENNIT_RESOURCE_EXHAUSTED, "no memory to read from the connection");
-        else
-            again = transport_read(t, slab);
-        sys.free(slab);
-    }
+    bool again = transport_turn(t);
     transport_tell(t);
     transport_apply(t);
     transport_check_slow(t);
     clock_step(t);
+    h2_in_lend(t->in, NULL);
     lock_take(&t->lock, LOCK_WRITE);
-    if (t->write_failed && !again && !t->close_wanted) {
-        t->close_wanted = true;
-        t->close_code = SENNIT_UNAVAILABLE;
-        snprintf(t->reason, sizeof t->reason, "error writing to %s",
-                 t->server ? "client" : "server");
-    }
-    over = t->close_wanted;
+    if (t->write_failed && !again && !t->close_wanted)
+        transport_note_end(t, SENNIT_UNAVAILABLE,
+                           t->server ? "error writing to client" : "error writing to server");
+    bool over = t->close_wanted;
     if (!over && again)
         transport_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);
     if (over)
-        transport_end(t);
+        transport_end(t); /* and perhaps free it */
+    else
+        t->turn = NULL;
+    pool_give(&turn_blocks, turn.block);
 }

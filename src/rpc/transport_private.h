@@ -4,6 +4,7 @@
 #ifndef SENNIT_RPC_TRANSPORT_PRIVATE_H
 #define SENNIT_RPC_TRANSPORT_PRIVATE_H
 
+#include "base/limits.h"
 #include "h2/h2.h"
 #include "rpc/transport.h"
 
@@ -32,6 +33,21 @@ struct effect {
 };
 #define EFFECTS 64
 
+/* What the reader needs during a turn alone: an idle connection has none of it. */
+struct turn_block {
+    void *pooled;
+    struct hpack_scratch scratch;
+    struct effect effects[EFFECTS];
+    uint8_t slab[LIMIT_READ_SLAB];
+};
+struct turn {
+    struct turn_block *block; /* borrowed; NULL: no memory, and nothing is read */
+    struct effect *effects;
+    size_t n_effects, room;
+    struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
+    const struct h2_field *current_path;
+};
+
 enum drain_state { DRAIN_NONE, DRAIN_WANTED, DRAIN_PINGED, DRAIN_FINAL };
 
 struct transport {
@@ -43,18 +59,15 @@ struct transport {
     struct rt_task task; /* reader, writer when blocked, and the end */
     struct rt_defer flush;
     struct rt_timer timer; /* see transport_clock.c */
-    struct rt_timer slow;  /* the frame or header block under way */
     bool server;
 
     /* Reader only. */
     struct h2_in *in;
-    struct effect effects[EFFECTS];
-    size_t n_effects;
-    struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
-    const struct h2_field *current_path;
+    struct turn *turn;         /* the one under way */
     bool settled, drain_acked; /* the peer's SETTINGS came; its answer to the drain's ping */
-    struct transport_clock clock;
-    bool clock_due; /* look at the clock at the end of this turn */
+    const struct transport_clock *clock;
+    int64_t timer_at; /* what timer was set to; INT64_MAX: it is not */
+    bool clock_due;   /* look at the clock at the end of this turn */
     unsigned strikes;
     bool too_many_pings; /* said the peer */
     int64_t last_read, handshake_ends, ends_at, drain_ends;
@@ -63,8 +76,8 @@ struct transport {
     size_t unfinished;   /* octets granted to unfinished messages */
     struct list starved; /* streams whose message waits for that budget, oldest first */
     int64_t refilled_at; /* h2_in's budget, for the time gone by */
-    uint32_t partial;    /* what slow was set for (see h2_in_partial), and until when */
-    int64_t partial_until;
+    uint32_t partial;    /* the frame or header block under way (see h2_in_partial), */
+    int64_t slow_at;     /* and when it takes too long */
 
     /* Guarded by lock. */
     struct lock lock;
@@ -83,8 +96,9 @@ struct transport {
     const char *drain_text;
     enum drain_state drain;
     sennit_code close_code;
-    char reason[480];
-    char goaway_text[160]; /* what the peer's GOAWAY said, if it was an error */
+    const char *reason; /* "" while it lives */
+    char *reason_text;  /* what reason points to, or NULL; ours */
+    char *goaway_text;  /* what the peer's GOAWAY said, if it was an error; or NULL; ours */
 
     /* Flusher: who moved flushing from 0 to 1. */
     _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
@@ -129,6 +143,8 @@ void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
 /* Before stream_finish; nothing if the stream has ended otherwise. */
 void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details);
 void transport_prepare(struct rpc_stream *s); /* its sending half, before open or accept */
+/* Asks for the end; locked, text is static, and it was not asked before. */
+void transport_note_end(struct transport *t, sennit_code code, const char *text);
 /* transport.c: call with lock held; makes room for n octets, may drop and retake the lock. False:
  * no memory. */
 bool transport_room(struct transport *t, size_t n);
@@ -147,6 +163,7 @@ void clock_init(struct transport *t, const struct transport_config *c);
 void clock_settled(struct transport *t);
 void clock_on_ping(struct transport *t);
 void clock_on_ping_ack(struct transport *t, const uint8_t opaque[8]);
+void clock_slow(struct transport *t);
 void clock_step(struct transport *t);
 /* transport_in.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);

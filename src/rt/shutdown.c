@@ -4,6 +4,7 @@
  * frees all memory, so that what is left is a leak. Called by a plain thread while no other one
  * uses the library. When goroutines are left they are listed, and everything stays as it is: their
  * stacks cannot be freed under them. */
+#include "base/pool.h"
 #include "rt/rt_private.h"
 #include <stdio.h>
 #include <unistd.h>
@@ -63,6 +64,7 @@ static void shutdown_free(void)
     rt_netpoll_close();
     rt_stack_stop();
     rt_g_stop();
+    pool_stop();
     s->retired = NULL;
     s->poller = NULL;
     atomic_store(&s->in_epoll, false);

@@ -46,22 +46,6 @@ static const struct transport_ops accept_ops = {
 };
 
 /* io: its handshake is done. timeout: for the peer's preface. */
-static sennit_duration accept_or_never(sennit_duration d) { return d > 0 ? d : 0; }
-
-static struct transport_clock accept_clock(const sennit_server_options *o)
-{
-    return (struct transport_clock){
-        .time = accept_or_never(o->keepalive_time),
-        .timeout = o->keepalive_timeout,
-        .min_time = accept_or_never(o->keepalive_min_time),
-        .permit_without_calls = o->keepalive_permit_without_calls,
-        .without_calls = true,
-        .max_idle = accept_or_never(o->max_connection_idle),
-        .max_age = accept_or_never(o->max_connection_age),
-        .max_age_grace = accept_or_never(o->max_connection_age_grace),
-    };
-}
-
 static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_duration timeout)
 {
     struct server_conn *c = sys.calloc(1, sizeof *c);
@@ -78,7 +62,7 @@ static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_durat
         .conn_window = s->options.initial_conn_window_size,
         .abuse_budget = s->options.abuse_budget,
         .handshake_timeout = timeout,
-        .clock = accept_clock(&s->options),
+        .clock = &s->clock,
     };
     list_init(&c->node);
     c->server = s;

@@ -13,21 +13,28 @@
 #include "rpc/stream.h"
 #include "server/server.h"
 
-#define CALL_FIRST_BLOCK                                                                           \
-    1024 /* octets: metadata and messages of a small call without an allocation */
+/* Octets of the arena's first block: metadata and messages of a small call without an allocation;
+ * metadata alone where messages come one by one and have memory of their own. */
+#define CALL_FIRST_BLOCK  1024u
+#define CALL_FIRST_STREAM 256u
+
+/* What lives as long as the handler: on its stack, whose page is there anyway. */
+struct dispatch_frame {
+    struct rpc_handler h;
+    struct message_rpc rpc;
+    struct sennit_stream stream; /* streaming methods only */
+};
 
 struct server_call {
     struct rpc_stream s;
-    struct rpc_handler h;
-    struct message_rpc rpc;
+    struct dispatch_frame *f; /* while the handler runs */
     struct sennit_ctx ctx;
     struct ctx_watch watch;
     const struct server_method *m;
     struct server_conn *conn;
-    struct sennit_stream *stream; /* in the arena; streaming methods only */
     bool watched, started;
     struct list put_off; /* in conn->put_off; holds a reference */
-    char first[CALL_FIRST_BLOCK];
+    char first[];
 };
 
 static struct server_call *dispatch_call(struct rpc_stream *s)
@@ -45,8 +52,6 @@ static void dispatch_free(struct rpc_stream *s)
     struct server_call *c = dispatch_call(s);
     if (c->watched)
         ctx_watch_del(&c->watch);
-    if (c->stream)
-        stream_api_fini(c->stream);
     for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
         next = m->next;
         sys.free(m);
@@ -63,18 +68,27 @@ static const struct rpc_stream_ops dispatch_ops = {
     .free = dispatch_free,
 };
 
-struct rpc_stream *dispatch_new_stream(struct transport *t)
+/* The method that a path's table entry was found to mean; NULL: it was not looked up yet. */
+static const struct server_method *dispatch_remembered(const struct server_registry *r,
+                                                       uint16_t memo)
+{
+    return memo && memo <= r->room ? &r->slots[memo - 1] : NULL;
+}
+
+struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
 {
     struct server_conn *conn = transport_owner(t);
     struct sennit_server *server = conn->server;
     uint32_t running = atomic_load_explicit(&conn->handlers, memory_order_relaxed);
     if (running >= server->options.max_concurrent_streams)
         return NULL; /* reset streams whose handlers still run count, too */
-    struct server_call *c = sys.malloc(sizeof *c);
+    const struct server_method *m = dispatch_remembered(&server->registry, memo);
+    size_t first = m && (m->method->flags & 1) ? CALL_FIRST_STREAM : CALL_FIRST_BLOCK;
+    struct server_call *c = sys.malloc(sizeof *c + first);
     if (!c)
         return NULL;
-    memset(c, 0, offsetof(struct server_call, first));
-    ctx_init(&c->ctx, NULL, INT64_MAX, c->first, sizeof c->first);
+    memset(c, 0, sizeof *c);
+    ctx_init(&c->ctx, NULL, INT64_MAX, c->first, first);
     stream_init(&c->s, &dispatch_ops, t, &c->ctx.arena);
     c->s.max_recv = server->options.max_recv_msg_size;
     c->conn = conn;
@@ -123,9 +137,10 @@ static const struct server_method *dispatch_find(struct rpc_stream *s,
                                                  const struct server_registry *r)
 {
     const struct rpc_request_head *q = &s->request;
-    if (q->memo && q->memo <= r->room)
-        return &r->slots[q->memo - 1];
-    const struct server_method *m = registry_find(r, q->path, q->path_len);
+    const struct server_method *m = dispatch_remembered(r, q->memo);
+    if (m)
+        return m;
+    m = registry_find(r, q->path, q->path_len);
     size_t slot = m ? (size_t)(m - r->slots) + 1 : 0;
     if (slot && slot <= UINT16_MAX)
         transport_memo(s, (uint16_t)slot);
@@ -206,7 +221,7 @@ void dispatch_accept(struct rpc_stream *s)
 
 static const char *dispatch_encoding(struct server_call *c)
 {
-    const sennit_compressor *own = atomic_load_explicit(&c->h.compressor, memory_order_relaxed);
+    const sennit_compressor *own = atomic_load_explicit(&c->f->h.compressor, memory_order_relaxed);
     return own ? own->name : NULL;
 }
 
@@ -220,7 +235,7 @@ static sennit_err dispatch_send_header(void *call)
 {
     struct server_call *c = call;
     enum transport_result r =
-        transport_respond(&c->s, &(struct rpc_response){ .header = c->h.header,
+        transport_respond(&c->s, &(struct rpc_response){ .header = c->f->h.header,
                                                          .encoding = dispatch_encoding(c),
                                                          .accept_encoding = dispatch_accepts(c) });
     if (r == TRANSPORT_OK)
@@ -233,7 +248,7 @@ static sennit_err dispatch_send_header(void *call)
 
 static void dispatch_prepare(struct server_call *c)
 {
-    struct rpc_handler *h = &c->h;
+    struct rpc_handler *h = &c->f->h;
     h->method = c->m->method;
     h->in = c->s.header;
     h->accept_encoding = c->s.request.accept_encoding;
@@ -241,7 +256,7 @@ static void dispatch_prepare(struct server_call *c)
     h->arena = &c->ctx.arena;
     h->call = c;
     h->send_header = dispatch_send_header;
-    h->peer = transport_auth(c->s.t)->peer;
+    h->peer = &transport_auth(c->s.t)->peer;
     c->ctx.slot[CTX_SLOT_RPC] = h;
 }
 
@@ -275,23 +290,19 @@ static enum transport_result dispatch_stream_send(struct sennit_stream *st, cons
 
 static const sennit_compressor *dispatch_compressor(struct sennit_stream *st)
 {
-    return atomic_load(&dispatch_call(atomic_load(&st->s))->h.compressor);
+    return atomic_load(&dispatch_call(atomic_load(&st->s))->f->h.compressor);
 }
 
 static const struct stream_side dispatch_side = { .status = dispatch_stream_status,
                                                   .send = dispatch_stream_send,
                                                   .compressor = dispatch_compressor };
 
-static bool dispatch_open_stream(struct server_call *c)
+static bool dispatch_streams(const struct server_call *c) { return c->m->method->flags & 3; }
+
+static void dispatch_open_stream(struct server_call *c)
 {
-    if (!(c->m->method->flags & 3))
-        return true;
-    c->stream = arena_alloc(&c->ctx.arena, sizeof *c->stream);
-    if (!c->stream)
-        return false;
-    stream_api_init(c->stream, &c->s, &dispatch_side, &c->rpc);
-    c->stream->max_send = c->conn->server->options.max_send_msg_size;
-    return true;
+    stream_api_init(&c->f->stream, &c->s, &dispatch_side, &c->f->rpc);
+    c->f->stream.max_send = c->conn->server->options.max_send_msg_size;
 }
 
 /* Decodes the request of a method that takes one. *request stays NULL for the others. */
@@ -304,7 +315,7 @@ static sennit_err dispatch_take_request(struct server_call *c, void **request)
     struct rpc_msg *msg = stream_take(&c->s);
     if (!*request || !msg)
         return sennit_no_memory;
-    return message_decode(&c->rpc, &c->s, msg, *request, &c->ctx.arena);
+    return message_decode(&c->f->rpc, &c->s, msg, *request, &c->ctx.arena);
 }
 
 struct dispatch_inner {
@@ -323,7 +334,8 @@ static sennit_err dispatch_innermost(void *arg, sennit_ctx *ctx, const void *req
         request = in->request, reply = in->reply;
     if (reply)
         memcpy(reply, m->reply->empty, m->reply->size);
-    return m->invoke(c->m->service, c->m->self, ctx ? ctx : &c->ctx, request, reply, c->stream);
+    return m->invoke(c->m->service, c->m->self, ctx ? ctx : &c->ctx, request, reply,
+                     m->flags & 3 ? &c->f->stream : NULL);
 }
 
 static sennit_err dispatch_invoke(struct server_call *c, const void *request, void *reply)
@@ -349,7 +361,7 @@ static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
     struct sennit_arena *a = &c->ctx.arena;
     bool replies = !(m->flags & 2);
     void *request = NULL, *reply = replies ? arena_alloc(a, m->reply->size) : NULL;
-    if ((replies && !reply) || !dispatch_open_stream(c))
+    if (replies && !reply)
         return sennit_no_memory;
     sennit_err err = dispatch_take_request(c, &request);
     if (err)
@@ -359,28 +371,33 @@ static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
     err = dispatch_invoke(c, request, reply);
     if (err || !reply)
         return err;
-    return message_encode(&c->rpc, atomic_load(&c->h.compressor), reply, a,
+    return message_encode(&c->f->rpc, atomic_load(&c->f->h.compressor), reply, a,
                           c->conn->server->options.max_send_msg_size, framed);
 }
 
 static void dispatch_run(void *arg)
 {
     struct server_call *c = arg;
+    struct dispatch_frame f;
     sennit_str framed = { NULL, 0 };
+    c->f = &f;
+    memset(&f.h, 0, sizeof f.h);
     dispatch_prepare(c);
     struct sennit_server *server = c->conn->server;
-    message_begin(&c->rpc, server->stats.event ? &server->stats : NULL, c->m->method, &c->ctx,
+    message_begin(&f.rpc, server->stats.event ? &server->stats : NULL, c->m->method, &c->ctx,
                   false);
+    if (dispatch_streams(c))
+        dispatch_open_stream(c);
     sennit_err err = dispatch_call_user(c, &framed);
-    message_end(&c->rpc, err);
+    message_end(&f.rpc, err);
     /* Before the answer: the peer may open the next stream as soon as it has that. */
     atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
-    lock_take(&c->h.lock, LOCK_STREAM);
-    c->h.over = true;
-    lock_drop(&c->h.lock, LOCK_STREAM);
+    lock_take(&f.h.lock, LOCK_STREAM);
+    f.h.over = true;
+    lock_drop(&f.h.lock, LOCK_STREAM);
     struct rpc_response r = {
-        .header = c->h.header,
-        .trailer = c->h.trailer,
+        .header = f.h.header,
+        .trailer = f.h.trailer,
         .encoding = err ? NULL : dispatch_encoding(c),
         .accept_encoding = dispatch_accepts(c),
         .end = true,
@@ -402,6 +419,10 @@ static void dispatch_run(void *arg)
     stream_finish(&c->s, SENNIT_CANCELLED, sennit_s("the handler has returned"));
     ctx_end(&c->ctx, CTX_CANCELLED);
     ctx_wait_users(&c->ctx);
+    if (dispatch_streams(c))
+        stream_api_fini(&f.stream);
+    c->ctx.slot[CTX_SLOT_RPC] = NULL;
+    c->f = NULL;
     stream_unref(&c->s);
 }
 

@@ -50,6 +50,22 @@ static void server_defaults(sennit_server_options *o)
         o->keepalive_min_time = LIMIT_KEEPALIVE_MIN_TIME_NS;
 }
 
+static sennit_duration server_or_never(sennit_duration d) { return d > 0 ? d : 0; }
+
+static struct transport_clock server_clock(const sennit_server_options *o)
+{
+    return (struct transport_clock){
+        .time = server_or_never(o->keepalive_time),
+        .timeout = o->keepalive_timeout,
+        .min_time = server_or_never(o->keepalive_min_time),
+        .permit_without_calls = o->keepalive_permit_without_calls,
+        .without_calls = true,
+        .max_idle = server_or_never(o->max_connection_idle),
+        .max_age = server_or_never(o->max_connection_age),
+        .max_age_grace = server_or_never(o->max_connection_age_grace),
+    };
+}
+
 sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
                                        size_t interceptor_stride)
 {
@@ -66,6 +82,7 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
         s->stats = *s->options.stats;
     if (s->options.unknown)
         s->unknown = *s->options.unknown;
+    s->clock = server_clock(&s->options);
     s->ctx = ctx;
     list_init(&s->listeners);
     list_init(&s->conns);

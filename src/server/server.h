@@ -45,6 +45,7 @@ struct sennit_server {
     sennit_server_options options;
     sennit_stats_hook stats;                /* a copy; event NULL: none */
     sennit_unknown unknown;                 /* likewise */
+    struct transport_clock clock;           /* of every connection, from options */
     _Atomic(struct server_health *) health; /* in arena; of src/svc/health.c */
     struct server_registry registry;
     sennit_ctx *ctx; /* ends when the server stops accepting */
@@ -84,7 +85,7 @@ struct server_conn {
 void server_accept_loop(void *listener);
 
 /* dispatch.c */
-struct rpc_stream *dispatch_new_stream(struct transport *t);
+struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo);
 void dispatch_accept(struct rpc_stream *s);
 void dispatch_put_off(struct transport *t); /* what was put off begins */
 

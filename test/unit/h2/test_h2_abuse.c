@@ -3,6 +3,7 @@
  * test_h2_abuse.c: what peers do to hurt, one class a row, against the receiving machine in both
  * roles; ceilings are counts and octets, never times. Then what only looks like abuse and must be
  * borne. See frames.h for how events read. */
+#include "begin.h"
 #include "frames.h"
 #include "h2/hpack_private.h"
 #include <malloc.h>
@@ -422,7 +423,7 @@ TEST(a_receiver_that_acknowledges_every_message_lives_on_what_we_send)
     struct h2_out_stream s = { 0 };
     static const uint8_t body[100];
     serve();
-    check_int(h2_out_init(&out, &server_config), 0);
+    check_int(begin_out(&out, &server_config), 0);
     request(1, 0);
     feed();
     h2_out_accept(&out, &s, 1);
@@ -452,7 +453,7 @@ TEST(a_receiver_that_doles_out_single_octets_ends_with_the_budget)
     setting(H2_SET_INITIAL_WINDOW_SIZE, 0);
     request(1, 0);
     feed();
-    check_int(h2_out_init(&out, &server_config), 0);
+    check_int(begin_out(&out, &server_config), 0);
     check(h2_out_settings(&out, h2_in_peer(session.in)));
     h2_out_accept(&out, &s, 1);
     check(!h2_out_data(&out, &s, body, sizeof body, false));
