@@ -192,6 +192,7 @@ struct h2_out {
     size_t high_water; /* DATA is appended only while len is below this */
     bool server, no_memory;
     bool taken;      /* the other buffer is with the caller of h2_out_take */
+    bool answered;   /* HEADERS or DATA were appended; the caller clears it */
     uint32_t earned; /* by the peer, for DATA appended: see h2_in_refill; the caller zeroes it */
 };
 /* Appends preface (client), SETTINGS and the connection's window. 0, or -1 no memory. */

@@ -77,7 +77,6 @@ struct transport {
     bool reading_paused;
     bool timer_fired;
     bool dormant;         /* client: no pings without streams; the next one wakes the task */
-    bool sent_since_ping; /* HEADERS or DATA */
     int64_t idle_since;   /* when open_streams came to 0 */
     const char *drain_text;
     enum drain_state drain;
