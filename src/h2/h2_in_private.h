@@ -104,7 +104,8 @@ struct h2_in {
     uint64_t bdp_from, bdp_rate, bdp_heard;
 
     uint32_t glitches, most_glitches; /* left of the budget, its size */
-    const char *too_many;             /* of these: the budget is spent */
+    uint32_t updates;     /* WINDOW_UPDATEs that DATA of ours has paid for; they cost no budget */
+    const char *too_many; /* of these: the budget is spent */
     uint64_t counts[H2_GLITCHES];
     bool settled;      /* the peer's first SETTINGS came */
     bool acked;        /* our SETTINGS are */

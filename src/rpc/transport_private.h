@@ -76,8 +76,8 @@ struct transport {
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused;
     bool timer_fired;
-    bool dormant;         /* client: no pings without streams; the next one wakes the task */
-    int64_t idle_since;   /* when open_streams came to 0 */
+    bool dormant;       /* client: no pings without streams; the next one wakes the task */
+    int64_t idle_since; /* when open_streams came to 0 */
     const char *drain_text;
     enum drain_state drain;
     sennit_code close_code;

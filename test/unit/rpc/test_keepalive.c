@@ -211,9 +211,9 @@ TEST(pings_between_the_pieces_of_a_large_response_are_no_strikes)
 {
     static const struct echo_service service = { .chat = send_much };
     static const unsigned char more[] = {
-        0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 16, 0,            /* WINDOW_UPDATE 4096, all */
-        0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 16, 0,            /* stream 1 */
-        0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, /* PING */
+        0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 16, 0,             /* WINDOW_UPDATE 4096, all */
+        0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 16, 0,             /* stream 1 */
+        0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3,  4, 5, 6, 7, 8, /* PING */
     };
     struct echo_server e;
     echo_start(&e, &service, NULL, (sennit_server_options){ 0 });
