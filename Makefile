@@ -4,7 +4,7 @@
 #   make [build]   everything into build/bin           make run NAME=x   server and client over TCP
 #   make test      unit, peer and house tests          make ci           all that CI runs
 #   make sim SEED=n [COUNT=m] [TRACE=1]   the simulation: same seed, same hash
-#   make interop   against grpc-go (needs go)          make fmt          clang-format in place
+#   make interop   with grpc of other makes           make fmt          clang-format in place
 #   make install   PREFIX=... DESTDIR=...              make clean
 # PRESET=debug|asan|tsan chooses another build in its own directory: make PRESET=asan test
 
@@ -59,6 +59,7 @@ ci:
 interop: build
 	@test/interop/run_interop --build $(DIR)
 	@test/interop/run_official --build $(DIR)
+	@test/interop/run_connect --build $(DIR)
 
 fmt:
 	@tools/tidy --list | xargs clang-format -i

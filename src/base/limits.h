@@ -21,9 +21,10 @@
 #define LIMIT_WINDOW_GROWTH       33554432u /* of all streams of a connection, above the initial */
 #define LIMIT_CLOSED_STREAMS      128u      /* ids remembered after our RST, for late frames */
 #define LIMIT_GLITCHES            1000u     /* free abuse budget per connection, see h2_in.c */
-#define LIMIT_GLITCH_REFILL       100u  /* given back for each completed stream, up to the budget */
-#define LIMIT_GLITCH_OCTETS       256u  /* of DATA give one back */
-#define LIMIT_GLITCH_FRAME        4u    /* per DATA frame we send: updates, a PING */
+#define LIMIT_GLITCH_REFILL       100u /* given back for each completed stream, up to the budget */
+#define LIMIT_GLITCH_OCTETS       256u /* of DATA give one back */
+#define LIMIT_GLITCH_FRAME        4u   /* per DATA frame we send: updates, a PING */
+#define LIMIT_GLITCH_UPDATES      65536u /* WINDOW_UPDATEs owed for DATA sent: a few a stream */
 #define LIMIT_GLITCH_RATE         30u   /* a second: people who cancel what they watch, keepalive */
 #define LIMIT_GOAWAY_TEXT         1024u /* octets of debug text kept */
 

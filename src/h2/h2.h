@@ -155,9 +155,12 @@ bool h2_in_pop(struct h2_in *in, void **user);
 /* Client, after GOAWAY: pops the owner of one stream above last_id; false: none left. */
 bool h2_in_pop_above(struct h2_in *in, uint32_t last_id, void **user);
 /* Gives n back to the abuse budget, up to its size. The transport calls it for what makes a peer
- * send small frames: DATA that we sent (out->earned: WINDOW_UPDATE of stream and connection,
- * bandwidth PING), PINGs of ours (their acks), and time gone by (LIMIT_GLITCH_RATE a second). */
+ * send small frames: PINGs of ours (their acks), and time gone by (LIMIT_GLITCH_RATE a second). */
 void h2_in_refill(struct h2_in *in, uint32_t n);
+/* The same for DATA that we sent (out->earned: bandwidth PING, WINDOW_UPDATE of stream and
+ * connection). Of the last, which readers of many streams send all at once, more than the budget's
+ * size may be owed. */
+void h2_in_earned(struct h2_in *in, uint32_t n);
 /* How often that happened so far. */
 uint64_t h2_in_glitches(const struct h2_in *in, enum h2_glitch g);
 /* hpack_memo of the connection's decoder. */
@@ -196,7 +199,8 @@ struct h2_out {
     size_t held;        /* octets that were taken and that the socket did not take yet */
     bool server, begun; /* begun: the preface is appended */
     bool taken;         /* the other buffer is with the caller of h2_out_take */
-    uint32_t earned;    /* by the peer, for DATA appended: see h2_in_refill; the caller zeroes it */
+    bool answered;      /* HEADERS or DATA were appended; the caller clears it */
+    uint32_t earned;    /* by the peer, for DATA appended: see h2_in_earned; the caller zeroes it */
 };
 int h2_out_init(struct h2_out *o, bool server); /* 0, or -1 no memory */
 /* Before anything else: appends preface (client), SETTINGS and the connection's window. */

@@ -106,6 +106,12 @@ void h2_in_refill(struct h2_in *in, uint32_t n)
     in->glitches += n < missing ? n : missing;
 }
 
+void h2_in_earned(struct h2_in *in, uint32_t n)
+{
+    h2_in_refill(in, n);
+    in->updates = (uint32_t)min_size((size_t)in->updates + n, LIMIT_GLITCH_UPDATES);
+}
+
 uint64_t h2_in_glitches(const struct h2_in *in, enum h2_glitch g) { return in->counts[g]; }
 
 /* The peer erred on one stream. RST_STREAM on an idle stream is forbidden: the connection ends. */

@@ -102,10 +102,11 @@ struct h2_in {
     bool bdp_due, bdp_out;
     uint32_t bdp_skip, bdp_again;
     int64_t bdp_at;
-    uint64_t bdp_from, bdp_rate;
+    uint64_t bdp_from, bdp_rate, bdp_heard;
 
     uint32_t glitches, most_glitches; /* left of the budget, its size */
-    const char *too_many;             /* of these: the budget is spent */
+    uint32_t updates;     /* WINDOW_UPDATEs that DATA of ours has paid for; they cost no budget */
+    const char *too_many; /* of these: the budget is spent */
     uint32_t counts[H2_GLITCHES];
     bool settled;      /* the peer's first SETTINGS came */
     bool acked;        /* our SETTINGS are */

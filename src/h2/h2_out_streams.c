@@ -92,6 +92,7 @@ static void out_cut_block(struct h2_out *o, uint8_t *p, size_t n, unsigned flags
     h2_out_frame_header(p, more ? H2_DEFAULT_FRAME : n, H2_HEADERS,
                         flags | (more ? 0 : H2_END_HEADERS), id);
     o->len += n + (more + 1) * H2_FRAME_HEADER;
+    o->answered = true;
 }
 
 void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h, size_t n,
@@ -153,6 +154,7 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
     memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
     if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
         o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
+    o->answered = true;
     s->window -= (int64_t)n;
     o->window -= (int64_t)n;
     s->body += n;
@@ -169,6 +171,7 @@ bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
     if (len == 0) {
         if (end_stream) {
             h2_out_frame(o, 0, H2_DATA, H2_END_STREAM, s->id);
+            o->answered = true;
             out_local_end(o, s);
         }
         return true;

@@ -23,7 +23,7 @@
 #define CLOCK_STRIKES  2
 
 static const uint8_t clock_drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
-static const uint8_t clock_keepalive_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 2 };
+static const uint8_t clock_keepalive_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 3 };
 
 static void clock_fired(struct rt_timer *timer)
 {
@@ -132,8 +132,8 @@ void clock_on_ping(struct transport *t)
     if (!t->server || !c->min_time)
         return;
     lock_take(&t->lock, LOCK_WRITE);
-    bool answered = t->sent_since_ping, quiet = t->open_streams == 0 && !c->permit_without_calls;
-    t->sent_since_ping = false;
+    bool answered = t->out.answered, quiet = t->open_streams == 0 && !c->permit_without_calls;
+    t->out.answered = false;
     lock_drop(&t->lock, LOCK_WRITE);
     t->pinged_at = now;
     if (answered || !last) {

@@ -222,7 +222,7 @@ static void transport_tell(struct transport *t)
             s->changes = 0, s->consumed = 0;
         }
         lock_drop(&t->lock, LOCK_WRITE);
-        h2_in_refill(t->in, earned);
+        h2_in_earned(t->in, earned);
         for (size_t i = 0; i < n; i++)
             transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
     } while (n == TOLD_AT_ONCE);

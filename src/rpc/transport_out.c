@@ -133,7 +133,6 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     enum transport_result result = TRANSPORT_DEAD;
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && !s->local_ended) {
-        t->sent_since_ping = true;
         if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
             result = TRANSPORT_NO_MEMORY;
         } else if (!t->closed && !s->dead) {
@@ -176,7 +175,6 @@ static enum transport_result transport_append_response(struct transport *t, stru
     struct h2_out_stream *o = stream_out(s);
     if (t->closed || s->dead || s->local_ended)
         return TRANSPORT_DEAD;
-    t->sent_since_ping = true;
     if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
         h2_out_rst(&t->out, o, H2_CANCEL);
         s->dead = true, s->local_ended = true;

@@ -90,9 +90,8 @@ struct transport {
     bool reading_paused;
     unsigned put_off; /* requests that transport_put_off told to wait, since ops->room */
     bool timer_fired;
-    bool dormant;         /* client: no pings without streams; the next one wakes the task */
-    bool sent_since_ping; /* HEADERS or DATA */
-    int64_t idle_since;   /* when open_streams came to 0 */
+    bool dormant;       /* client: no pings without streams; the next one wakes the task */
+    int64_t idle_since; /* when open_streams came to 0 */
     const char *drain_text;
     enum drain_state drain;
     sennit_code close_code;

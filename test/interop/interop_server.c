@@ -199,6 +199,7 @@ int main(int argc, char **argv)
     sennit_auto(sennit_server) *server =
         sennit_server_new(&(sennit_server_options){ .creds = tls ? tls : sennit_insecure(),
                                                     .max_concurrent_streams = 1024,
+                                                    .max_recv_msg_size = BODY_MOST,
                                                     .stats = &compressed_stats });
     sennit_err err = sennit_listen(server, address);
     if (err)

@@ -17,11 +17,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def certificates(folder):
-    """Flags of route_guide programs for TLS with a root and a certificate made in folder."""
+def certificates(folder, name="x.test.example.com"):
+    """Makes ca.pem, and for this name cert.pem and key.pem, in folder. Flags of route_guide
+    programs for TLS with them."""
     names = path(folder, "names")
     with open(names, "w", encoding="utf-8") as file:
-        file.write("subjectAltName=DNS:x.test.example.com\n")
+        file.write(f"subjectAltName=DNS:{name}\n")
     ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     for command in (
             ["req", "-x509", *ec, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",

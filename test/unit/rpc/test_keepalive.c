@@ -174,6 +174,71 @@ TEST(a_client_that_pings_too_often_is_told_to_calm_down)
     talk_stop(&t);
 }
 
+/* A message larger than any first window; self, a channel of int, is told of the end. */
+static sennit_err send_much(void *self, sennit_ctx *ctx, sennit_stream *s)
+{
+    static const char octets[200000];
+    sennit_send(s, &(struct echo_msg){ .text = { octets, sizeof octets } }); /* it leaves before */
+    return tell_end(self, ctx, s);
+}
+
+static void read_all(int fd, unsigned char *to, size_t n)
+{
+    for (ssize_t got; n; to += got, n -= (size_t)got) {
+        got = recv(fd, to, n, 0);
+        check(got > 0);
+    }
+}
+
+/* Reads frames until there were n octets of DATA and, if so wished, the ack of a PING. */
+static void read_data(int fd, size_t n, bool ack)
+{
+    while (n || ack) {
+        unsigned char head[9], body[16384];
+        read_all(fd, head, sizeof head);
+        size_t len = (size_t)head[1] << 8 | head[2];
+        check(len <= sizeof body);
+        read_all(fd, body, len);
+        check(head[3] != 7); /* GOAWAY */
+        if (head[3] == 0)
+            n = n > len ? n - len : 0;
+        ack = ack && !(head[3] == 6 && head[4] == 1);
+    }
+}
+
+/* As clients ping that measure bandwidth times delay. */
+static void *measuring_client(void *address)
+{
+    static const unsigned char more[] = {
+        0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 16, 0,             /* WINDOW_UPDATE 4096, all */
+        0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 16, 0,             /* stream 1 */
+        0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3,  4, 5, 6, 7, 8, /* PING */
+    };
+    int fd = silent_client(address);
+    read_data(fd, 65535, false);
+    for (int i = 0; i < 20; i++) {
+        check(send(fd, more, sizeof more, MSG_NOSIGNAL) == (ssize_t)sizeof more);
+        read_data(fd, 4096, true);
+    }
+    close(fd);
+    return NULL;
+}
+
+TEST(pings_between_the_pieces_of_a_large_response_are_no_strikes)
+{
+    static const struct echo_service service = { .chat = send_much };
+    sennit_chan *ends = sennit_chan_new(sizeof(int), 1);
+    struct echo_server e;
+    pthread_t thread;
+    int code;
+    echo_start(&e, &service, ends, (sennit_server_options){ 0 });
+    check(pthread_create(&thread, NULL, measuring_client, e.address) == 0);
+    check(!sennit_chan_recv(ends, NULL, &code));
+    pthread_join(thread, NULL);
+    echo_stop(&e);
+    sennit_chan_free(ends);
+}
+
 /* -- idle and old connections --------------------------------------------------------------------
  */
 
