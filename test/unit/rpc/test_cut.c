@@ -156,7 +156,7 @@ static void middle_start(struct middle *m, const char *server)
 {
     struct sockaddr_in a;
     socklen_t len = sizeof a;
-    m->to = atoi(strrchr(server, ':') + 1);
+    m->to = (int)strtol(strrchr(server, ':') + 1, NULL, 10);
     m->listener = middle_socket(0);
     check(getsockname(m->listener, (struct sockaddr *)&a, &len) == 0);
     snprintf(m->address, sizeof m->address, "127.0.0.1:%d", ntohs(a.sin_port));
