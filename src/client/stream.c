@@ -217,8 +217,11 @@ static enum transport_result client_stream_send(struct sennit_stream *st, const 
         bool keep = !atomic_load(&c->kept_over);
         enum transport_result r = TRANSPORT_OK;
         if (keep) {
+            size_t before = c->kept_len;
             client_stream_keep(c, framed, len);
             r = transport_send(atomic_load(&st->s), framed, len, false);
+            if (r == TRANSPORT_NO_MEMORY && c->kept)
+                c->kept_len = before; /* the sender is told that it was not sent */
         }
         sennit_mutex_unlock(&c->repeat);
         if (keep)

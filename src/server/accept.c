@@ -205,7 +205,7 @@ static bool accept_one(struct server_listener *l, sennit_duration *pause)
         break;
     }
     if (!sennit_ctx_error(s->ctx))
-        server_fail(s, sennit_errorf(SENNIT_UNAVAILABLE, "accept on %s: %s", l->listener->text,
+        server_fail(s, sennit_errorf(SENNIT_UNAVAILABLE, "accept on %s: %s", l->text,
                                      net_errno_text(-error)));
     return false;
 }

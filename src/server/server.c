@@ -102,13 +102,10 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
     return s;
 }
 
-/* A mistake that must not harm a server that is serving: told to the caller alone. */
-static bool server_is_late(struct sennit_server *s)
+/* Locked. A mistake that must not harm a server that is serving: told to the caller alone. */
+static bool server_is_late(const struct sennit_server *s)
 {
-    lock_take(&s->lock, LOCK_REGISTRY);
-    bool late = s->state != SERVER_NEW || s->serving;
-    lock_drop(&s->lock, LOCK_REGISTRY);
-    return late;
+    return s->state != SERVER_NEW || s->serving;
 }
 
 sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const void *methods,
@@ -117,11 +114,13 @@ sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const
     if (server_is_lame(s))
         return sennit_no_memory;
     sennit_err err = NULL;
-    if (server_is_late(s)) {
+    lock_take(&s->lock, LOCK_REGISTRY);
+    bool late = server_is_late(s);
+    int result = late ? 0 : registry_add(&s->registry, d, methods, self);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    if (late)
         return sennit_errorf(SENNIT_FAILED_PRECONDITION,
                              "service %s registered after sennit_serve: register before", d->name);
-    }
-    int result = registry_add(&s->registry, d, methods, self);
     if (result > 0)
         err = sennit_errorf(SENNIT_ALREADY_EXISTS, "service %s is registered twice", d->name);
     else if (result < 0)
@@ -133,18 +132,22 @@ sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const
 
 /* -- listening ------------------------------------------------------------------------------- */
 
-static sennit_err server_add_listener(struct sennit_server *s, struct net_listener *nl)
+/* Takes nl. *late: serving has begun, nl is closed. */
+static sennit_err server_add_listener(struct sennit_server *s, struct net_listener *nl, bool *late)
 {
     struct server_listener *l = sys.calloc(1, sizeof *l);
-    if (!l) {
-        net_listener_close(nl);
-        return sennit_no_memory;
-    }
-    l->listener = nl, l->server = s;
     lock_take(&s->lock, LOCK_REGISTRY);
-    list_push_back(&s->listeners, &l->node);
+    *late = server_is_late(s);
+    if (l && !*late) {
+        l->listener = nl, l->server = s;
+        memcpy(l->text, nl->text, sizeof l->text);
+        list_push_back(&s->listeners, &l->node);
+        l = NULL, nl = NULL;
+    }
     lock_drop(&s->lock, LOCK_REGISTRY);
-    return NULL;
+    net_listener_close(nl);
+    sys.free(l);
+    return nl && !*late ? sennit_no_memory : NULL;
 }
 
 static sennit_err server_listens_late(void)
@@ -152,10 +155,21 @@ static sennit_err server_listens_late(void)
     return sennit_errorf(SENNIT_FAILED_PRECONDITION, "listen after sennit_serve: listen before");
 }
 
+static bool server_may_listen(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    bool late = server_is_late(s);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    return !late;
+}
+
 static sennit_err server_listened(struct sennit_server *s, sennit_err err, struct net_listener *nl)
 {
+    bool late = false;
     if (!err)
-        err = server_add_listener(s, nl);
+        err = server_add_listener(s, nl, &late);
+    if (late)
+        return server_listens_late();
     if (err)
         server_fail(s, err);
     return err;
@@ -183,7 +197,7 @@ sennit_err sennit_listen(sennit_server *s, const char *address)
     struct net_listener *nl = NULL;
     if (server_is_lame(s))
         return sennit_no_memory;
-    if (server_is_late(s))
+    if (!server_may_listen(s))
         return server_listens_late();
     if (strncmp(address, "systemd:", 8) == 0)
         return server_listen_systemd(s, address + 8);
@@ -202,7 +216,7 @@ sennit_err sennit_listen_fd(sennit_server *s, int fd)
     struct net_listener *nl = NULL;
     if (server_is_lame(s))
         return sennit_no_memory;
-    if (server_is_late(s))
+    if (!server_may_listen(s))
         return server_listens_late();
     sennit_err refused = rt_refused(), err = refused ? refused : net_listen_fd(fd, &nl);
     return server_listened(s, err, nl);
@@ -218,7 +232,7 @@ const char *sennit_bound_address(sennit_server *s, size_t nth)
     {
         struct server_listener *l = container_of(n, struct server_listener, node);
         if (nth-- == 0) {
-            text = l->listener ? l->listener->text : "";
+            text = l->text;
             break;
         }
     }
@@ -247,20 +261,25 @@ bool server_wait_change(struct sennit_server *s, int64_t at)
     return !late;
 }
 
+/* Locked. From here on a stop waits for the acceptors, also for those that are yet to start. */
+static void server_begin(struct sennit_server *s)
+{
+    s->serving = true, s->state = SERVER_SERVING;
+    list_each(n, &s->listeners) s->n_acceptors++;
+}
+
 static sennit_err server_start(struct sennit_server *s)
 {
     sennit_err err = NULL;
     list_each(n, &s->listeners)
     {
         struct server_listener *l = container_of(n, struct server_listener, node);
-        lock_take(&s->lock, LOCK_REGISTRY);
-        s->n_acceptors++;
-        lock_drop(&s->lock, LOCK_REGISTRY);
         if (!err)
-            err = rt_go(server_accept_loop, l, l->listener->text, RT_GO_SMALL);
+            err = rt_go(server_accept_loop, l, l->text, RT_GO_SMALL);
         if (err) {
             lock_take(&s->lock, LOCK_REGISTRY);
             s->n_acceptors--;
+            server_changed(s);
             lock_drop(&s->lock, LOCK_REGISTRY);
         }
     }
@@ -278,7 +297,7 @@ sennit_err sennit_serve(sennit_server *s)
     bool twice = s->serving || s->state != SERVER_NEW, ready = !s->failed && !twice;
     bool none = list_empty(&s->listeners);
     if (ready && !none)
-        s->serving = true, s->state = SERVER_SERVING;
+        server_begin(s);
     sennit_err failed = s->failed;
     lock_drop(&s->lock, LOCK_REGISTRY);
     if (failed)
@@ -339,16 +358,29 @@ static void server_close_conn(struct transport *t)
     transport_close(t, SENNIT_UNAVAILABLE, "the server was stopped");
 }
 
+/* Those that no acceptor has. */
+static void server_close_listeners(struct sennit_server *s)
+{
+    list_each(n, &s->listeners)
+    {
+        struct server_listener *l = container_of(n, struct server_listener, node);
+        net_listener_close(l->listener);
+        l->listener = NULL;
+    }
+}
+
 void sennit_server_stop(sennit_server *s, sennit_duration grace)
 {
     if (server_is_lame(s))
         return;
     int64_t at = grace < 0 ? INT64_MAX : sennit_now() + grace;
     lock_take(&s->lock, LOCK_REGISTRY);
-    bool first = s->state == SERVER_NEW || s->state == SERVER_SERVING;
+    bool unserved = s->state == SERVER_NEW, first = unserved || s->state == SERVER_SERVING;
     if (first)
         s->state = SERVER_STOPPING;
     lock_drop(&s->lock, LOCK_REGISTRY);
+    if (unserved)
+        server_close_listeners(s); /* nobody connects to what will never be served */
     sennit_ctx_cancel(s->ctx);
     if (first && grace != 0)
         server_each_conn(s, transport_drain);
@@ -376,13 +408,8 @@ void sennit_server_free(sennit_server *s)
     while (s->serving || !list_empty(&s->waiters))
         server_wait_change(s, INT64_MAX);
     lock_drop(&s->lock, LOCK_REGISTRY);
-    list_each_safe(n, next, &s->listeners)
-    {
-        struct server_listener *l = container_of(n, struct server_listener, node);
-        if (l->listener)
-            net_listener_close(l->listener);
-        sys.free(l);
-    }
+    server_close_listeners(s); /* of one whose acceptor could not start */
+    list_each_safe(n, next, &s->listeners) sys.free(container_of(n, struct server_listener, node));
     sennit_creds_free(server_creds(s));
     registry_fini(&s->registry);
     sennit_ctx_free(s->ctx);

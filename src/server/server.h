@@ -37,8 +37,9 @@ enum server_state { SERVER_NEW, SERVER_SERVING, SERVER_STOPPING, SERVER_STOPPED 
 
 struct server_listener {
     struct list node;
-    struct net_listener *listener;
+    struct net_listener *listener; /* NULL: closed; its acceptor's while there is one */
     struct sennit_server *server;
+    char text[NET_ADDR_TEXT]; /* where it is bound: lives as long as the server */
 };
 
 struct sennit_server {

@@ -4,7 +4,10 @@
  * system call or allocation fails. Each call must end in its answer or in an error with a text,
  * nothing may be left behind, and since a fault strikes once, the next try must succeed. */
 #include "echo.h"
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* A server that may be struck at any point. */
@@ -306,4 +309,126 @@ TEST_FAULTS(a_bidirectional_stream)
     sennit_ctx_free(ctx);
     sennit_conn_free(c);
     struck_stop(&s);
+}
+
+/* -- a stream that the peer refuses ----------------------------------------------------------- */
+
+enum { REFUSED_MESSAGES = 3, REFUSED_OCTETS = 6000 };
+
+/* A server on a raw socket: it answers SETTINGS, keeps what comes on stream 3, the second attempt,
+ * and answers that with OK. The first one the test refuses. */
+struct refuser {
+    int listener;
+    _Atomic int fd;
+    pthread_t thread;
+    char address[64];
+    char body[REFUSED_MESSAGES * (REFUSED_OCTETS + 64)];
+    size_t len;
+};
+
+static bool refuser_read(int fd, void *p, size_t n)
+{
+    return recv(fd, p, n, MSG_WAITALL) == (ssize_t)n;
+}
+
+/* One frame; false: the end. */
+static bool refuser_frame(struct refuser *r, int fd)
+{
+    static const unsigned char ok[] = "\0\0\x27\1\5\0\0\0\3\x88"
+                                      "\x0f\x10\x10"
+                                      "application/grpc"
+                                      "\0\xbgrpc-status"
+                                      "\1"
+                                      "0";
+    static char skipped[1 << 16];
+    unsigned char h[9];
+    if (!refuser_read(fd, h, sizeof h))
+        return false;
+    size_t n = (size_t)h[1] << 8 | h[2];
+    bool data = h[3] == 0 && h[8] == 3;
+    check(!data || r->len + n <= sizeof r->body);
+    if (n && !refuser_read(fd, data ? r->body + r->len : skipped, n))
+        return false;
+    r->len += data ? n : 0;
+    unsigned char answer[sizeof ok - 1];
+    memcpy(answer, ok, sizeof answer);
+    answer[2] = (unsigned char)(sizeof answer - 9);
+    if (h[8] == 3 && h[3] <= 1 && (h[4] & 1))
+        check(send(fd, answer, sizeof answer, MSG_NOSIGNAL) != 0);
+    return true;
+}
+
+static void *refuser_run(void *arg)
+{
+    static const unsigned char settings[] = { 0, 0, 0, 4, 0, 0, 0, 0, 0 };
+    struct refuser *r = arg;
+    char preface[24];
+    int fd = accept(r->listener, NULL, NULL);
+    if (fd < 0)
+        return NULL;
+    if (refuser_read(fd, preface, sizeof preface) &&
+        send(fd, settings, sizeof settings, MSG_NOSIGNAL) > 0) {
+        atomic_store(&r->fd, fd);
+        while (refuser_frame(r, fd)) {
+        }
+    }
+    atomic_store(&r->fd, -1);
+    close(fd);
+    while ((fd = accept(r->listener, NULL, NULL)) >= 0)
+        close(fd); /* one connection is enough */
+    return NULL;
+}
+
+static void refuser_start(struct refuser *r)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof a;
+    memset(r, 0, sizeof *r);
+    r->listener = socket(AF_INET, SOCK_STREAM, 0);
+    check(bind(r->listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(r->listener, 8) == 0);
+    check(getsockname(r->listener, (struct sockaddr *)&a, &len) == 0);
+    snprintf(r->address, sizeof r->address, "127.0.0.1:%d", ntohs(a.sin_port));
+    check(pthread_create(&r->thread, NULL, refuser_run, r) == 0);
+}
+
+static void refuser_stop(struct refuser *r)
+{
+    shutdown(r->listener, SHUT_RDWR);
+    pthread_join(r->thread, NULL);
+    close(r->listener);
+}
+
+static void refuser_refuse(struct refuser *r)
+{
+    static const unsigned char refused[] = { 0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7 };
+    int fd = atomic_load(&r->fd);
+    if (fd > 0)
+        check(send(fd, refused, sizeof refused, MSG_NOSIGNAL) != 0);
+}
+
+/* What is repeated is what was sent: no message whose send failed, and every other one. */
+TEST_FAULTS(a_refused_stream_repeats_what_was_sent_and_no_more)
+{
+    static char octets[REFUSED_OCTETS];
+    static struct refuser r;
+    size_t want = 0;
+    memset(octets, 'r', sizeof octets);
+    refuser_start(&r);
+    sennit_conn *c = echo_dial(r.address);
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
+    sennit_stream *st = sennit_start(c, ctx, &echo_methods[3], NULL, NULL, 0);
+    for (int i = 0; st && i < REFUSED_MESSAGES; i++) {
+        struct echo_msg m = { .text = { octets, sizeof octets - (size_t)i } };
+        sennit_err err = sennit_send(st, &m);
+        check(!err || test_under_fault());
+        want += err ? 0 : 5 + 3 + m.text.len; /* prefix; tag and length */
+    }
+    refuser_refuse(&r);
+    sennit_err err = st ? sennit_finish(st, NULL) : NULL;
+    check(!err || (test_under_fault() && err->code != SENNIT_DEADLINE_EXCEEDED));
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    refuser_stop(&r);
+    if (st && !err)
+        check_int(r.len, want);
 }

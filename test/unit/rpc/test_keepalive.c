@@ -4,10 +4,14 @@
  * often, idle and old ones. Times here are short, but nothing is judged by how long it took: each
  * test waits for what must come. */
 #include "talk.h"
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MS SENNIT_MILLISECOND
@@ -118,6 +122,121 @@ TEST(a_client_that_falls_silent_ends_its_handlers)
     close(fd);
     echo_stop(&e);
     sennit_chan_free(ends);
+}
+
+/* -- a peer process that is stopped (SIGSTOP) ----------------------------------------------------
+ */
+
+/* Its kernel goes on taking octets and answering TCP's probes: only pings tell. */
+struct stopped {
+    pid_t pid;
+    int to[2], from[2]; /* pipes */
+};
+
+/* Before the library is used: the child runs fn and never returns. */
+static void stopped_fork(struct stopped *p, void (*fn)(struct stopped *p))
+{
+    check(pipe(p->to) == 0 && pipe(p->from) == 0);
+    p->pid = fork();
+    if (p->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        fn(p);
+        _exit(0);
+    }
+}
+
+/* Without threads our own server runs meanwhile. */
+static void stopped_hear(const struct stopped *p, void *what, size_t n)
+{
+    check(fcntl(p->from[0], F_SETFL, O_NONBLOCK) == 0);
+    while (read(p->from[0], what, n) != (ssize_t)n)
+        sennit_sleep(NULL, MS);
+}
+
+static void stopped_stop(const struct stopped *p)
+{
+    int status;
+    check(kill(p->pid, SIGSTOP) == 0);
+    check(waitpid(p->pid, &status, WUNTRACED) == p->pid && WIFSTOPPED(status));
+}
+
+static void stopped_end(struct stopped *p)
+{
+    check(kill(p->pid, SIGKILL) == 0 && waitpid(p->pid, NULL, 0) == p->pid);
+    for (int i = 0; i < 2; i++)
+        close(p->to[i]), close(p->from[i]);
+}
+
+static void stopped_server(struct stopped *p)
+{
+    static const struct echo_service service = { .unary = echo_back, .chat = echo_chat };
+    struct echo_server e;
+    echo_start(&e, &service, NULL, (sennit_server_options){ .keepalive_min_time = -1 });
+    check(write(p->from[1], e.address, sizeof e.address) == sizeof e.address);
+    sennit_sleep(NULL, 3600 * SENNIT_SECOND);
+}
+
+TEST(a_server_process_that_is_stopped_ends_calls_without_a_deadline)
+{
+    struct stopped p;
+    char address[sizeof((struct echo_server *)0)->address];
+    struct echo_msg reply;
+    stopped_fork(&p, stopped_server);
+    stopped_hear(&p, address, sizeof address);
+    sennit_conn *c = dial_with(address, (sennit_conn_options){ .keepalive_time = 50 * MS,
+                                                               .keepalive_timeout = 2000 * MS });
+    sennit_ctx *ctx = sennit_ctx_new(NULL);
+    sennit_stream *s = sennit_start(c, ctx, &echo_methods[CHAT], NULL, NULL, 0);
+    check_str(said(sennit_send(s, &(struct echo_msg){ .number = 1 })), "fine");
+    check(sennit_recv(s));
+    stopped_stop(&p);
+    check_str(said(sennit_send(s, &(struct echo_msg){ .number = 2 })), "fine");
+    sennit_err err = echo_call(c, ctx, "anybody?", &reply);
+    check_int(code_of(err), SENNIT_UNAVAILABLE);
+    check(!sennit_recv(s));
+    err = sennit_finish(s, NULL);
+    check_int(code_of(err), SENNIT_UNAVAILABLE);
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    stopped_end(&p);
+}
+
+static void stopped_client(struct stopped *p)
+{
+    char address[sizeof((struct echo_server *)0)->address];
+    check(read(p->to[0], address, sizeof address) == sizeof address);
+    sennit_conn *c = echo_dial(address);
+    sennit_ctx *ctx = sennit_ctx_new(NULL);
+    sennit_stream *s = sennit_start(c, ctx, &echo_methods[CHAT], NULL, NULL, 0);
+    sennit_recv(s); /* nothing comes */
+}
+
+static sennit_err tell_begin_and_end(void *self, sennit_ctx *ctx, sennit_stream *s)
+{
+    int begun = -1;
+    sennit_chan_send(self, NULL, &begun);
+    return tell_end(self, ctx, s);
+}
+
+TEST(a_client_process_that_is_stopped_ends_its_handlers)
+{
+    static const struct echo_service service = { .chat = tell_begin_and_end };
+    struct stopped p;
+    struct echo_server e;
+    int code = 0;
+    stopped_fork(&p, stopped_client);
+    sennit_chan *ends = sennit_chan_new(sizeof(int), 1);
+    echo_start(
+        &e, &service, ends,
+        (sennit_server_options){ .keepalive_time = 50 * MS, .keepalive_timeout = 2000 * MS });
+    check(write(p.to[1], e.address, sizeof e.address) == sizeof e.address);
+    check(!sennit_chan_recv(ends, NULL, &code)); /* its stream is there */
+    stopped_stop(&p);
+    check(!sennit_chan_recv(ends, NULL, &code));
+    check(code == SENNIT_UNAVAILABLE || code == SENNIT_CANCELLED);
+    echo_stop(&e);
+    sennit_chan_free(ends);
+    stopped_end(&p);
 }
 
 TEST(answered_pings_keep_a_connection)

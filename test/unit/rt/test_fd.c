@@ -201,3 +201,49 @@ TEST_FAULTS(descriptors_bear_faults)
     }
     sennit_fd_free(r), sennit_fd_free(w);
 }
+
+/* -- signals ---------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t signal_own; /* counted by the handler that stood there before */
+static void signal_count(int number)
+{
+    (void)number;
+    signal_own = signal_own + 1;
+}
+
+struct signalled {
+    int got;
+    _Atomic bool over;
+};
+static void signal_await(void *arg)
+{
+    struct signalled *s = arg;
+    s->got = sennit_signal_wait(NULL, (const int[]){ SIGUSR1, SIGUSR2, 0 });
+    atomic_store(&s->over, true);
+}
+
+/* Without what it needs, it returns at once and the former handlers stand. */
+TEST_FAULTS(a_signal_wakes_its_waiters_and_the_former_handler_comes_back)
+{
+    const struct sigaction own = { .sa_handler = signal_count };
+    struct sigaction now;
+    struct signalled s[3] = { 0 };
+    check(sigaction(SIGUSR1, &own, NULL) == 0 && sigaction(SIGUSR2, &own, NULL) == 0);
+    for (int i = 0; i < 3; i++) {
+        if (sennit_go(signal_await, &s[i])) {
+            check(test_under_fault());
+            atomic_store(&s[i].over, true);
+        }
+    }
+    while (!atomic_load(&s[0].over) || !atomic_load(&s[1].over) || !atomic_load(&s[2].over)) {
+        kill(getpid(), SIGUSR2);
+        usleep(1000);
+    }
+    for (int i = 0; i < 3; i++)
+        check(s[i].got == SIGUSR2 || (test_under_fault() && s[i].got == 0));
+    check(sigaction(SIGUSR1, NULL, &now) == 0 && now.sa_handler == signal_count);
+    check(sigaction(SIGUSR2, NULL, &now) == 0 && now.sa_handler == signal_count);
+    int before = signal_own;
+    check(raise(SIGUSR2) == 0);
+    check_int(signal_own, before + 1);
+}
