@@ -52,6 +52,16 @@ static void thread_switch(struct sim_thread *to)
     errno = thread_now->saved_errno;
 }
 
+/* When the next thing happens that is no thread's going on. */
+static int64_t thread_next(void)
+{
+    int64_t next = sim_net_next();
+    for (int i = 0; i < thread_top; i++)
+        if (threads[i].used && !threads[i].done && threads[i].blocked && threads[i].until < next)
+            next = threads[i].until;
+    return next;
+}
+
 /* Who goes on: any that can; if none can, time does. */
 static void thread_schedule(void)
 {
@@ -65,10 +75,7 @@ static void thread_schedule(void)
             thread_switch(can[n > 1 ? sim_random(n) : 0]);
             return;
         }
-        int64_t next = sim_net_next();
-        for (int i = 0; i < thread_top; i++)
-            if (threads[i].used && !threads[i].done && threads[i].until < next)
-                next = threads[i].until;
+        int64_t next = thread_next();
         if (next == INT64_MAX)
             sim_hang("nothing will ever happen");
         sim_net_go_to(next);
@@ -106,9 +113,22 @@ void sim_point_hit(bool focus)
 
 int sim_weakly(void) { return sim_order(sim.o.weak); }
 
+static bool thread_others_can(void)
+{
+    for (int i = 0; i < thread_top; i++)
+        if (&threads[i] != thread_now && thread_can_run(&threads[i]))
+            return true;
+    return false;
+}
+
+/* A spin that only time can end is not played turn by turn. */
 void sim_relax(void)
 {
     sim.now += 100;
+    if (!thread_others_can()) {
+        int64_t next = thread_next(), most = sim.now + 20000;
+        sim_net_go_to(next < most ? next : most);
+    }
     sim_note("relax", 0, 0);
     thread_schedule();
 }
