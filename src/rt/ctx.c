@@ -21,7 +21,10 @@
 #include "rt/rt_private.h"
 
 enum ctx_watch_state { CTX_WATCH_IDLE, CTX_WATCH_SET, CTX_WATCH_RUNS, CTX_WATCH_RUNS_AWAITED };
-enum { CTX_SPINS = 200, CTX_FIRST_BLOCK = 512 };
+enum { CTX_FIRST_BLOCK = 512 };
+#ifndef CTX_SPINS
+#define CTX_SPINS 200
+#endif
 #define CTX_LEAVING 0x80000000u /* in users: somebody waits for 0 */
 
 struct ctx_run {

@@ -17,7 +17,10 @@
 #include "rt/sanitize.h"
 #include <pthread.h>
 
-enum { RT_RING = 1024, RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
+#ifndef RT_RING
+#define RT_RING 1024
+#endif
+enum { RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
 /* Beside enum rt_go_flags: a thread's stand-in; pinned by sennit_lock_thread; the stand-in of
  * the loop's own thread. */
 enum rt_internal_flags { RT_G_THREAD = 128, RT_G_LOCKED = 64, RT_G_HOST = 32 };
@@ -301,13 +304,13 @@ static inline uintptr_t rt_ring_slot(struct rt_worker *w, uint32_t at)
 }
 static inline uintptr_t rt_ring_pop(struct rt_worker *w)
 {
-    for (;;) {
-        uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
+    for (;;) { /* the items and the tail are our own stores: no order is needed, only the one CAS */
+        uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
         uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
         if (h == t)
             return 0;
         uintptr_t item = rt_ring_slot(w, h);
-        if (likely(atomic_compare_exchange_weak_explicit(&w->head, &h, h + 1, memory_order_acq_rel,
+        if (likely(atomic_compare_exchange_weak_explicit(&w->head, &h, h + 1, memory_order_relaxed,
                                                          memory_order_relaxed))) {
             if (t - h > 4)
                 rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));

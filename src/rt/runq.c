@@ -15,7 +15,7 @@
  * takes it only from a worker that has been in the same tick for 3 us (rt_lifo_steal). */
 #include "rt/rt_private.h"
 
-enum { RUNQ_BATCH = 128 };
+enum { RUNQ_BATCH = RT_RING / 8 };
 
 static void runq_list_push(uintptr_t *head, uintptr_t *tail, uintptr_t first, uintptr_t last)
 {
