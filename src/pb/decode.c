@@ -109,14 +109,11 @@ static enum pb_result decode_scalar(struct decode *r, const char *end, const sen
 
 /* -- arrays ---------------------------------------------------------------------------------- */
 
-/* What a list of len elements, which are some, has room for. Big ones grow from one on: what one of
- * them takes shall not be a multiple of its size. */
-static inline size_t decode_list_least(size_t size) { return size > 32 ? 1 : 4; }
+/* What a list of len elements, which are some, has room for. */
 static inline size_t decode_list_room(size_t len, size_t size)
 {
-    if (len <= decode_list_least(size))
-        return decode_list_least(size);
-    return (size_t)1 << (64 - __builtin_clzll(len - 1));
+    size_t least = decode_list_least(size);
+    return len <= least ? least : (size_t)1 << (64 - __builtin_clzll(len - 1));
 }
 
 /* From room for `have` elements to room for `want`. */
@@ -138,10 +135,8 @@ static inline bool decode_list_move(struct sennit_arena *a, struct pb_list *l, s
 
 bool pb_decode_list_grow(struct sennit_arena *a, struct pb_list *l, size_t size)
 {
-    size_t least = decode_list_least(size), len = l->len;
-    if (len == 0)
-        return decode_list_move(a, l, size, 0, least);
-    return len < least || decode_list_move(a, l, size, len, 2 * len);
+    size_t len = l->len;
+    return decode_list_move(a, l, size, len, len ? 2 * len : decode_list_least(size));
 }
 
 /* Room for more elements; their number is not yet added to len. NULL: no memory. */

@@ -53,15 +53,20 @@ const sennit_field *pb_decode_find(const struct decode_frame *f, uint32_t number
 enum pb_result pb_decode_packed(struct decode *r, const char *end, const sennit_field *f,
                                 struct pb_list *l);
 
-/* Makes room for one more element of a list whose length is a power of two; false: no memory. */
+/* Elements that a list has room for at first. Big ones grow from one on: what one of them takes
+ * shall not be a multiple of its size. */
+static inline size_t decode_list_least(size_t size) { return size > 32 ? 1 : 4; }
+
+/* Makes room for one more element of a list that is full; false: no memory. */
 bool pb_decode_list_grow(struct sennit_arena *a, struct pb_list *l, size_t size);
-/* Where the next element goes; len is not yet changed. NULL: no memory. Only at powers of two can
- * a list be full. */
+/* Where the next element goes; len is not yet changed. NULL: no memory. A list may be full when it
+ * is empty, or at the powers of two from the least on. */
 static inline char *decode_list_next(struct decode *r, struct pb_list *l, size_t size)
 {
-    if ((l->len & (l->len - 1)) == 0 && !pb_decode_list_grow(r->a, l, size))
+    size_t len = l->len, least = decode_list_least(size);
+    if ((len & (len - 1)) == 0 && len - 1 >= least - 1 && !pb_decode_list_grow(r->a, l, size))
         return NULL;
-    return l->data + l->len * size;
+    return l->data + len * size;
 }
 
 /* A varint, and the octet behind it; NULL: it is truncated or too long. In two registers. */
