@@ -42,7 +42,11 @@ void arena_fini(struct sennit_arena *a)
 void arena_reset(struct sennit_arena *a)
 {
     /* One block is kept for the next round: a loop of calls then allocates nothing. */
-    struct arena_block *kept = NULL;
+    struct arena_block *kept = a->blocks;
+    if (likely(kept && !kept->next && kept->size <= ARENA_LARGEST))
+        a->blocks = NULL;
+    else
+        kept = NULL;
     while (a->blocks) {
         struct arena_block *b = a->blocks;
         a->blocks = b->next;

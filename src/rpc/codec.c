@@ -69,12 +69,15 @@ sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t 
                          d->name, len, pb_result_text(r));
 }
 
-static sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
+static sennit_err codec_failed(enum pb_result r, const sennit_msg_desc *d, size_t octets)
 {
-    if (r == PB_OK)
-        return NULL;
     return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
                          "%s (%zu octets): %s", d->name, octets, pb_result_text(r));
+}
+
+static inline sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
+{
+    return likely(r == PB_OK) ? NULL : codec_failed(r, d, octets);
 }
 
 /* -- public ----------------------------------------------------------------------------------- */
@@ -108,7 +111,9 @@ sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_s
 static sennit_wire_options codec_wire_options(const sennit_wire_options *o, size_t size)
 {
     sennit_wire_options all = { 0 };
-    if (o)
+    if (o && likely(size == sizeof all))
+        all = *o;
+    else if (o)
         memcpy(&all, o, min_size(size, sizeof all));
     return all;
 }
@@ -128,9 +133,10 @@ sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d, se
     sennit_str own = octets;
     if (!all.in_place || !octets.data)
         own = arena_str(a, octets.data ? octets.data : "", octets.data ? octets.len : 0);
-    pb_init(d, msg);
-    if (!own.data)
+    if (unlikely(!own.data)) {
+        pb_init(d, msg);
         return sennit_no_memory;
+    }
     enum pb_result r = pb_decode_with(d, msg, (char *)(uintptr_t)own.data, own.len, a, &all);
     return codec_error(r, d, octets.len);
 }
