@@ -102,6 +102,7 @@ struct sennit_error {
     uint32_t n_details;
     const char *message; /* never NULL */
     const sennit_detail *details;
+    uint32_t reason; /* set by the library in errors of its own: see sennit_err_reason */
 };
 typedef const struct sennit_error *sennit_err; /* NULL is success */
 
@@ -120,6 +121,10 @@ SENNIT_API sennit_err sennit_err_copy(sennit_arena *a, sennit_err err);
 /* "rpc error: code = Unavailable desc = ...", as grpc-go prints it; valid as long as an error that
  * the caller received now. Never NULL. */
 SENNIT_API const char *sennit_err_text(sennit_err err);
+/* Of an error that the library made itself: "SENNIT-E202", a name that stays (doc/errors.md has
+ * them all), and what to do about it. "" for errors of users and statuses of the peer. Static. */
+SENNIT_API const char *sennit_err_reason(sennit_err err);
+SENNIT_API const char *sennit_err_hint(sennit_err err);
 
 /* -- contexts: deadline, cancellation, values, metadata, arena ------------------------------- */
 

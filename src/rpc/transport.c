@@ -92,6 +92,7 @@ void transport_start(struct transport *t)
 void *transport_owner(struct transport *t) { return t->owner; }
 const struct net_auth *transport_auth(struct transport *t) { return t->auth; }
 const char *transport_reason(struct transport *t) { return t->reason; }
+sennit_code transport_why(struct transport *t) { return t->close_code; }
 
 void transport_ref(struct transport *t)
 {
@@ -353,7 +354,7 @@ static bool stream_finish_as(struct rpc_stream *s, sennit_code code, sennit_str 
     lock_take(&s->lock, LOCK_STREAM);
     bool first = !atomic_load_explicit(&s->done, memory_order_relaxed);
     if (first) {
-        s->code = code;
+        s->code = WHY_CODE(code), s->why = WHY_NUMBER(code);
         s->message = message;
         s->unprocessed = unprocessed;
         atomic_store_explicit(&s->done, true, memory_order_release);

@@ -46,7 +46,7 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
 static void transport_window_overflow(struct transport *t)
 {
     t->close_wanted = true;
-    t->close_code = SENNIT_UNAVAILABLE;
+    t->close_code = WHY(PROTOCOL);
     snprintf(t->reason, sizeof t->reason,
              "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
     h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
@@ -113,7 +113,7 @@ void transport_apply(struct transport *t)
     lock_take(&t->lock, LOCK_WRITE);
     if (!transport_room(t, n * 64 + 1280)) {
         t->close_wanted = true;
-        t->close_code = SENNIT_RESOURCE_EXHAUSTED;
+        t->close_code = WHY(NO_MEMORY);
         snprintf(t->reason, sizeof t->reason, "no memory for the connection's control frames");
     }
     for (size_t i = 0; i < n; i++) {
@@ -157,7 +157,7 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         s->local_told = (changes & STREAM_LOCAL_END) != 0;
         if (h2_in_opened(t->in, s->id, s, s->local_told) < 0) {
             s->remote_ended = s->local_told = true; /* let go below; the owner hears of it */
-            stream_finish(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for the stream"));
+            stream_finish(s, WHY(NO_MEMORY), sennit_s("no memory for the stream"));
             transport_effect(t, &(struct effect){ .kind = EFFECT_RST, .s = s, .value = H2_CANCEL });
             transport_let_go(t, s);
             return false;
@@ -165,7 +165,7 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
     }
     if (changes & STREAM_RESET) {
         /* Nearly always told already; not for what the peer's window updates made us reset. */
-        stream_finish(s, SENNIT_INTERNAL,
+        stream_finish(s, WHY(MALFORMED),
                       sennit_s("the stream was reset: the peer overflowed its "
                                "flow-control window"));
         h2_in_forget(t->in, s->id,
@@ -261,7 +261,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     if (ev->fields_too_large || !read) {
         struct rpc_response r = {
             .end = true,
-            .code = SENNIT_RESOURCE_EXHAUSTED,
+            .code = read ? WHY(HEADERS_TOO_LARGE) : WHY(NO_MEMORY),
             .message = sennit_s(read ? "the request's header list is over the limit "
                                        "(max_header_list_size)"
                                      : "no memory for the request"),
@@ -304,7 +304,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
     } else {
         s->remote_ended = ev->end_stream;
         if (ev->end_stream && (s->part || s->prefix_have) && !s->failed_in)
-            stream_finish(s, SENNIT_INTERNAL,
+            stream_finish(s, WHY(FRAMING),
                           sennit_s("unexpected EOF: the stream ended inside a "
                                    "message"));
         headers_read_response(s, ev);
@@ -324,6 +324,8 @@ static void transport_on_data(struct transport *t, const struct h2_event *ev)
         return;
     if (ev->len && !s->failed_in)
         messages_data(s, ev->data, ev->len);
+    else if (ev->len)
+        messages_page(s, ev->data, ev->len);
     if (s->one_in || s->failed_in ||
         ev->credit > ev->len) { /* padding, and what nobody will read */
         uint32_t n = s->one_in || s->failed_in ? ev->credit : ev->credit - (uint32_t)ev->len;
@@ -361,9 +363,11 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
     if (!message.data)
         message = sennit_s("stream terminated by RST_STREAM");
     if (!ours && ev->code == H2_REFUSED_STREAM)
-        stream_finish_unprocessed(s, SENNIT_UNAVAILABLE, message);
+        stream_finish_unprocessed(s, WHY(REFUSED), message);
     else
-        stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false), message);
+        stream_finish(s,
+                      ours ? WHY(MALFORMED) : WHY_AS(WHY(RESET), status_from_rst(ev->code, false)),
+                      message);
     s->remote_ended = true; /* now: a receiver that sees it alone takes the end for a good one */
     transport_let_go(t, s);
 }
@@ -386,7 +390,7 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
         struct rpc_stream *s = user;
         s->peer_reset = true;
         stream_finish_unprocessed(
-            s, SENNIT_UNAVAILABLE,
+            s, WHY(GOING_AWAY),
             sennit_s("the connection is going away and did not take this call"));
         transport_let_go(t, s);
     }
@@ -409,7 +413,7 @@ static void transport_on_http1(struct transport *t)
     }
     t->hold = false;
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_fail(t, SENNIT_UNAVAILABLE, "the peer spoke HTTP/1");
+    transport_fail(t, WHY(HTTP1), "the peer spoke HTTP/1");
 }
 
 static void transport_on_error(struct transport *t, const struct h2_event *ev)
@@ -419,7 +423,7 @@ static void transport_on_error(struct transport *t, const struct h2_event *ev)
     if (transport_room(t, 128))
         h2_out_goaway(&t->out, h2_in_last_id(t->in), ev->code, ev->text ? ev->text : "");
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_fail(t, SENNIT_UNAVAILABLE, "connection error %s: %s", h2_error_name(ev->code),
+    transport_fail(t, WHY(PROTOCOL), "connection error %s: %s", h2_error_name(ev->code),
                    ev->text ? ev->text : "");
 }
 
@@ -505,10 +509,10 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
 static void transport_read_failed(struct transport *t, ssize_t got)
 {
     if (got == 0)
-        transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: EOF",
+        transport_fail(t, t->settled ? WHY(LOST) : WHY(NO_PREFACE), "error reading from %s: EOF",
                        t->server ? "client" : "server");
     else
-        transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: %s",
+        transport_fail(t, t->settled ? WHY(LOST) : WHY(NO_PREFACE), "error reading from %s: %s",
                        t->server ? "client" : "server",
                        t->io->reason ? t->io->reason : net_errno_text((int)-got));
 }
@@ -584,6 +588,8 @@ static bool transport_read(struct transport *t, uint8_t *slab)
         }
         transport_tell(t);
         transport_refill(t);
+        if (unlikely(t->n_first < sizeof t->first) && first_is_other(t, slab, (size_t)n))
+            return false;
         transport_parse(t, slab, (size_t)n);
         transport_apply(t);
         turn += (size_t)n;
@@ -656,7 +662,7 @@ void transport_task(struct rt_task *task)
     if (!over && !paused) {
         uint8_t *slab = sys.malloc(LIMIT_READ_SLAB);
         if (!slab)
-            transport_fail(t, SENNIT_RESOURCE_EXHAUSTED, "no memory to read from the connection");
+            transport_fail(t, WHY(NO_MEMORY), "no memory to read from the connection");
         else
             again = transport_read(t, slab);
         sys.free(slab);
@@ -668,7 +674,7 @@ void transport_task(struct rt_task *task)
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted) {
         t->close_wanted = true;
-        t->close_code = SENNIT_UNAVAILABLE;
+        t->close_code = WHY(LOST);
         snprintf(t->reason, sizeof t->reason, "error writing to %s",
                  t->server ? "client" : "server");
     }

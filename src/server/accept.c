@@ -181,11 +181,10 @@ sennit_err sennit_accept_fd(sennit_server *s, int fd)
         accept_io(s, io);
     if (!serves) {
         sys.close(fd);
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "sennit_accept_fd: not serving");
+        return sennit_errorf(WHY(NOT_SERVING), "sennit_accept_fd: not serving");
     }
     accept_shaken(s);
-    return io ? NULL
-              : sennit_errorf(SENNIT_UNAVAILABLE, "sennit_accept_fd: %s", net_errno_text(-error));
+    return io ? NULL : sennit_errorf(WHY(SYSTEM), "sennit_accept_fd: %s", net_errno_text(-error));
 }
 
 /* Sleeps before the next try; false: the server stops. */
@@ -221,7 +220,7 @@ static bool accept_one(struct server_listener *l, sennit_duration *pause)
         break;
     }
     if (!sennit_ctx_error(s->ctx))
-        server_fail(s, sennit_errorf(SENNIT_UNAVAILABLE, "accept on %s: %s", l->listener->text,
+        server_fail(s, sennit_errorf(WHY(SYSTEM), "accept on %s: %s", l->listener->text,
                                      net_errno_text(-error)));
     return false;
 }
