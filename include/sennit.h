@@ -507,27 +507,7 @@ typedef struct sennit_interceptor {
                          sennit_next *next);
 } sennit_interceptor;
 
-/* What happens to an RPC, for metrics and traces. Called in the goroutine that does it, so it may
- * block, but the RPC waits meanwhile; e and what it points to live for the call alone. A stream's
- * two halves may call at once. New kinds may come: ignore those you do not know. */
-typedef enum sennit_event_kind {
-    SENNIT_EVENT_BEGIN = 1,   /* client: before anything is sent; server: before the handler */
-    SENNIT_EVENT_OUT_MESSAGE, /* handed to the connection */
-    SENNIT_EVENT_IN_MESSAGE,  /* whole and opened; not yet decoded */
-    SENNIT_EVENT_END          /* status: NULL for OK. Last, and once */
-} sennit_event_kind;
-typedef struct sennit_event {
-    sennit_event_kind kind;
-    bool client, compressed;      /* compressed: of a message */
-    const sennit_method *method;
-    size_t size, wire_size;       /* of a message, in octets: itself, and compressed and framed */
-    int64_t begin;                /* when the RPC began, by sennit_now */
-    sennit_err status;
-} sennit_event;
-typedef struct sennit_stats_hook { /* two fields for ever */
-    void *self;
-    void (*event)(void *self, sennit_ctx *ctx, const sennit_event *e); /* ctx: of the RPC */
-} sennit_stats_hook;
+#include "sennit_observe.h"
 
 /* How messages are compressed, under the name that grpc-encoding has. "gzip" and "deflate" are
  * there; sennit_zstd_register adds "zstd". Both functions put their result into a and may be called

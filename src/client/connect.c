@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "client/client.h"
 #include "net/creds.h"
+#include "rt/log.h"
 #include <stdio.h>
 
 /* -- a link: what the transport tells of itself ---------------------------------------------- */
@@ -26,9 +27,16 @@ static void connect_draining(struct transport *t)
     struct client_link *l = transport_owner(t);
     struct sennit_conn *c = l->conn;
     lock_take(&c->lock, LOCK_CONN);
-    if (transport_pinged_too_much(t) && c->keepalive_time < LIMIT_KEEPALIVE_NS)
+    bool slower = transport_pinged_too_much(t) && c->keepalive_time > 0 &&
+                  c->keepalive_time < LIMIT_KEEPALIVE_NS;
+    if (slower)
         c->keepalive_time *= 2;
+    sennit_duration now = c->keepalive_time;
     lock_drop(&c->lock, LOCK_CONN);
+    if (slower)
+        log_line(LOG_CLIENT, SENNIT_LOG_WARN, WHY(PINGS),
+                 "%s says too_many_pings: keepalive_time is %lld s from now on", c->name,
+                 (long long)(now / SENNIT_SECOND));
     conn_forget(c, t);
 }
 
@@ -68,6 +76,7 @@ static void connect_failed(struct sennit_conn *c, sennit_code why, const char *f
     c->last_code = WHY_AS(why, SENNIT_UNAVAILABLE);
     snprintf(c->last_error, sizeof c->last_error, fmt, what);
     lock_drop(&c->lock, LOCK_CONN);
+    log_line(LOG_CLIENT, SENNIT_LOG_INFO, why, "no connection to %s: %s", c->name, what);
 }
 
 static struct transport_clock connect_clock(struct sennit_conn *c)
@@ -232,6 +241,9 @@ static bool connect_attempt(struct sennit_conn *c)
     }
     bool shut = c->state == CONN_SHUTDOWN;
     lock_drop(&c->lock, LOCK_CONN);
+    if (use)
+        log_line(LOG_CLIENT, SENNIT_LOG_DEBUG, SENNIT_OK, "connected to %s at %s", c->name,
+                 transport_auth(t)->peer.address);
     if (!use) {
         if (!shut) /* it has ended since its handshake: the calls that wait want to know why */
             connect_failed(c, transport_why(t), "connection error: desc = \"%s\"",

@@ -11,6 +11,7 @@
 #include "rpc/status.h"
 #include "rpc/transport_private.h"
 #include "rt/err.h"
+#include "rt/log.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -385,6 +386,9 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
         snprintf(t->goaway_text, sizeof t->goaway_text, "code: %s, debug data: \"%.*s\"",
                  h2_error_name(ev->code), (int)min_size(ev->len, 100), (const char *)ev->data);
     lock_drop(&t->lock, LOCK_WRITE);
+    if (t->goaway_text[0])
+        log_line(LOG_H2, SENNIT_LOG_INFO, SENNIT_OK, "%s says GOAWAY: %s",
+                 t->auth ? t->auth->peer.address : "the peer", t->goaway_text);
     void *user;
     while (h2_in_pop_above(t->in, ev->last_id, &user)) { /* the server never saw these */
         struct rpc_stream *s = user;
@@ -620,9 +624,36 @@ static void transport_check_slow(struct transport *t)
     rt_timer_set(&t->slow, t->partial_until);
 }
 
+/* A regular end is nobody's news, and a client's calls tell why. What a server's person should know
+ * and clients can cause at will is told now and then; the rest is for who asks. */
+static void transport_log_end(const struct transport *t)
+{
+    static _Atomic int64_t last;
+    sennit_log_level level = SENNIT_LOG_INFO;
+    switch (WHY_NUMBER(t->close_code)) {
+    case WHY_NUMBER(WHY_CLOSING):
+    case WHY_NUMBER(WHY_STOPPED):
+    case WHY_NUMBER(WHY_GOING_AWAY):
+    case WHY_NUMBER(WHY_RETIRED):
+    case WHY_NUMBER(WHY_LOST):
+        level = SENNIT_LOG_DEBUG;
+        break;
+    case WHY_NUMBER(WHY_WANTS_TLS):
+    case WHY_NUMBER(WHY_PINGS):
+        if (t->server && log_on(LOG_H2, SENNIT_LOG_WARN) && log_seldom(&last))
+            level = SENNIT_LOG_WARN;
+        break;
+    default:
+        break;
+    }
+    log_line(LOG_H2, level, t->close_code, "connection %s %s ended: %s", t->server ? "from" : "to",
+             t->auth ? t->auth->peer.address : "?", t->reason);
+}
+
 static void transport_end(struct transport *t)
 {
     void *user;
+    transport_log_end(t);
     transport_stop_flushing(t);
     lock_take(&t->lock, LOCK_WRITE);
     t->closed = true;

@@ -11,6 +11,7 @@
 #include "rpc/details.h"
 #include "rpc/intercept.h"
 #include "rpc/stream.h"
+#include "rt/log.h"
 #include "server/server.h"
 
 #define CALL_FIRST_BLOCK                                                                           \
@@ -84,6 +85,8 @@ struct rpc_stream *dispatch_new_stream(struct transport *t)
 static void dispatch_answer(struct rpc_stream *s, sennit_code code, sennit_str message)
 {
     s->failed_in = true;
+    log_line(LOG_SERVER, SENNIT_LOG_DEBUG, code, "%s of %s is refused: %s", s->request.path,
+             transport_auth(s->t)->peer.address, message.data);
     transport_respond(s, &(struct rpc_response){ .end = true, .code = code, .message = message });
 }
 

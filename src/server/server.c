@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "rpc/intercept.h"
+#include "rt/log.h"
 #include <limits.h>
 #include <stdlib.h>
 
@@ -239,6 +240,7 @@ static sennit_err server_start(struct sennit_server *s)
         lock_take(&s->lock, LOCK_REGISTRY);
         s->n_acceptors++;
         lock_drop(&s->lock, LOCK_REGISTRY);
+        log_line(LOG_SERVER, SENNIT_LOG_INFO, SENNIT_OK, "serving on %s", l->listener->text);
         if (!err)
             err = rt_go(server_accept_loop, l, l->listener->text, RT_GO_SMALL);
         if (err) {
@@ -332,6 +334,8 @@ void sennit_server_stop(sennit_server *s, sennit_duration grace)
     if (first)
         s->state = SERVER_STOPPING;
     lock_drop(&s->lock, LOCK_REGISTRY);
+    if (first)
+        log_line(LOG_SERVER, SENNIT_LOG_INFO, SENNIT_OK, "the server stops");
     sennit_ctx_cancel(s->ctx);
     if (first && grace != 0)
         server_each_conn(s, transport_drain);

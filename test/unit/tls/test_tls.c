@@ -279,11 +279,33 @@ static void check_ready(sennit_conn *c, const char *reason, const char *text)
     sennit_conn_free(c);
 }
 
-/* Both clients; what the servers saw is in test_log.c and test/peer/semantics.py. */
+struct saw {
+    sennit_wait_group both;
+    char text[2][256];
+};
+
+static void saw_line(void *self, const sennit_log_line *l)
+{
+    struct saw *saw = self;
+    int i = strcmp(l->reason, "SENNIT-E206") == 0   ? 0
+            : strcmp(l->reason, "SENNIT-E205") == 0 ? 1
+                                                    : -1;
+    bool server = strcmp(l->part, "server") == 0 || strstr(l->text, " from ");
+    if (i < 0 || !server || saw->text[i][0])
+        return;
+    check_int(l->level, SENNIT_LOG_WARN);
+    snprintf(saw->text[i], sizeof saw->text[i], "%s", l->text);
+    sennit_wait_group_done(&saw->both);
+}
+
+/* By both clients, and in both servers' logs. */
 TEST(tls_and_plain_text_are_told_apart)
 {
+    static struct saw saw;
     struct world w;
     struct echo_server e;
+    sennit_wait_group_add(&saw.both, 2);
+    sennit_log_to(&(sennit_logger){ &saw, saw_line });
     world_pki(&w);
     world_start(&w, (sennit_tls_options){ 0 }, &plain);
     echo_start(&e, &plain, NULL, (sennit_server_options){ 0 });
@@ -295,6 +317,11 @@ TEST(tls_and_plain_text_are_told_apart)
                 "connection error: desc = \"error reading server preface: the server speaks TLS "
                 "on a connection in plain text\"");
     sennit_creds_free(creds);
+    check(!sennit_wait_group_wait(&saw.both, NULL));
+    check(strstr(saw.text[0],
+                 "a connection was refused: tls: first record does not look like a TLS "
+                 "handshake: the peer speaks plain text (P"));
+    check(strstr(saw.text[1], "the client speaks TLS on a connection in plain text"));
     echo_stop(&e);
     world_stop(&w);
 }
