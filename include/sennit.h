@@ -102,6 +102,7 @@ struct sennit_error {
     uint32_t n_details;
     const char *message; /* never NULL */
     const sennit_detail *details;
+    uint32_t reason; /* set by the library in errors of its own: see sennit_err_reason */
 };
 typedef const struct sennit_error *sennit_err; /* NULL is success */
 
@@ -120,6 +121,10 @@ SENNIT_API sennit_err sennit_err_copy(sennit_arena *a, sennit_err err);
 /* "rpc error: code = Unavailable desc = ...", as grpc-go prints it; valid as long as an error that
  * the caller received now. Never NULL. */
 SENNIT_API const char *sennit_err_text(sennit_err err);
+/* Of an error that the library made itself: "SENNIT-E202", a name that stays (doc/errors.md has
+ * them all), and what to do about it. "" for errors of users and statuses of the peer. Static. */
+SENNIT_API const char *sennit_err_reason(sennit_err err);
+SENNIT_API const char *sennit_err_hint(sennit_err err);
 
 /* -- contexts: deadline, cancellation, values, metadata, arena ------------------------------- */
 
@@ -502,27 +507,7 @@ typedef struct sennit_interceptor {
                          sennit_next *next);
 } sennit_interceptor;
 
-/* What happens to an RPC, for metrics and traces. Called in the goroutine that does it, so it may
- * block, but the RPC waits meanwhile; e and what it points to live for the call alone. A stream's
- * two halves may call at once. New kinds may come: ignore those you do not know. */
-typedef enum sennit_event_kind {
-    SENNIT_EVENT_BEGIN = 1,   /* client: before anything is sent; server: before the handler */
-    SENNIT_EVENT_OUT_MESSAGE, /* handed to the connection */
-    SENNIT_EVENT_IN_MESSAGE,  /* whole and opened; not yet decoded */
-    SENNIT_EVENT_END          /* status: NULL for OK. Last, and once */
-} sennit_event_kind;
-typedef struct sennit_event {
-    sennit_event_kind kind;
-    bool client, compressed;      /* compressed: of a message */
-    const sennit_method *method;
-    size_t size, wire_size;       /* of a message, in octets: itself, and compressed and framed */
-    int64_t begin;                /* when the RPC began, by sennit_now */
-    sennit_err status;
-} sennit_event;
-typedef struct sennit_stats_hook { /* two fields for ever */
-    void *self;
-    void (*event)(void *self, sennit_ctx *ctx, const sennit_event *e); /* ctx: of the RPC */
-} sennit_stats_hook;
+#include "sennit_observe.h"
 
 /* How messages are compressed, under the name that grpc-encoding has. "gzip" and "deflate" are
  * there; sennit_zstd_register adds "zstd". Both functions put their result into a and may be called

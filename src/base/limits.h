@@ -64,13 +64,17 @@
 #define LIMIT_READ_SLAB        65536u    /* octets of one recv */
 #define LIMIT_ERRORS_KEPT      64u       /* per goroutine or thread: law 1 */
 #define LIMIT_ERROR_TEXT       4096u     /* octets of one error's message */
-#define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
+#define LIMIT_LOG_LINE         512u      /* octets of one line */
+#define LIMIT_LOG_QUEUE        256u      /* lines that the program's logger is behind */
+#define LIMIT_LOG_EVERY_NS     10000000000ll /* between lines that a peer can cause at will */
+#define LIMIT_ARENA_CAP        (1ull << 30)  /* of a context: a runaway loop ends in an error */
 
 /* -- RPC ------------------------------------------------------------------------------------- */
 #define LIMIT_COMPRESSORS           16u /* registered in one program */
 #define LIMIT_METADATA_VALUE        65536u
-#define LIMIT_TOKEN                 8192u           /* octets of a token file: half a header list */
-#define LIMIT_RETRY_BUFFER          262144u         /* octets kept of an unanswered stream: A6 */
+#define LIMIT_PAGE                  256u    /* octets kept of a web page in an answer's place */
+#define LIMIT_TOKEN                 8192u   /* octets of a token file: half a header list */
+#define LIMIT_RETRY_BUFFER          262144u /* octets kept of an unanswered stream: A6 */
 #define LIMIT_SLOW_NS               10000000000ll   /* a header block or frame, to its end */
 #define LIMIT_HANDSHAKE_NS          10000000000ll   /* preface, SETTINGS, then the first HEADERS */
 #define LIMIT_CONNECT_NS            20000000000ll   /* for one attempt: gRPC connection backoff */

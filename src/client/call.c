@@ -43,7 +43,7 @@ static void call_ctx_ended(struct ctx_watch *w)
 {
     struct client_call *c = container_of(w, struct client_call, watch);
     bool late = atomic_load(&w->ctx->state) == CTX_EXPIRED;
-    stream_finish(&c->s, late ? SENNIT_DEADLINE_EXCEEDED : SENNIT_CANCELLED,
+    stream_finish(&c->s, late ? WHY(DEADLINE) : WHY(CANCELLED),
                   sennit_s(late ? "context deadline exceeded" : "context canceled"));
 }
 
@@ -81,7 +81,7 @@ static sennit_err call_status(const struct call_plan *p, struct client_call *c)
     if (err)
         return err;
     if (!m)
-        return sennit_errorf(SENNIT_INTERNAL,
+        return sennit_errorf(WHY(CARDINALITY),
                              "cardinality violation: %s ended with OK and without a response",
                              p->method->path);
     return message_decode(&p->rpc, &c->s, m, p->reply, &c->arena);
@@ -130,7 +130,7 @@ static sennit_err call_attempt(const struct call_plan *p, bool *again)
         bool watched = ctx_watch_add(p->ctx, &c->watch, call_ctx_ended);
         if (!watched) {
             sennit_err ended = sennit_ctx_error(p->ctx);
-            stream_finish(&c->s, ended ? ended->code : SENNIT_CANCELLED,
+            stream_finish(&c->s, ended ? WHY_OF(ended) : WHY(CANCELLED),
                           sennit_s(ended ? ended->message : "context canceled"));
         }
         err = call_finish(p, c, watched, again);
@@ -143,7 +143,7 @@ static sennit_err call_run(struct call_plan *p)
 {
     sennit_err err = NULL;
     if (!conn_enter(p->conn))
-        return sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+        return sennit_errorf(WHY(CLOSING), "grpc: the client connection is closing");
     bool again = true;
     for (int i = 0; again && !err && i < CALL_ATTEMPTS; i++) {
         again = false;
@@ -151,7 +151,7 @@ static sennit_err call_run(struct call_plan *p)
     }
     conn_leave(p->conn);
     if (again && !err)
-        err = sennit_errorf(SENNIT_UNAVAILABLE,
+        err = sennit_errorf(WHY(REFUSED),
                             "%s: the server refused the call %d times without "
                             "looking at it",
                             p->method->path, CALL_ATTEMPTS);

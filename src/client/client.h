@@ -35,11 +35,11 @@ struct sennit_conn {
     struct transport *t;            /* READY: held */
     struct list links;              /* all that have not closed, the draining ones too */
     struct list waiters;
-    size_t users; /* calls, the connector and links inside */
-    sennit_code last_code;
-    char last_error[512]; /* of the last attempt that failed */
-    unsigned attempts;    /* that failed in a row */
-    bool connecting;      /* the connector's goroutine lives */
+    size_t users;          /* calls, the connector and links inside */
+    sennit_code last_code; /* with its reason, see rt/why.h */
+    char last_error[512];  /* of the last attempt that failed */
+    unsigned attempts;     /* that failed in a row */
+    bool connecting;       /* the connector's goroutine lives */
 };
 
 /* One attempt's connection; the transport's owner. */

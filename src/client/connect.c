@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "client/client.h"
 #include "net/creds.h"
+#include "rt/log.h"
 #include <stdio.h>
 
 /* -- a link: what the transport tells of itself ---------------------------------------------- */
@@ -26,9 +27,16 @@ static void connect_draining(struct transport *t)
     struct client_link *l = transport_owner(t);
     struct sennit_conn *c = l->conn;
     lock_take(&c->lock, LOCK_CONN);
-    if (transport_pinged_too_much(t) && c->keepalive_time < LIMIT_KEEPALIVE_NS)
+    bool slower = transport_pinged_too_much(t) && c->keepalive_time > 0 &&
+                  c->keepalive_time < LIMIT_KEEPALIVE_NS;
+    if (slower)
         c->keepalive_time *= 2;
+    sennit_duration now = c->keepalive_time;
     lock_drop(&c->lock, LOCK_CONN);
+    if (slower)
+        log_line(LOG_CLIENT, SENNIT_LOG_WARN, WHY(PINGS),
+                 "%s says too_many_pings: keepalive_time is %lld s from now on", c->name,
+                 (long long)(now / SENNIT_SECOND));
     conn_forget(c, t);
 }
 
@@ -60,13 +68,15 @@ static const struct transport_ops connect_ops = {
 
 /* -- one attempt ----------------------------------------------------------------------------- */
 
-/* Keeps the text for fail-fast RPCs; in grpc-go's words. */
-static void connect_failed(struct sennit_conn *c, const char *fmt, const char *what)
+/* Keeps the text for fail-fast RPCs, in grpc-go's words, and the reason: a WHY(). */
+static void connect_failed(struct sennit_conn *c, sennit_code why, const char *fmt,
+                           const char *what)
 {
     lock_take(&c->lock, LOCK_CONN);
-    c->last_code = SENNIT_UNAVAILABLE;
+    c->last_code = WHY_AS(why, SENNIT_UNAVAILABLE);
     snprintf(c->last_error, sizeof c->last_error, fmt, what);
     lock_drop(&c->lock, LOCK_CONN);
+    log_line(LOG_CLIENT, SENNIT_LOG_INFO, why, "no connection to %s: %s", c->name, what);
 }
 
 static struct transport_clock connect_clock(struct sennit_conn *c)
@@ -96,7 +106,7 @@ static struct transport *connect_handshake(struct sennit_conn *c, struct net_io 
     };
     if (!l) {
         io->ops->close(io);
-        connect_failed(c, "%s", "no memory for a connection");
+        connect_failed(c, WHY(NO_MEMORY), "%s", "no memory for a connection");
         return NULL;
     }
     list_init(&l->node);
@@ -105,7 +115,7 @@ static struct transport *connect_handshake(struct sennit_conn *c, struct net_io 
     struct transport *t = transport_new(io, &config, &connect_ops, l);
     if (!t) {
         sys.free(l);
-        connect_failed(c, "%s", "no memory for a connection");
+        connect_failed(c, WHY(NO_MEMORY), "%s", "no memory for a connection");
         return NULL;
     }
     l->t = t;
@@ -120,9 +130,10 @@ static struct transport *connect_handshake(struct sennit_conn *c, struct net_io 
         late = ctx_note_wait(ctx, &l->note, "waiting for the server's SETTINGS");
     if (atomic_load(&l->state) == LINK_READY)
         return t;
-    connect_failed(c, "connection error: desc = \"error reading server preface: %s\"",
+    connect_failed(c, late ? WHY(NO_PREFACE) : transport_why(t),
+                   "connection error: desc = \"error reading server preface: %s\"",
                    late ? late->message : transport_reason(t));
-    transport_close(t, SENNIT_UNAVAILABLE, "the server did not send its preface in time");
+    transport_close(t, WHY(NO_PREFACE), "the server did not send its preface in time");
     transport_unref(t);
     return NULL;
 }
@@ -134,7 +145,7 @@ static struct net_io *connect_secure(struct sennit_conn *c, struct net_io *io, s
     sennit_creds *creds = (sennit_creds *)(uintptr_t)c->options.creds;
     io = creds_handshake(creds, io, false, c->authority, ctx, &err);
     if (!io)
-        connect_failed(c,
+        connect_failed(c, WHY_OF(err),
                        "connection error: desc = \"transport: authentication handshake failed: "
                        "%s\"",
                        err->message);
@@ -154,7 +165,7 @@ static bool connect_through(struct sennit_conn *c, struct net_io *io, sennit_ctx
     sennit_err err = c->proxy.used ? net_proxy_connect(&c->proxy, io, ctx) : NULL;
     if (!err)
         return true;
-    connect_failed(c, CONNECT_DIAL, err->message);
+    connect_failed(c, WHY_OF(err), CONNECT_DIAL, err->message);
     io->ops->close(io);
     return false;
 }
@@ -169,7 +180,7 @@ static struct transport *connect_address(struct sennit_conn *c, const struct net
     if (!io) {
         char text[256];
         net_error_text(text, sizeof text, "dial", a, error);
-        connect_failed(c, CONNECT_DIAL, text);
+        connect_failed(c, WHY(DIAL), CONNECT_DIAL, text);
     } else if (connect_through(c, io, &ctx)) {
         t = connect_stream(c, io, &ctx);
     }
@@ -188,7 +199,7 @@ static struct transport *connect_custom(struct sennit_conn *c)
     if (io)
         t = connect_stream(c, io, &ctx);
     else
-        connect_failed(c, CONNECT_DIAL, net_errno_text(-error));
+        connect_failed(c, WHY(DIAL), CONNECT_DIAL, net_errno_text(-error));
     ctx_fini(&ctx);
     return t;
 }
@@ -203,7 +214,7 @@ static struct transport *connect_any(struct sennit_conn *c)
     if (to->kind == NET_TARGET_DNS) {
         sennit_err err = net_resolve(to, &resolved);
         if (err)
-            connect_failed(c, "name resolver error: %s", err->message);
+            connect_failed(c, WHY_OF(err), "name resolver error: %s", err->message);
         addrs = &resolved;
     }
     for (size_t i = 0; i < addrs->n && !t && !sennit_ctx_error(c->ctx); i++)
@@ -231,10 +242,14 @@ static bool connect_attempt(struct sennit_conn *c)
     }
     bool shut = c->state == CONN_SHUTDOWN;
     lock_drop(&c->lock, LOCK_CONN);
+    if (use)
+        log_line(LOG_CLIENT, SENNIT_LOG_DEBUG, SENNIT_OK, "connected to %s at %s", c->name,
+                 transport_auth(t)->peer.address);
     if (!use) {
         if (!shut) /* it has ended since its handshake: the calls that wait want to know why */
-            connect_failed(c, "connection error: desc = \"%s\"", transport_reason(t));
-        transport_close(t, SENNIT_CANCELLED, "grpc: the client connection is closing");
+            connect_failed(c, transport_why(t), "connection error: desc = \"%s\"",
+                           transport_reason(t));
+        transport_close(t, WHY(CLOSING), "grpc: the client connection is closing");
         transport_unref(t);
         return shut;
     }

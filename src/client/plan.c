@@ -25,7 +25,7 @@ static sennit_err call_choose_compressor(struct call_plan *p)
         return NULL;
     p->compressor = compress_named(name);
     return p->compressor ? NULL
-                         : sennit_errorf(SENNIT_INTERNAL,
+                         : sennit_errorf(WHY_AS(WHY(COMPRESSOR), SENNIT_INTERNAL),
                                          "grpc: Compressor is not installed for requested "
                                          "grpc-encoding \"%s\"",
                                          name);
@@ -39,7 +39,7 @@ sennit_err call_check(struct call_plan *p)
     if (p->conn->bad)
         return sennit_err_copy(NULL, p->conn->bad);
     if (!p->ctx)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(NO_CONTEXT),
                              "%s: a call needs a context (the reply lives as long as it): pass "
                              "sennit_ctx_timeout(NULL, ...)",
                              p->method->path);
@@ -92,7 +92,7 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
         *gone = true;
         return NULL;
     case TRANSPORT_TOO_LARGE:
-        return sennit_errorf(SENNIT_INTERNAL,
+        return sennit_errorf(WHY_AS(WHY(HEADERS_TOO_LARGE), SENNIT_INTERNAL),
                              "the metadata of %s is larger than the server takes "
                              "(SETTINGS_MAX_HEADER_LIST_SIZE)",
                              p->method->path);
@@ -106,9 +106,9 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
 
 sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64_t deadline)
 {
-    sennit_code code = s->code;
-    if (code == SENNIT_CANCELLED && deadline <= sennit_now())
-        code = SENNIT_DEADLINE_EXCEEDED;
+    sennit_code code = STREAM_WHY(s);
+    if (WHY_CODE(code) == SENNIT_CANCELLED && deadline <= sennit_now())
+        code = WHY(DEADLINE);
     if (code == SENNIT_OK)
         return NULL;
     sennit_err err = sennit_errorf(code, "%.*s", (int)min_size(s->message.len, LIMIT_ERROR_TEXT),

@@ -135,7 +135,7 @@ static sennit_err client_attempt_start(struct client_stream *c, sennit_str body,
         if (err)
             return err;
     }
-    return sennit_errorf(SENNIT_UNAVAILABLE, "%s: no connection stayed up long enough to start",
+    return sennit_errorf(WHY(REFUSED), "%s: no connection stayed up long enough to start",
                          c->plan.method->path);
 }
 
@@ -145,7 +145,7 @@ static void client_stream_end_if_late(struct client_stream *c)
     sennit_err ended = sennit_ctx_error(c->plan.ctx);
     if (!ended)
         return;
-    stream_finish(s, ended->code, sennit_s(ended->message));
+    stream_finish(s, WHY_OF(ended), sennit_s(ended->message));
     transport_reset(s, TRANSPORT_CANCEL);
 }
 
@@ -246,8 +246,8 @@ static void client_stream_half_close(struct sennit_stream *st)
 
 /* -- life ------------------------------------------------------------------------------------- */
 
-static const struct sennit_error client_abandoned = { .code = SENNIT_CANCELLED,
-                                                      .message = "the stream was not finished" };
+static const struct sennit_error client_abandoned =
+    ERR_FIXED(WHY(ABANDONED), "the stream was not finished");
 
 static void client_stream_cleanup(struct ctx_cleanup *cleanup)
 {
@@ -269,7 +269,7 @@ static void client_stream_ctx_ended(struct ctx_watch *w)
     struct client_stream *c = container_of(w, struct client_stream, watch);
     struct rpc_stream *s = atomic_load(&c->api.s);
     bool late = atomic_load(&w->ctx->state) == CTX_EXPIRED;
-    stream_finish(s, late ? SENNIT_DEADLINE_EXCEEDED : SENNIT_CANCELLED,
+    stream_finish(s, late ? WHY(DEADLINE) : WHY(CANCELLED),
                   sennit_s(late ? "context deadline exceeded" : "context canceled"));
     transport_reset(s, TRANSPORT_CANCEL);
 }
@@ -343,7 +343,7 @@ static struct client_stream *client_stream_begin(const struct call_plan *p)
         return NULL;
     sennit_err err = call_check(&c->plan);
     if (!err && !conn_enter(p->conn)) {
-        err = sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+        err = sennit_errorf(WHY(CLOSING), "grpc: the client connection is closing");
     } else if (!err) {
         err = client_stream_open(c);
         conn_leave(p->conn);
@@ -387,13 +387,13 @@ static struct client_stream *client_stream_intercepted(const struct call_plan *p
                                    .arg = &start };
     sennit_err err = intercept_run(&call, p->ctx, NULL, NULL);
     if (!err && !start.got)
-        err = sennit_errorf(SENNIT_INTERNAL, "%s: an interceptor returned success without a stream",
+        err = sennit_errorf(WHY(NO_STREAM), "%s: an interceptor returned success without a stream",
                             p->method->path);
     if (!err || (start.got && start.got->api.failed_start))
         return start.got;
     if (start.got) { /* nobody has it yet */
         struct rpc_stream *s = atomic_load(&start.got->api.s);
-        stream_finish(s, SENNIT_CANCELLED, sennit_s("an interceptor gave up"));
+        stream_finish(s, WHY(ABANDONED), sennit_s("an interceptor gave up"));
         transport_reset(s, TRANSPORT_CANCEL);
         client_stream_fail(start.got, err);
         return start.got;

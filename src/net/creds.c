@@ -43,7 +43,7 @@ static sennit_err creds_local_look(struct net_io *io, struct net_auth *auth)
         socklen_t len = sizeof who;
         int error = sys.getsockopt(rt_fd_number(io->fd), SOL_SOCKET, SO_PEERCRED, &who, &len);
         if (error < 0)
-            return sennit_errorf(SENNIT_UNAUTHENTICATED, "local credentials: SO_PEERCRED: %s",
+            return sennit_errorf(WHY(NOT_LOCAL), "local credentials: SO_PEERCRED: %s",
                                  net_errno_text(-error));
         sennit_str identity = arena_printf(auth->arena, "uid:%u", who.uid);
         if (!identity.data)
@@ -55,7 +55,7 @@ static sennit_err creds_local_look(struct net_io *io, struct net_auth *auth)
     }
     if (creds_loopback(&peer) && creds_loopback(&local))
         return NULL;
-    return sennit_errorf(SENNIT_UNAUTHENTICATED,
+    return sennit_errorf(WHY(NOT_LOCAL),
                          "local credentials: %s is not on this machine (want a unix socket or "
                          "loopback)",
                          auth->peer.address);
@@ -92,7 +92,7 @@ void sennit_creds_free(sennit_creds *c)
 sennit_err creds_prepare(sennit_creds *c, bool server)
 {
     if (c->version != CREDS_VERSION)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(CREDS_RELEASE),
                              "the credentials were made by another release of the library that "
                              "secures connections: install the same version of both");
     return c->ops->prepare ? c->ops->prepare(c, server) : NULL;

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "rt/rt.h"
+#include "rt/why.h"
 #include "sennit.h"
 #include <sys/socket.h>
 

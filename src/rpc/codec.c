@@ -5,6 +5,7 @@
 #include "rpc/codec.h"
 #include "base/limits.h"
 #include "pb/pb.h"
+#include "rt/why.h"
 
 static sennit_code codec_code(enum pb_result r)
 {
@@ -42,10 +43,10 @@ sennit_err codec_encode(const sennit_msg_desc *d, const void *msg, struct sennit
                            ? codec_encode_raw(msg, a, &body)
                            : pb_encode(d, msg, a, CODEC_PREFIX, &body);
     if (r != PB_OK)
-        return sennit_errorf(codec_code(r), "grpc: error while marshaling %s: %s", d->name,
-                             pb_result_text(r));
+        return sennit_errorf(WHY_AS(WHY(ENCODE), codec_code(r)),
+                             "grpc: error while marshaling %s: %s", d->name, pb_result_text(r));
     if (max && body.len > max)
-        return sennit_errorf(SENNIT_RESOURCE_EXHAUSTED,
+        return sennit_errorf(WHY(SEND_TOO_LARGE),
                              "trying to send message larger than max (%zu vs. %zu)", body.len, max);
     uint8_t *prefix = (uint8_t *)(uintptr_t)body.data - CODEC_PREFIX;
     prefix[0] = 0;
@@ -65,14 +66,15 @@ sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t 
     enum pb_result r = pb_decode(d, msg, body, len, a, 0);
     if (r == PB_OK)
         return NULL;
-    return sennit_errorf(codec_code(r), "grpc: error unmarshalling %s (%s, %zu octets): %s", what,
-                         d->name, len, pb_result_text(r));
+    return sennit_errorf(WHY_AS(WHY(DECODE), codec_code(r)),
+                         "grpc: error unmarshalling %s (%s, %zu octets): %s", what, d->name, len,
+                         pb_result_text(r));
 }
 
 static sennit_err codec_failed(enum pb_result r, const sennit_msg_desc *d, size_t octets)
 {
-    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
-                         "%s (%zu octets): %s", d->name, octets, pb_result_text(r));
+    return sennit_errorf(r == PB_NO_MEMORY ? WHY(NO_MEMORY) : WHY(PARSE), "%s (%zu octets): %s",
+                         d->name, octets, pb_result_text(r));
 }
 
 static inline sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
@@ -167,8 +169,8 @@ static sennit_err codec_text_error(enum pb_result r, const sennit_msg_desc *d,
 {
     if (r == PB_OK)
         return NULL;
-    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
-                         "%s: %s", d->name, why->text[0] ? why->text : pb_result_text(r));
+    return sennit_errorf(r == PB_NO_MEMORY ? WHY(NO_MEMORY) : WHY(PARSE), "%s: %s", d->name,
+                         why->text[0] ? why->text : pb_result_text(r));
 }
 
 sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,

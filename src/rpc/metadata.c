@@ -4,6 +4,7 @@
 #include "rpc/metadata.h"
 #include "base/base64.h"
 #include "rt/ctx.h"
+#include "rt/why.h"
 
 struct sennit_md *md_new(struct sennit_arena *a)
 {
@@ -116,11 +117,11 @@ sennit_err sennit_md_add(sennit_md *md, const char *key, sennit_str value)
     size_t n = strlen(key);
     const char *wrong = md_check_key(key, n);
     if (wrong)
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT, "metadata key \"%s\" %s", key, wrong);
+        return sennit_errorf(WHY(METADATA), "metadata key \"%s\" %s", key, wrong);
     bool binary = n > 4 && memcmp(key + n - 4, "-bin", 4) == 0;
     for (size_t i = 0; !binary && i < value.len; i++) {
         if (value.data[i] < 0x20 || value.data[i] > 0x7e)
-            return sennit_errorf(SENNIT_INVALID_ARGUMENT,
+            return sennit_errorf(WHY(METADATA),
                                  "metadata value of \"%s\" has octet 0x%02x at %zu: only printable "
                                  "ASCII goes under a key that does not end in \"-bin\"",
                                  key, (unsigned char)value.data[i], i);

@@ -7,6 +7,7 @@
  * both and disturbs nobody. */
 #include "rpc/stream.h"
 #include "base/sys.h"
+#include "rt/why.h"
 #include <stdio.h>
 
 /* What was told to a goroutine that was refused as second receiver: its _error, or _finish, in that
@@ -135,7 +136,7 @@ static sennit_err stream_misuse_error(const struct sennit_stream *st, struct str
 {
     char text[480];
     stream_misuse(st, seat, doing, running, text, sizeof text);
-    return sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s", text);
+    return sennit_errorf(WHY(STREAM_SHARED), "%s", text);
 }
 
 /* recv has no error to return: keeps it for this goroutine's _error or _finish. */
@@ -168,7 +169,7 @@ static sennit_err stream_refused(struct sennit_stream *st)
     lock_drop(&st->lock, LOCK_PRIM);
     if (!r)
         return NULL;
-    sennit_err err = sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s", r->text);
+    sennit_err err = sennit_errorf(WHY(STREAM_SHARED), "%s", r->text);
     sys.free(r);
     return err;
 }
@@ -192,7 +193,7 @@ static sennit_err stream_over_error(struct sennit_stream *st, struct rpc_stream 
 {
     sennit_err err = stream_done(s) ? st->side->status(st, s) : NULL;
     return err ? err
-               : sennit_errorf(SENNIT_UNAVAILABLE,
+               : sennit_errorf(WHY(STREAM_OVER),
                                "send on stream %s: it has ended; finish, or "
                                "the next receive, says why",
                                st->method->path);
@@ -219,7 +220,7 @@ static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
 {
     sennit_str framed;
     if (atomic_load(&st->closed_send))
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "send on stream %s after close_send",
+        return sennit_errorf(WHY(SEND_CLOSED), "send on stream %s after close_send",
                              st->method->path);
     struct rpc_stream *s = stream_now(st);
     if (stream_done(s) && !stream_again(st, s))
@@ -315,7 +316,7 @@ sennit_err sennit_close_send(sennit_stream *st)
     ctx_enter(st->ctx);
     char text[480];
     bool done = stream_close_send(st, text, sizeof text);
-    sennit_err err = done ? NULL : sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s", text);
+    sennit_err err = done ? NULL : sennit_errorf(WHY(STREAM_SHARED), "%s", text);
     ctx_leave(st->ctx);
     return err;
 }
@@ -402,7 +403,7 @@ static void stream_recv_error(struct sennit_stream *st, sennit_err err)
     st->recv_error = sennit_err_copy(&st->kept, err);
     atomic_store(&st->recv_failed, true);
     if (!st->server) {
-        stream_finish(s, err->code, sennit_s(st->recv_error->message));
+        stream_finish(s, WHY_OF(err), sennit_s(st->recv_error->message));
         transport_reset(s, TRANSPORT_CANCEL);
     }
 }
@@ -479,7 +480,7 @@ static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
     if (err)
         return err;
     if (!m)
-        return sennit_errorf(SENNIT_INTERNAL,
+        return sennit_errorf(WHY(CARDINALITY),
                              "cardinality violation: %s ended with OK and without a response",
                              st->method->path);
     return message_decode(st->rpc, s, m, reply, s->arena);

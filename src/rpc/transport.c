@@ -84,13 +84,14 @@ void transport_start(struct transport *t)
     bool begun = transport_room(t, 0);
     lock_drop(&t->lock, LOCK_WRITE);
     if (!begun)
-        transport_fail(t, SENNIT_RESOURCE_EXHAUSTED, "no memory to begin the connection");
+        transport_fail(t, WHY(NO_MEMORY), "no memory to begin the connection");
     transport_dirty(t);
 }
 
 void *transport_owner(struct transport *t) { return t->owner; }
 const struct net_auth *transport_auth(struct transport *t) { return t->auth; }
 const char *transport_reason(struct transport *t) { return t->reason; }
+sennit_code transport_why(struct transport *t) { return t->close_code; }
 
 void transport_ref(struct transport *t)
 {
@@ -409,7 +410,7 @@ static bool stream_finish_as(struct rpc_stream *s, sennit_code code, sennit_str 
     lock_take(&s->lock, LOCK_STREAM);
     bool first = !atomic_load_explicit(&s->done, memory_order_relaxed);
     if (first) {
-        s->code = code;
+        s->code = WHY_CODE(code), s->why = WHY_NUMBER(code);
         s->message = message;
         s->unprocessed = unprocessed;
         atomic_store_explicit(&s->done, true, memory_order_release);

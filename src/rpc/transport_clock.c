@@ -99,8 +99,7 @@ static int64_t clock_keepalive(struct transport *t, int64_t now)
     if (t->ping_at && t->last_read > t->ping_at)
         t->ping_at = 0; /* anything that comes is an answer */
     if (t->ping_at && now >= t->ping_at + c->timeout) {
-        transport_fail(t, SENNIT_UNAVAILABLE,
-                       "keepalive ping failed to receive ACK within timeout");
+        transport_fail(t, WHY(KEEPALIVE), "keepalive ping failed to receive ACK within timeout");
         return INT64_MAX;
     }
     int64_t again =
@@ -146,7 +145,7 @@ void clock_on_ping(struct transport *t)
     if (transport_room(t, 64))
         h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_ENHANCE_YOUR_CALM, "too_many_pings");
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_fail(t, SENNIT_UNAVAILABLE, "the client sent too many pings");
+    transport_fail(t, WHY(PINGS), "the client sent too many pings");
 }
 
 bool transport_pinged_too_much(const struct transport *t) { return t->too_many_pings; }
@@ -172,7 +171,7 @@ static int64_t clock_end(struct transport *t, int64_t now)
         next = t->ends_at;
     } else if (now >= t->ends_at) {
         t->ends_at = next = INT64_MAX;
-        transport_note_end(t, SENNIT_UNAVAILABLE, "max_connection_age_grace has passed");
+        transport_note_end(t, WHY(RETIRED), "max_connection_age_grace has passed");
     } else if (now >= idle_ends) {
         t->drain = DRAIN_WANTED, t->drain_text = "max_idle";
     } else if (idle_ends < next) {
@@ -187,7 +186,7 @@ static int64_t clock_drain_locked(struct transport *t, int64_t now)
 {
     if (t->drain == DRAIN_NONE) {
         if (t->goaway_came && t->open_streams == 0 && !t->close_wanted) {
-            transport_note_end(t, SENNIT_UNAVAILABLE, ""); /* client: nobody will use it again */
+            transport_note_end(t, WHY(GOING_AWAY), ""); /* client: nobody will use it again */
         }
         return INT64_MAX;
     }
@@ -205,7 +204,7 @@ static int64_t clock_drain_locked(struct transport *t, int64_t now)
     }
     bool over = t->drain == DRAIN_FINAL || (t->drain == DRAIN_WANTED && !t->settled);
     if (over && t->open_streams == 0 && !t->close_wanted) {
-        transport_note_end(t, SENNIT_UNAVAILABLE, "the server is shutting down");
+        transport_note_end(t, WHY(STOPPED), "the server is shutting down");
     }
     return t->drain == DRAIN_PINGED ? t->drain_ends : INT64_MAX;
 }
@@ -222,8 +221,7 @@ void clock_step(struct transport *t)
     int64_t now = sennit_now(), next = t->handshake_ends, other;
     t->clock_due = false;
     if (now >= t->handshake_ends)
-        transport_fail(t, SENNIT_UNAVAILABLE,
-                       "no HTTP/2 preface and SETTINGS from the peer in time");
+        transport_fail(t, WHY(NO_PREFACE), "no HTTP/2 preface and SETTINGS from the peer in time");
     other = clock_keepalive(t, now);
     next = other < next ? other : next;
     other = t->server ? clock_end(t, now) : INT64_MAX;

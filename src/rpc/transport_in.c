@@ -12,6 +12,7 @@
 #include "rpc/status.h"
 #include "rpc/transport_private.h"
 #include "rt/err.h"
+#include "rt/log.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -47,7 +48,7 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
 /* Of the connection, or of all streams by SETTINGS: a connection error. Locked. */
 static void transport_window_overflow(struct transport *t)
 {
-    transport_note_end(t, SENNIT_UNAVAILABLE,
+    transport_note_end(t, WHY(PROTOCOL),
                        "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
     h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
 }
@@ -116,8 +117,7 @@ void transport_apply(struct transport *t)
         frames += turn->effects[i].kind != EFFECT_GONE;
     lock_take(&t->lock, LOCK_WRITE);
     if (frames && !transport_room(t, frames * 64 + 1280) && !t->close_wanted)
-        transport_note_end(t, SENNIT_RESOURCE_EXHAUSTED,
-                           "no memory for the connection's control frames");
+        transport_note_end(t, WHY(NO_MEMORY), "no memory for the connection's control frames");
     for (size_t i = 0; i < n; i++) {
         const struct effect *e = &turn->effects[i];
         if (!t->close_wanted || e->kind == EFFECT_GONE)
@@ -161,7 +161,7 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         s->local_told = (changes & STREAM_LOCAL_END) != 0;
         if (h2_in_opened(t->in, s->id, s, s->local_told) < 0) {
             s->remote_ended = s->local_told = true; /* let go below; the owner hears of it */
-            stream_finish(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for the stream"));
+            stream_finish(s, WHY(NO_MEMORY), sennit_s("no memory for the stream"));
             transport_effect(t, &(struct effect){ .kind = EFFECT_RST, .s = s, .value = H2_CANCEL });
             transport_let_go(t, s);
             return false;
@@ -169,7 +169,7 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
     }
     if (changes & STREAM_RESET) {
         /* Nearly always told already; not for what the peer's window updates made us reset. */
-        stream_finish(s, SENNIT_INTERNAL,
+        stream_finish(s, WHY(MALFORMED),
                       sennit_s("the stream was reset: the peer overflowed its "
                                "flow-control window"));
         h2_in_forget(t->in, s->id,
@@ -268,7 +268,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     if (ev->fields_too_large || !read) {
         struct rpc_response r = {
             .end = true,
-            .code = SENNIT_RESOURCE_EXHAUSTED,
+            .code = read ? WHY(HEADERS_TOO_LARGE) : WHY(NO_MEMORY),
             .message = sennit_s(read ? "the request's header list is over the limit "
                                        "(max_header_list_size)"
                                      : "no memory for the request"),
@@ -312,7 +312,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
     } else {
         s->remote_ended = ev->end_stream;
         if (ev->end_stream && (s->part || s->prefix_have) && !s->failed_in)
-            stream_finish(s, SENNIT_INTERNAL,
+            stream_finish(s, WHY(FRAMING),
                           sennit_s("unexpected EOF: the stream ended inside a "
                                    "message"));
         headers_read_response(s, ev);
@@ -332,6 +332,8 @@ static void transport_on_data(struct transport *t, const struct h2_event *ev)
         return;
     if (ev->len && !s->failed_in)
         messages_data(s, ev->data, ev->len);
+    else if (ev->len)
+        messages_page(s, ev->data, ev->len);
     if (s->one_in || s->failed_in ||
         ev->credit > ev->len) { /* padding, and what nobody will read */
         uint32_t n = s->one_in || s->failed_in ? ev->credit : ev->credit - (uint32_t)ev->len;
@@ -369,9 +371,11 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
     if (!message.data)
         message = sennit_s("stream terminated by RST_STREAM");
     if (!ours && ev->code == H2_REFUSED_STREAM)
-        stream_finish_unprocessed(s, SENNIT_UNAVAILABLE, message);
+        stream_finish_unprocessed(s, WHY(REFUSED), message);
     else
-        stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false), message);
+        stream_finish(s,
+                      ours ? WHY(MALFORMED) : WHY_AS(WHY(RESET), status_from_rst(ev->code, false)),
+                      message);
     s->remote_ended = true; /* now: a receiver that sees it alone takes the end for a good one */
     transport_let_go(t, s);
 }
@@ -397,13 +401,16 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
         text = old;
     }
     lock_drop(&t->lock, LOCK_WRITE);
+    if (t->goaway_text && t->goaway_text[0])
+        log_line(LOG_H2, SENNIT_LOG_INFO, SENNIT_OK, "%s says GOAWAY: %s",
+                 t->auth ? t->auth->peer.address : "the peer", t->goaway_text);
     sys.free(text);
     void *user;
     while (h2_in_pop_above(t->in, ev->last_id, &user)) { /* the server never saw these */
         struct rpc_stream *s = user;
         s->peer_reset = true;
         stream_finish_unprocessed(
-            s, SENNIT_UNAVAILABLE,
+            s, WHY(GOING_AWAY),
             sennit_s("the connection is going away and did not take this call"));
         transport_let_go(t, s);
     }
@@ -427,7 +434,7 @@ static void transport_on_http1(struct transport *t)
     }
     t->hold = false;
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_fail(t, SENNIT_UNAVAILABLE, "the peer spoke HTTP/1");
+    transport_fail(t, WHY(HTTP1), "the peer spoke HTTP/1");
 }
 
 static void transport_on_error(struct transport *t, const struct h2_event *ev)
@@ -437,7 +444,7 @@ static void transport_on_error(struct transport *t, const struct h2_event *ev)
     if (transport_room(t, 128))
         h2_out_goaway(&t->out, h2_in_last_id(t->in), ev->code, ev->text ? ev->text : "");
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_fail(t, SENNIT_UNAVAILABLE, "connection error %s: %s", h2_error_name(ev->code),
+    transport_fail(t, WHY(PROTOCOL), "connection error %s: %s", h2_error_name(ev->code),
                    ev->text ? ev->text : "");
 }
 
@@ -523,10 +530,10 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
 static void transport_read_failed(struct transport *t, ssize_t got)
 {
     if (got == 0)
-        transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: EOF",
+        transport_fail(t, t->settled ? WHY(LOST) : WHY(NO_PREFACE), "error reading from %s: EOF",
                        t->server ? "client" : "server");
     else
-        transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: %s",
+        transport_fail(t, t->settled ? WHY(LOST) : WHY(NO_PREFACE), "error reading from %s: %s",
                        t->server ? "client" : "server",
                        t->io->reason ? t->io->reason : net_errno_text((int)-got));
 }
@@ -602,6 +609,8 @@ static bool transport_read(struct transport *t, uint8_t *slab)
         }
         transport_tell(t);
         transport_refill(t);
+        if (unlikely(t->n_first < sizeof t->first) && first_is_other(t, slab, (size_t)n))
+            return false;
         transport_parse(t, slab, (size_t)n);
         transport_apply(t);
         turn += (size_t)n;
@@ -628,9 +637,36 @@ static void transport_check_slow(struct transport *t)
         clock_slow(t);
 }
 
+/* A regular end is nobody's news, and a client's calls tell why. What a server's person should know
+ * and clients can cause at will is told now and then; the rest is for who asks. */
+static void transport_log_end(const struct transport *t)
+{
+    static _Atomic int64_t last;
+    sennit_log_level level = SENNIT_LOG_INFO;
+    switch (WHY_NUMBER(t->close_code)) {
+    case WHY_NUMBER(WHY_CLOSING):
+    case WHY_NUMBER(WHY_STOPPED):
+    case WHY_NUMBER(WHY_GOING_AWAY):
+    case WHY_NUMBER(WHY_RETIRED):
+    case WHY_NUMBER(WHY_LOST):
+        level = SENNIT_LOG_DEBUG;
+        break;
+    case WHY_NUMBER(WHY_WANTS_TLS):
+    case WHY_NUMBER(WHY_PINGS):
+        if (t->server && log_on(LOG_H2, SENNIT_LOG_WARN) && log_seldom(&last))
+            level = SENNIT_LOG_WARN;
+        break;
+    default:
+        break;
+    }
+    log_line(LOG_H2, level, t->close_code, "connection %s %s ended: %s", t->server ? "from" : "to",
+             t->auth ? t->auth->peer.address : "?", t->reason);
+}
+
 static void transport_end(struct transport *t)
 {
     void *user;
+    transport_log_end(t);
     transport_stop_flushing(t);
     lock_take(&t->lock, LOCK_WRITE);
     t->closed = true;
@@ -673,7 +709,7 @@ static bool transport_turn(struct transport *t)
     bool reads = !t->close_wanted && !t->reading_paused;
     lock_drop(&t->lock, LOCK_WRITE);
     if (reads && !t->turn->block)
-        transport_fail(t, SENNIT_RESOURCE_EXHAUSTED, "no memory to read from the connection");
+        transport_fail(t, WHY(NO_MEMORY), "no memory to read from the connection");
     return reads && t->turn->block && transport_read(t, t->turn->block->slab);
 }
 
@@ -697,7 +733,7 @@ void transport_task(struct rt_task *task)
     h2_in_lend(t->in, NULL);
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted)
-        transport_note_end(t, SENNIT_UNAVAILABLE,
+        transport_note_end(t, WHY(LOST),
                            t->server ? "error writing to client" : "error writing to server");
     bool over = t->close_wanted;
     if (!over && again)

@@ -249,7 +249,7 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
     struct h2_out_stream *o = stream_out(s);
     struct header_list head;
     size_t len = strlen(text);
-    headers_http(&head, s->arena, status, code);
+    headers_http(&head, s->arena, status, code, text);
     if (head.failed)
         return;
     lock_take(&t->lock, LOCK_WRITE);

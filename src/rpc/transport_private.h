@@ -64,6 +64,7 @@ struct transport {
     /* Reader only. */
     struct h2_in *in;
     struct turn *turn;         /* the one under way */
+    uint8_t first[6], n_first; /* octets that came, see transport_first.c */
     bool settled, drain_acked; /* the peer's SETTINGS came; its answer to the drain's ping */
     const struct transport_clock *clock;
     int64_t timer_at; /* what timer was set to; INT64_MAX: it is not */
@@ -132,7 +133,9 @@ void headers_request(struct header_list *l, struct sennit_arena *a, const struct
 void headers_response(struct header_list *l, struct sennit_arena *a, const struct rpc_response *r,
                       const sennit_md *md);
 void headers_trailers(struct header_list *l, const struct rpc_response *r);
-void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code);
+/* text: a line of printable ASCII without '%'. */
+void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code,
+                  const char *text);
 
 /* (task) What header blocks mean. */
 bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
@@ -141,6 +144,8 @@ void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
 
 /* Before stream_finish; nothing if the stream has ended otherwise. */
 void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details);
+/* Ends s, whose answer is no gRPC: the HTTP status and the page say why. */
+void headers_no_grpc(struct rpc_stream *s);
 void transport_prepare(struct rpc_stream *s); /* its sending half, before open or accept */
 /* Asks for the end; locked, text is static, and it was not asked before. */
 void transport_note_end(struct transport *t, sennit_code code, const char *text);
@@ -167,11 +172,15 @@ void clock_step(struct transport *t);
 /* transport_in.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);
+/* transport_first.c (task): of a connection whose peer has not settled. True: it speaks something
+ * else, and the connection is over. */
+bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
 /* transport_messages.c (task): DATA and ends of streams. */
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
 void messages_end(struct rpc_stream *s); /* END_STREAM on DATA, or on a request's HEADERS */
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);
-void messages_drop(struct rpc_stream *s);   /* half-read message */
-void messages_wanted(struct rpc_stream *s); /* its receiver waits */
+void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len); /* see rpc_page */
+void messages_drop(struct rpc_stream *s);                               /* half-read message */
+void messages_wanted(struct rpc_stream *s);                             /* its receiver waits */
 
 #endif

@@ -4,15 +4,14 @@
  * reach into the parent's connections. So in the child of a process that had started the runtime
  * every call is refused: those that give errors fail with FAILED_PRECONDITION, those that would
  * wait end the process with a message. A child made before the first use starts afresh. */
+#include "rt/err.h"
 #include "rt/rt_private.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct sennit_error fork_error = {
-    .code = SENNIT_FAILED_PRECONDITION,
-    .message = "the library was in use before this process was forked: here only exec and exit are "
-               "allowed",
-};
+static const struct sennit_error fork_error =
+    ERR_FIXED(WHY(FORKED), "the library was in use before this process was forked: here only exec "
+                           "and exit are allowed");
 static bool fork_watched; /* guarded by rt_state.mutex */
 
 /* In the child; the caller may have been a goroutine, whose worker is no more. */

@@ -11,6 +11,7 @@
  * (1000 goroutines that yield: 53 ns of CPU each without this, XXX with).
  * A stack belongs to the loop or the goroutine on it, else to a worker's cache or to the pool.
  * Slabs live until rt_shutdown. */
+#include "rt/log.h"
 #include "rt/rt_private.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -95,7 +96,8 @@ void rt_stack_start(void)
 
 static void stack_unguarded_told(void)
 {
-    if (atomic_fetch_add(&stack_unguarded, 1) == 0)
+    /* Not by the logger: it would want a goroutine, and here one is being made. */
+    if (atomic_fetch_add(&stack_unguarded, 1) == 0 && log_on(LOG_RT, SENNIT_LOG_WARN))
         fprintf(stderr, "sennit: further goroutines have no guard below their stacks "
                         "(vm.max_map_count); overflows are noticed when one ends\n");
 }

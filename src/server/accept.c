@@ -6,6 +6,7 @@
  * Accept errors are sorted: again at once, after a pause, or the end of serving. */
 #include "base/limits.h"
 #include "base/sys.h"
+#include "rt/log.h"
 #include "server/server.h"
 #include <errno.h>
 
@@ -91,6 +92,16 @@ struct accept_shake {
     struct net_io *io;
 };
 
+static void accept_log_refused(sennit_err err)
+{
+    static _Atomic int64_t last;
+    bool confused = err->reason == WHY_NUMBER(WHY(WANTS_PLAIN));
+    sennit_log_level level = confused && log_on(LOG_SERVER, SENNIT_LOG_WARN) && log_seldom(&last)
+                                 ? SENNIT_LOG_WARN
+                                 : SENNIT_LOG_INFO;
+    log_line(LOG_SERVER, level, WHY_OF(err), "a connection was refused: %s", err->message);
+}
+
 /* A peer that fails is dropped: it has been told why, as far as its protocol can say it. */
 static void accept_secure(struct sennit_server *s, struct net_io *io)
 {
@@ -103,6 +114,8 @@ static void accept_secure(struct sennit_server *s, struct net_io *io)
     int64_t left = at - sennit_now();
     if (io)
         accept_conn(s, io, left > 0 ? left : 1);
+    else
+        accept_log_refused(err);
 }
 
 static void accept_shaken(struct sennit_server *s)
@@ -165,11 +178,10 @@ sennit_err sennit_accept_fd(sennit_server *s, int fd)
         accept_io(s, io);
     if (!serves) {
         sys.close(fd);
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "sennit_accept_fd: not serving");
+        return sennit_errorf(WHY(NOT_SERVING), "sennit_accept_fd: not serving");
     }
     accept_shaken(s);
-    return io ? NULL
-              : sennit_errorf(SENNIT_UNAVAILABLE, "sennit_accept_fd: %s", net_errno_text(-error));
+    return io ? NULL : sennit_errorf(WHY(SYSTEM), "sennit_accept_fd: %s", net_errno_text(-error));
 }
 
 /* Sleeps before the next try; false: the server stops. */
@@ -184,6 +196,7 @@ static bool accept_pause(struct sennit_server *s, sennit_duration *pause)
 /* One accept; false: this listener is done. */
 static bool accept_one(struct server_listener *l, sennit_duration *pause)
 {
+    static _Atomic int64_t told;
     struct sennit_server *s = l->server;
     struct net_io *io = NULL;
     int error = net_accept(l->listener, &io);
@@ -200,13 +213,17 @@ static bool accept_one(struct server_listener *l, sennit_duration *pause)
     case NET_RETRY_NOW:
         return true;
     case NET_RETRY_LATER:
+        if (log_on(LOG_SERVER, SENNIT_LOG_WARN) && log_seldom(&told))
+            log_write(LOG_SERVER, SENNIT_LOG_WARN, WHY(SYSTEM),
+                      "accept on %s: %s; it is tried again", l->listener->text,
+                      net_errno_text(-error));
         return accept_pause(s, pause);
     case NET_FATAL:
         break;
     }
     if (!sennit_ctx_error(s->ctx))
-        server_fail(s, sennit_errorf(SENNIT_UNAVAILABLE, "accept on %s: %s", l->text,
-                                     net_errno_text(-error)));
+        server_fail(
+            s, sennit_errorf(WHY(SYSTEM), "accept on %s: %s", l->text, net_errno_text(-error)));
     return false;
 }
 

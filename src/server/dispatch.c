@@ -11,6 +11,7 @@
 #include "rpc/details.h"
 #include "rpc/intercept.h"
 #include "rpc/stream.h"
+#include "rt/log.h"
 #include "server/server.h"
 
 /* Octets of the arena's first block: metadata and messages of a small call without an allocation;
@@ -98,6 +99,8 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
 static void dispatch_answer(struct rpc_stream *s, sennit_code code, sennit_str message)
 {
     s->failed_in = true;
+    log_line(LOG_SERVER, SENNIT_LOG_DEBUG, code, "%s of %s is refused: %s", s->request.path,
+             transport_auth(s->t)->peer.address, message.data);
     transport_respond(s, &(struct rpc_response){ .end = true, .code = code, .message = message });
 }
 
@@ -116,7 +119,7 @@ static void dispatch_unknown(struct rpc_stream *s, const struct server_registry 
         else
             text = arena_printf(s->arena, "unknown service %.*s", (int)n, path + 1);
     }
-    dispatch_answer(s, SENNIT_UNIMPLEMENTED, text.data ? text : sennit_s("unknown method"));
+    dispatch_answer(s, WHY(NO_METHOD), text.data ? text : sennit_s("unknown method"));
 }
 
 /* The deadline passed while the handler runs: answer for it; its own answer will find the stream
@@ -127,9 +130,9 @@ static void dispatch_expired(struct ctx_watch *w)
     if (atomic_load(&c->ctx.state) != CTX_EXPIRED)
         return;
     sennit_str text = sennit_s("context deadline exceeded");
-    transport_respond(&c->s, &(struct rpc_response){
-                                 .end = true, .code = SENNIT_DEADLINE_EXCEEDED, .message = text });
-    stream_finish(&c->s, SENNIT_DEADLINE_EXCEEDED, text); /* wakes who waits in the stream */
+    transport_respond(
+        &c->s, &(struct rpc_response){ .end = true, .code = WHY(DEADLINE), .message = text });
+    stream_finish(&c->s, WHY(DEADLINE), text); /* wakes who waits in the stream */
 }
 
 /* NULL: fine. */
@@ -197,7 +200,7 @@ void dispatch_accept(struct rpc_stream *s)
         s->failed_in = true;
         transport_respond(s, &(struct rpc_response){
                                  .end = true,
-                                 .code = SENNIT_UNIMPLEMENTED,
+                                 .code = WHY_AS(WHY(ENCODING), SENNIT_UNIMPLEMENTED),
                                  .message = text.data ? text : sennit_s("unknown grpc-encoding"),
                                  .accept_encoding = compress_accept() });
         return;
@@ -209,7 +212,7 @@ void dispatch_accept(struct rpc_stream *s)
         c->ctx.deadline = q->timeout > INT64_MAX - now ? INT64_MAX : now + q->timeout;
         c->watched = ctx_watch_add(&c->ctx, &c->watch, dispatch_expired);
         if (!c->watched) {
-            dispatch_answer(s, SENNIT_DEADLINE_EXCEEDED, sennit_s("context deadline exceeded"));
+            dispatch_answer(s, WHY(DEADLINE), sennit_s("context deadline exceeded"));
             return;
         }
     }
@@ -243,7 +246,7 @@ static sennit_err dispatch_send_header(void *call)
     sennit_err ended = sennit_ctx_error(&c->ctx);
     return r == TRANSPORT_NO_MEMORY ? sennit_no_memory
            : ended                  ? ended
-                                    : sennit_errorf(SENNIT_UNAVAILABLE, "the stream is over");
+                                    : sennit_errorf(WHY(STREAM_OVER), "the stream is over");
 }
 
 static void dispatch_prepare(struct server_call *c)
@@ -266,7 +269,7 @@ static sennit_err dispatch_stream_status(struct sennit_stream *st, struct rpc_st
     sennit_err ended = sennit_ctx_error(st->ctx);
     if (s->code == SENNIT_CANCELLED && ended)
         return ended;
-    return s->code == SENNIT_OK ? NULL : sennit_errorf(s->code, "%s", s->message.data);
+    return s->code == SENNIT_OK ? NULL : sennit_errorf(STREAM_WHY(s), "%s", s->message.data);
 }
 
 /* Headers go out with the first message. */
@@ -416,7 +419,7 @@ static void dispatch_run(void *arg)
     c->watched = false;
     /* Other goroutines may still be inside the stream, or hold the context: they are woken, and
      * waited for. */
-    stream_finish(&c->s, SENNIT_CANCELLED, sennit_s("the handler has returned"));
+    stream_finish(&c->s, WHY(RETURNED), sennit_s("the handler has returned"));
     ctx_end(&c->ctx, CTX_CANCELLED);
     ctx_wait_users(&c->ctx);
     if (dispatch_streams(c))
@@ -439,7 +442,7 @@ static void dispatch_go(struct server_call *c)
     const sennit_server_options *o = &c->conn->server->options;
     unsigned flags = (o->small_stacks ? RT_GO_SMALL : 0) | (o->pin ? RT_GO_PIN : 0);
     if (rt_go(dispatch_run, c, c->m->method->path, flags)) {
-        dispatch_answer(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for a goroutine"));
+        dispatch_answer(s, WHY(NO_MEMORY), sennit_s("no memory for a goroutine"));
         atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
         stream_unref(s);
     }

@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "rpc/intercept.h"
+#include "rt/log.h"
 #include <limits.h>
 #include <stdlib.h>
 
@@ -92,7 +93,7 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
                         interceptor_stride))
         server_fail(s, sennit_no_memory);
     if (!s->options.creds)
-        server_fail(s, sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        server_fail(s, sennit_errorf(WHY(CREDS_MISSING),
                                      "no credentials: set sennit_server_options.creds, for plain "
                                      "text to sennit_insecure()"));
     s->options.creds = creds_ref(s->options.creds);
@@ -119,10 +120,10 @@ sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const
     int result = late ? 0 : registry_add(&s->registry, d, methods, self);
     lock_drop(&s->lock, LOCK_REGISTRY);
     if (late)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(SERVER_LATE),
                              "service %s registered after sennit_serve: register before", d->name);
     if (result > 0)
-        err = sennit_errorf(SENNIT_ALREADY_EXISTS, "service %s is registered twice", d->name);
+        err = sennit_errorf(WHY(SERVICE_TWICE), "service %s is registered twice", d->name);
     else if (result < 0)
         err = sennit_no_memory;
     if (err)
@@ -152,7 +153,7 @@ static sennit_err server_add_listener(struct sennit_server *s, struct net_listen
 
 static sennit_err server_listens_late(void)
 {
-    return sennit_errorf(SENNIT_FAILED_PRECONDITION, "listen after sennit_serve: listen before");
+    return sennit_errorf(WHY(SERVER_LATE), "listen after sennit_serve: listen before");
 }
 
 static bool server_may_listen(struct sennit_server *s)
@@ -181,7 +182,7 @@ static sennit_err server_listen_systemd(struct sennit_server *s, const char *nam
     int fds[64], n = net_systemd_fds(name, fds, countof(fds));
     sennit_err err = NULL;
     if (n <= 0 || n > (int)countof(fds))
-        err = sennit_errorf(SENNIT_UNAVAILABLE, "listen systemd:%s: %s", name,
+        err = sennit_errorf(WHY(SYSTEMD), "listen systemd:%s: %s", name,
                             n < 0    ? "not started by socket activation (LISTEN_PID, LISTEN_FDS)"
                             : n == 0 ? "no socket of that name was handed over"
                                      : "more than 64 sockets");
@@ -274,6 +275,7 @@ static sennit_err server_start(struct sennit_server *s)
     list_each(n, &s->listeners)
     {
         struct server_listener *l = container_of(n, struct server_listener, node);
+        log_line(LOG_SERVER, SENNIT_LOG_INFO, SENNIT_OK, "serving on %s", l->text);
         if (!err)
             err = rt_go(server_accept_loop, l, l->text, RT_GO_SMALL);
         if (err) {
@@ -303,10 +305,10 @@ sennit_err sennit_serve(sennit_server *s)
     if (failed)
         return sennit_err_copy(NULL, failed);
     if (twice)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(SERVE_TWICE),
                              "sennit_serve: this server is serving already, or was stopped");
     if (none)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(NO_LISTENER),
                              "sennit_serve: no listener: call sennit_listen before");
     if ((err = server_start(s)))
         server_fail(s, err);
@@ -355,7 +357,7 @@ static void server_each_conn(struct sennit_server *s, void (*fn)(struct transpor
 
 static void server_close_conn(struct transport *t)
 {
-    transport_close(t, SENNIT_UNAVAILABLE, "the server was stopped");
+    transport_close(t, WHY(STOPPED), "the server was stopped");
 }
 
 /* Those that no acceptor has. */
@@ -381,6 +383,8 @@ void sennit_server_stop(sennit_server *s, sennit_duration grace)
     lock_drop(&s->lock, LOCK_REGISTRY);
     if (unserved)
         server_close_listeners(s); /* nobody connects to what will never be served */
+    if (first)
+        log_line(LOG_SERVER, SENNIT_LOG_INFO, SENNIT_OK, "the server stops");
     sennit_ctx_cancel(s->ctx);
     if (first && grace != 0)
         server_each_conn(s, transport_drain);

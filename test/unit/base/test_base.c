@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/quote.h"
 #include "base/random.h"
 #include "base/sys.h"
 #include "harness.h"
@@ -298,4 +299,27 @@ TEST(big_endian_words_are_read_and_written)
     check_int(load_be24(p), 0xa1a2a3);
     store_be16(p, 0xb1b2u);
     check_int(load_be32(p), 0xb1b2a384u);
+}
+
+TEST(a_peers_first_line_is_quoted_escaped_and_cut)
+{
+    static const struct {
+        const char *from, *quoted;
+    } rows[] = {
+        { "", "" },
+        { "one", "one" },
+        { "one\r\ntwo", "one" },
+        { "\r\n\nfirst\nsecond", "first" },
+        { "a \"b\" \\c", "a \\x22b\\x22 \\x5cc" },
+        { "\x1b[2J\xc3\xa4", "\\x1b[2J\\xc3\\xa4" },
+        { "0123456789012345678901234567", "0123456789012345678901234567" },
+        { "01234567890123456789012345678", "0123456789012345678901234567..." },
+        { "012345678901234567890123456\x01", "012345678901234567890123456..." },
+    };
+    char line[32], small[8];
+    for (size_t i = 0; i < countof(rows); i++)
+        check_str(quote_line(line, sizeof line, rows[i].from, strlen(rows[i].from)),
+                  rows[i].quoted);
+    check_str(quote_line(line, sizeof line, "a\0b", 3), "a\\x00b");
+    check_str(quote_line(small, sizeof small, "\1\2", 2), "\\x01...");
 }

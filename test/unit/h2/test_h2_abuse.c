@@ -450,7 +450,7 @@ TEST(window_updates_that_data_has_paid_for_may_come_all_at_once)
     struct h2_out_stream s = { 0 };
     static const uint8_t body[20];
     serve();
-    check_int(h2_out_init(&out, &server_config), 0);
+    check_int(begin_out(&out, &server_config), 0);
     request(1, 0);
     feed();
     h2_out_accept(&out, &s, 1);
