@@ -60,6 +60,7 @@ interop: build
 	@test/interop/run_interop --build $(DIR)
 	@test/interop/run_official --build $(DIR)
 	@test/interop/run_connect --build $(DIR)
+	@test/interop/run_clients --build $(DIR)
 
 fmt:
 	@tools/tidy --list | xargs clang-format -i

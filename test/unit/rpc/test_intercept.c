@@ -44,7 +44,7 @@ static void chained_start(struct talk *t, const sennit_interceptor *client, size
     trail[0] = 0;
     echo_start(&t->e, &echoes, NULL,
                (sennit_server_options){ .interceptors = server, .n_interceptors = n_server });
-    t->conn = sennit_dial(t->e.address, &(sennit_conn_options){ .creds = sennit_insecure(),
+    t->conn = sennit_dial(t->e.address, &(sennit_conn_options){ .creds = echo_creds(),
                                                                 .interceptors = client,
                                                                 .n_interceptors = n_client });
     t->ctx = sennit_ctx_timeout(NULL, 30 * SENNIT_SECOND);

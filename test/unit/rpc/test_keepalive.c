@@ -18,7 +18,7 @@
 
 static sennit_conn *dial_with(const char *address, sennit_conn_options o)
 {
-    o.creds = sennit_insecure();
+    o.creds = echo_creds();
     return sennit_dial(address, &o);
 }
 
@@ -57,7 +57,7 @@ static void silent_start(struct silent *s)
     check(pthread_create(&s->thread, NULL, silent_run, s) == 0);
 }
 
-TEST(a_server_that_falls_silent_ends_the_call_without_a_deadline)
+TEST_PLAIN(a_server_that_falls_silent_ends_the_call_without_a_deadline)
 {
     struct silent s;
     silent_start(&s);
@@ -108,7 +108,7 @@ static int silent_client(const char *address)
     return fd;
 }
 
-TEST(a_client_that_falls_silent_ends_its_handlers)
+TEST_PLAIN(a_client_that_falls_silent_ends_its_handlers)
 {
     static const struct echo_service service = { .chat = tell_end };
     sennit_chan *ends = sennit_chan_new(sizeof(int), 1);
@@ -176,7 +176,7 @@ static void stopped_server(struct stopped *p)
     sennit_sleep(NULL, 3600 * SENNIT_SECOND);
 }
 
-TEST(a_server_process_that_is_stopped_ends_calls_without_a_deadline)
+TEST_PLAIN(a_server_process_that_is_stopped_ends_calls_without_a_deadline)
 {
     struct stopped p;
     char address[sizeof((struct echo_server *)0)->address];
@@ -218,7 +218,7 @@ static sennit_err tell_begin_and_end(void *self, sennit_ctx *ctx, sennit_stream 
     return tell_end(self, ctx, s);
 }
 
-TEST(a_client_process_that_is_stopped_ends_its_handlers)
+TEST_PLAIN(a_client_process_that_is_stopped_ends_its_handlers)
 {
     static const struct echo_service service = { .chat = tell_begin_and_end };
     struct stopped p;
@@ -343,7 +343,7 @@ static void *measuring_client(void *address)
     return NULL;
 }
 
-TEST(pings_between_the_pieces_of_a_large_response_are_no_strikes)
+TEST_PLAIN(pings_between_the_pieces_of_a_large_response_are_no_strikes)
 {
     static const struct echo_service service = { .chat = send_much };
     sennit_chan *ends = sennit_chan_new(sizeof(int), 1);

@@ -148,7 +148,7 @@ static sennit_err mirror_metadata(void *self, sennit_ctx *ctx, const struct echo
         }
     }
     check_str(sennit_handler_method(ctx)->path, "/test.Echo/Unary");
-    check_str(sennit_handler_peer(ctx)->auth_type, "insecure");
+    check_str(sennit_handler_peer(ctx)->auth_type, ECHO_AUTH);
     check(!sennit_send_header(ctx));
     sennit_err err = sennit_set_header(ctx, "late", sennit_s("v"));
     check(err && err->code == SENNIT_FAILED_PRECONDITION);
@@ -328,7 +328,7 @@ TEST(no_credentials_fail_the_call_and_serve)
 
 TEST(service_registered_twice_is_told_by_register_and_serve)
 {
-    sennit_server *s = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    sennit_server *s = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
     check(!sennit_register(s, &echo_service_desc, &plain, NULL));
     sennit_err err = sennit_register(s, &echo_service_desc, &plain, NULL);
     check(err && err->code == SENNIT_ALREADY_EXISTS);
@@ -351,7 +351,7 @@ TEST(wait_for_ready_waits_for_the_server)
     sennit_err err = echo_call(c, ctx, "x", &reply);
     check(err && err->code == SENNIT_UNAVAILABLE);
     memset(&e, 0, sizeof e);
-    e.server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    e.server = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
     check(!sennit_register(e.server, &echo_service_desc, &plain, NULL));
     check(!sennit_listen(e.server, address));
     sennit_wait_group_add(&e.done, 1);
