@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * arena.c: blocks of 1 KiB doubling to 64 KiB; a larger request gets a block of its own, behind the
- * current one, so that the free rest of the current one is not lost. */
+ * arena.c: blocks of 1 KiB doubling to 64 KiB; a request of more than half a block gets one of its
+ * own, behind the current one, so that the free rest of the current one is not lost. */
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/sys.h"
@@ -89,7 +89,7 @@ static void *arena_take(struct sennit_arena *a, size_t n)
     }
     bool shared = a->blocks && a->end == (char *)a->blocks + a->blocks->size;
     size_t size = shared ? min_size(a->blocks->size * 2, ARENA_LARGEST) : ARENA_FIRST;
-    bool own = n > size - sizeof(struct arena_block);
+    bool own = n > (size - sizeof(struct arena_block)) / 2;
     struct arena_block *b = arena_grow(a, own ? n + sizeof *b : size);
     if (!b) {
         a->failed = true;
