@@ -7,7 +7,7 @@
  * anything (the reply, metadata) the block is chained to the context and lives as long; the reader
  * holds it too until HTTP/2 has let go of the stream. */
 #include "base/limits.h"
-#include "base/sys.h"
+#include "base/pool.h"
 #include "client/plan.h"
 #include "rpc/intercept.h"
 
@@ -23,13 +23,15 @@ struct client_call {
     char first[CALL_FIRST_BLOCK];
 };
 
+static struct pool call_pool = { .size = sizeof(struct client_call), .most = LIMIT_CALLS_KEPT };
+
 static void call_ended(struct rpc_stream *s) { (void)s; } /* the note is set anyway */
 
 static void call_free(struct rpc_stream *s)
 {
     struct client_call *c = container_of(s, struct client_call, s);
     arena_fini(&c->arena);
-    sys.free(c);
+    pool_give(&call_pool, c);
 }
 
 static const struct rpc_stream_ops call_ops = { .ended = call_ended, .free = call_free };
@@ -49,7 +51,7 @@ static void call_ctx_ended(struct ctx_watch *w)
 
 static struct client_call *call_new(const struct call_plan *p, struct transport *t)
 {
-    struct client_call *c = sys.malloc(sizeof *c);
+    struct client_call *c = pool_take(&call_pool);
     if (!c)
         return NULL;
     memset(c, 0, offsetof(struct client_call, first));

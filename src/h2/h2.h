@@ -226,6 +226,18 @@ size_t h2_headers_bound(const struct h2_header *h, size_t n);
 bool h2_out_open(struct h2_out *o, struct h2_out_stream *s);
 /* Server: links the stream under the peer's id. */
 void h2_out_accept(struct h2_out *o, struct h2_out_stream *s, uint32_t id);
+/* Constant fields, encoded once: kept by the owner (guarded as out is) for the next block that
+ * begins with the same ones. {0} has none. */
+struct h2_ready {
+    uint64_t epoch; /* of the encoder; 0: none */
+    uint8_t len, octets[15];
+};
+bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r); /* as fresh as the table */
+/* A block of the constants (not looked at when ready is fresh; else ready keeps what may be kept)
+ * and h. Room as for all of them. */
+void h2_out_headers_ready(struct h2_out *o, struct h2_out_stream *s, struct h2_ready *ready,
+                          const struct h2_header *constants, size_t n_constants,
+                          const struct h2_header *h, size_t n, bool end_stream);
 /* HEADERS (and CONTINUATION). Needs room. */
 void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h, size_t n,
                     bool end_stream);

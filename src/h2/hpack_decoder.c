@@ -23,6 +23,15 @@ struct decoder_entry {
     uint8_t name_flags;
     char text[]; /* name, unless static, and value */
 };
+/* What a block began with: octets that are an index each, and the fields that they are. Clients
+ * begin all their requests alike, so the next block most likely begins so, too. */
+#define DECODER_RUN_LEAST  3u /* octets; fewer are decoded as fast */
+#define DECODER_RUN_OCTETS 20u
+struct decoder_run {
+    uint32_t n, room, list_size; /* n 0: it is stale */
+    uint8_t octets[DECODER_RUN_OCTETS];
+    struct h2_field fields[];
+};
 struct hpack_decoder {
     struct decoder_entry **ring; /* newest at (head - 1) & mask */
     uint32_t mask, head, count, inserted;
@@ -30,6 +39,8 @@ struct hpack_decoder {
     uint32_t block;                           /* counts blocks; never 0 while one is decoded */
     struct decoder_entry *graveyard, *unseen; /* the latter: nothing points to them */
     struct hpack_scratch *scratch;
+    struct decoder_run *run; /* the last one; or NULL */
+    bool changed;            /* the table has, in this block */
     bool owns_scratch;
 };
 
@@ -57,8 +68,17 @@ static struct decoder_entry *decoder_entry(const struct hpack_decoder *d, uint32
     return d->ring[(d->head - 1 - age) & d->mask];
 }
 
+/* The table, or what is remembered there: the run is stale. */
+static void decoder_changed(struct hpack_decoder *d)
+{
+    d->changed = true;
+    if (d->run)
+        d->run->n = 0;
+}
+
 static void decoder_evict(struct hpack_decoder *d, uint32_t limit)
 {
+    decoder_changed(d);
     while (d->size > limit) {
         struct decoder_entry *e = decoder_entry(d, --d->count);
         d->size -= e->field.name_len + e->field.value_len + HPACK_ENTRY_COST;
@@ -75,6 +95,7 @@ void hpack_decoder_free(struct hpack_decoder *d)
     decoder_evict(d, 0);
     decoder_bury(&d->graveyard);
     decoder_bury(&d->unseen);
+    sys.free(d->run);
     sys.free(d->ring);
     if (d->owns_scratch) {
         hpack_scratch_fini(d->scratch);
@@ -217,6 +238,7 @@ void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo
     uint32_t age = d->inserted - f->entry;
     if (f->entry && age < d->count && decoder_entry(d, age)->field.entry == f->entry)
         decoder_entry(d, age)->field.memo = memo;
+    decoder_changed(d);
 }
 
 /* -- fields ---------------------------------------------------------------------------------- */
@@ -336,6 +358,7 @@ static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
         d->block = 1;
     }
     struct hpack_scratch *x = d->scratch;
+    d->changed = false;
     x->n_fields = x->list_size = x->used = 0;
     x->max_list = max_list;
     x->over = false;
@@ -349,6 +372,46 @@ static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
     return true;
 }
 
+/* The run at the start of a block, if it is the last one's again: its fields are taken as they are.
+ * The octets that it has. */
+static size_t decoder_again(struct hpack_decoder *d, const uint8_t *p, size_t len)
+{
+    const struct decoder_run *r = d->run;
+    struct hpack_scratch *x = d->scratch;
+    if (!r || r->n == 0 || len < r->n || memcmp(p, r->octets, r->n) != 0 || x->room_fields < r->n ||
+        r->list_size > x->max_list)
+        return 0;
+    memcpy(x->fields, r->fields, r->n * sizeof *r->fields);
+    x->n_fields = r->n;
+    x->list_size = r->list_size;
+    return r->n;
+}
+
+/* A whole block was decoded: what it began with is kept, unless it changed the table itself, so
+ * that the same octets mean something else from now on. Without memory it is not kept either. */
+static void decoder_keep(struct hpack_decoder *d, const uint8_t *p, size_t len)
+{
+    struct hpack_scratch *x = d->scratch;
+    uint32_t n = 0, list_size = 0;
+    while (n < len && n < DECODER_RUN_OCTETS && p[n] > 0x80 && p[n] < 0xff)
+        n++;
+    if (n < DECODER_RUN_LEAST || x->over || d->changed)
+        return;
+    struct decoder_run *r = d->run;
+    if (!r || r->room < n) {
+        r = sys.realloc(r, sizeof *r + n * sizeof *r->fields);
+        if (!r)
+            return;
+        r->room = n;
+        d->run = r;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        list_size += x->fields[i].name_len + x->fields[i].value_len + HPACK_ENTRY_COST;
+    r->n = n, r->list_size = list_size;
+    memcpy(r->octets, p, n);
+    memcpy(r->fields, x->fields, n * sizeof *r->fields);
+}
+
 int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
                  const struct h2_field **fields, size_t *n)
 {
@@ -357,8 +420,9 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
     *fields = NULL, *n = 0;
     if (!decoder_begin(d, len, max_list))
         return HPACK_NO_MEMORY;
-    bool started = false;
-    while (p < end && result == HPACK_OK) {
+    size_t again = decoder_again(d, p, len);
+    bool started = again != 0;
+    for (p += again; p < end && result == HPACK_OK;) {
         uint8_t c = *p;
         if ((c & 0xe0) == 0x20) {
             if (started) /* how many came before it matters as little here as to other decoders */
@@ -374,6 +438,8 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
         else
             p = decoder_literal(d, p, end, 4, false, &result);
     }
+    if (result == HPACK_OK && !again && len)
+        decoder_keep(d, block, len);
     *fields = d->scratch->fields, *n = d->scratch->n_fields;
     return result != HPACK_OK ? result : d->scratch->over ? HPACK_TOO_LARGE : HPACK_OK;
 }

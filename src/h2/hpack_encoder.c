@@ -26,6 +26,7 @@ struct hpack_encoder {
     char *octets;
     uint32_t head, count, size, limit;
     uint32_t update_least, update_last; /* size updates owed to the decoder */
+    uint64_t epoch;
     bool update_owed, update_two, wants;
     uint8_t step; /* in encoder_sizes */
     uint16_t octets_at;
@@ -56,6 +57,11 @@ void hpack_encoder_free(struct hpack_encoder *e)
     if (e)
         sys.free(e->ring);
     sys.free(e);
+}
+
+uint64_t hpack_encoder_epoch(const struct hpack_encoder *e)
+{
+    return e->update_owed ? 0 : e->epoch + 1;
 }
 
 static uint32_t encoder_mask(const struct hpack_encoder *e)
@@ -97,12 +103,14 @@ void *hpack_encoder_grow(struct hpack_encoder *e, void *block, size_t size)
 static void encoder_drop_oldest(struct hpack_encoder *e)
 {
     const struct encoder_entry *old = encoder_at(e, --e->count);
+    e->epoch++;
     e->size -= old->name_len + old->value_len + HPACK_ENTRY_COST;
 }
 
 void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max)
 {
     uint32_t limit = (uint32_t)min_size(peer_max, ENCODER_OCTETS);
+    e->epoch++;
     while (e->size > limit)
         encoder_drop_oldest(e);
     e->limit = limit;
@@ -234,6 +242,7 @@ static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *n
     memcpy(e->octets + x->at + name_len, value, value_len);
     e->octets_at = (uint16_t)(e->octets_at + n);
     e->count++;
+    e->epoch++;
     e->size += (uint32_t)(n + HPACK_ENTRY_COST);
     return true;
 }

@@ -8,21 +8,20 @@
 
 struct sennit_md *md_new(struct sennit_arena *a)
 {
-    struct sennit_md *md = arena_zalloc(a, sizeof *md);
+    struct sennit_md *md = arena_alloc(a, sizeof *md);
     if (md)
-        md->arena = a;
+        *md = (struct sennit_md){ .arena = a, .list = md->first, .room = countof(md->first) };
     return md;
 }
 
 static struct md_entry *md_slot(struct sennit_md *md)
 {
     if (md->n == md->room) {
-        size_t room = md->room ? md->room * 2 : 4;
+        size_t room = md->room * 2;
         struct md_entry *list = arena_alloc(md->arena, room * sizeof *list);
         if (!list)
             return NULL;
-        if (md->n)
-            memcpy(list, md->list, md->n * sizeof *list);
+        memcpy(list, md->list, md->n * sizeof *list);
         md->list = list, md->room = room;
     }
     return &md->list[md->n];
@@ -33,11 +32,17 @@ bool md_append(struct sennit_md *md, const char *key, size_t key_len, const char
     struct md_entry *e = md_slot(md);
     if (!e)
         return false;
-    sennit_str k = arena_str(md->arena, key, key_len), v = arena_str(md->arena, value, len);
-    if (!k.data || !v.data)
+    char *text = len < SIZE_MAX / 2 ? arena_alloc(md->arena, key_len + len + 2) : NULL;
+    if (!text)
         return false;
+    memcpy(text, key, key_len);
+    text[key_len] = 0;
+    sennit_str v = { text + key_len + 1, len };
+    if (len)
+        memcpy(text + key_len + 1, value, len);
+    text[key_len + 1 + len] = 0;
     *e = (struct md_entry){
-        .key = k.data,
+        .key = text,
         .value = v,
         .key_len = (uint32_t)key_len,
         .binary = key_len > 4 && memcmp(key + key_len - 4, "-bin", 4) == 0,

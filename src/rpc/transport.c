@@ -56,6 +56,8 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
         goto no_machine;
     t->auth = io->auth, io->auth = NULL;
     io->task = &t->task;
+    if (!c->server)
+        t->ready_requests = sys.calloc(READY_REQUESTS, sizeof *t->ready_requests);
     t->reason = "";
     t->io = io, t->ops = ops, t->owner = owner, t->server = c->server, t->hold = c->server;
     list_init(&t->changed);
@@ -107,6 +109,7 @@ void transport_unref(struct transport *t)
     h2_in_free(t->in);
     h2_out_fini(&t->out);
     sys.free(t->unsent);
+    sys.free(t->ready_requests);
     sys.free(t->reason_text);
     sys.free(t->goaway_text);
     net_auth_free(t->auth);

@@ -17,7 +17,7 @@ static void headers_start(struct header_list *l, struct sennit_arena *a)
     l->arena = a;
     l->h = l->first;
     l->room = HEADERS_INLINE;
-    l->n = l->size = 0;
+    l->n = l->size = l->n_constants = 0;
     l->failed = false;
 }
 
@@ -42,6 +42,11 @@ static void headers_const(struct header_list *l, const char *name, const char *v
 {
     headers_add(l, name, strlen(name), value, strlen(value), HPACK_INDEX);
 }
+
+#define HEADERS_CONST(n, v)                                                                        \
+    {                                                                                              \
+        n, v, sizeof n - 1, sizeof v - 1, HPACK_INDEX                                              \
+    }
 
 /* Keys whose values must not enter any table (RFC 7541 7.1.3). */
 static bool headers_secret(const struct md_entry *e)
@@ -74,19 +79,36 @@ static void headers_md(struct header_list *l, const sennit_md *md, bool secret)
     }
 }
 
+size_t headers_request_constants(struct h2_header h[HEADERS_CONSTANTS], const struct rpc_request *r)
+{
+    const char *const names[] = { ":method",    ":scheme",       ":path",
+                                  ":authority", "content-type",  "user-agent",
+                                  "te",         "grpc-encoding", "grpc-accept-encoding" };
+    const char *const values[] = { "POST",       r->scheme,          r->path,
+                                   r->authority, "application/grpc", r->user_agent,
+                                   "trailers",   r->encoding,        compress_accept() };
+    size_t n = 0;
+    for (size_t i = 0; i < countof(names); i++) {
+        if (values[i])
+            h[n++] = (struct h2_header){ names[i], values[i], (uint32_t)strlen(names[i]),
+                                         (uint32_t)strlen(values[i]), HPACK_INDEX };
+    }
+    return n;
+}
+
+/* RFC 7541 4.1. */
+size_t headers_request_size(const struct rpc_request *r, size_t path_len)
+{
+    const size_t fixed = sizeof ":methodPOST:schemehttps:path:authoritycontent-type"
+                                "application/grpcuser-agenttetrailersgrpc-accept-encoding" +
+                         8 * 32;
+    return fixed + path_len + strlen(r->authority) + strlen(r->user_agent) +
+           strlen(compress_accept()) + (r->encoding ? 13 + strlen(r->encoding) + 32 : 0);
+}
+
 void headers_request(struct header_list *l, struct sennit_arena *a, const struct rpc_request *r)
 {
     headers_start(l, a);
-    headers_const(l, ":method", "POST");
-    headers_const(l, ":scheme", r->scheme);
-    headers_const(l, ":path", r->path);
-    headers_const(l, ":authority", r->authority);
-    headers_const(l, "content-type", "application/grpc");
-    headers_const(l, "user-agent", r->user_agent);
-    headers_const(l, "te", "trailers");
-    if (r->encoding)
-        headers_const(l, "grpc-encoding", r->encoding);
-    headers_const(l, "grpc-accept-encoding", compress_accept());
     headers_md(l, r->md[0], false);
     headers_md(l, r->md[1], false);
     headers_md(l, r->md[2], true);
@@ -96,12 +118,16 @@ void headers_request(struct header_list *l, struct sennit_arena *a, const struct
     }
 }
 
+static const struct h2_header headers_ok[] = { HEADERS_CONST(":status", "200"),
+                                               HEADERS_CONST("content-type", "application/grpc") };
+
 void headers_response(struct header_list *l, struct sennit_arena *a, const struct rpc_response *r,
                       const sennit_md *md)
 {
     headers_start(l, a);
-    headers_const(l, ":status", "200");
-    headers_const(l, "content-type", "application/grpc");
+    memcpy(l->first, headers_ok, sizeof headers_ok);
+    l->n = l->n_constants = countof(headers_ok);
+    l->size = 7 + 3 + 32 + 12 + 16 + 32;
     if (r->encoding)
         headers_const(l, "grpc-encoding", r->encoding);
     if (r->accept_encoding)
@@ -109,10 +135,25 @@ void headers_response(struct header_list *l, struct sennit_arena *a, const struc
     headers_md(l, md, false);
 }
 
+static const char *const headers_codes[] = { "0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                             "9", "10", "11", "12", "13", "14", "15", "16" };
+
+/* A handler may return any number. */
+static const char *headers_code(struct header_list *l, sennit_code code)
+{
+    if ((unsigned)code < countof(headers_codes))
+        return headers_codes[code];
+    return arena_printf(l->arena, "%d", (int)code).data;
+}
+
 void headers_trailers(struct header_list *l, const struct rpc_response *r)
 {
-    size_t n = (size_t)snprintf(l->status, sizeof l->status, "%d", (int)WHY_CODE(r->code));
-    headers_add(l, "grpc-status", 11, l->status, n, HPACK_INDEX);
+    const char *code = headers_code(l, WHY_CODE(r->code));
+    if (!code) {
+        l->failed = true;
+        return;
+    }
+    headers_const(l, "grpc-status", code);
     if (r->code != SENNIT_OK && r->message.len) {
         char *text =
             arena_alloc(l->arena, status_message_encoded(r->message.data, r->message.len) + 1);
@@ -134,14 +175,12 @@ void headers_trailers(struct header_list *l, const struct rpc_response *r)
 void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code,
                   const char *text)
 {
-    static const char *const codes[] = { "0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
-                                         "9", "10", "11", "12", "13", "14", "15", "16" };
     headers_start(l, a);
     headers_const(l, ":status", status == 405 ? "405" : status == 415 ? "415" : "400");
     headers_const(l, "content-type", "text/plain; charset=utf-8");
     if (status == 405)
         headers_const(l, "allow", "POST");
-    headers_const(l, "grpc-status", codes[WHY_CODE(code)]);
+    headers_const(l, "grpc-status", headers_code(l, WHY_CODE(code)));
     headers_add(l, "grpc-message", 12, text, strcspn(text, "\n"), HPACK_PLAIN);
 }
 
@@ -198,13 +237,10 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
     case H2_TOK_PATH:
         *path = f;
         q->memo = f->memo;
+        if (q->memo)
+            return (q->path = "") != NULL; /* the owner knows it */
         q->path_len = f->value_len;
         return (q->path = headers_text(s, f)) != NULL;
-    case H2_TOK_AUTHORITY:
-        *seen |= 2;
-        return (q->authority = headers_text(s, f)) != NULL;
-    case H2_TOK_HOST:
-        return q->authority || (q->authority = headers_text(s, f)) != NULL;
     case H2_TOK_CONTENT_TYPE:
         *seen |= headers_is_grpc(f) ? 1 : 0;
         return true;

@@ -83,8 +83,10 @@ struct transport {
     /* Guarded by lock. */
     struct lock lock;
     struct h2_out out;
-    struct list changed;   /* streams with news for h2_in */
-    struct list waiting;   /* for stream quota: struct quota_waiter */
+    struct h2_ready ready_head, ready_tail; /* server: of responses */
+    struct ready_request *ready_requests;   /* client: READY_REQUESTS of them, or NULL */
+    struct list changed;                    /* streams with news for h2_in */
+    struct list waiting;                    /* for stream quota: struct quota_waiter */
     uint32_t open_streams; /* client: that count against the peer's limit; server: that live */
     bool closed;           /* the reader has ended it */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
@@ -108,6 +110,16 @@ struct transport {
     _Atomic bool blocked; /* the socket took no more: writability wakes the task */
 };
 
+/* Client: encoded constants of requests, found by what they are made of. */
+#define READY_REQUESTS 4u
+#define READY_PATH     62u
+struct ready_request {
+    struct h2_ready ready;
+    const char *scheme, *authority, *user_agent, *encoding, *accept_encoding;
+    uint8_t path_len;
+    char path[READY_PATH];
+};
+
 struct quota_waiter {
     struct list node;
     struct rt_note note;
@@ -126,9 +138,16 @@ struct header_list {
     struct sennit_arena *arena;
     struct h2_header *h, first[HEADERS_INLINE];
     size_t n, room, size; /* size: RFC 7541 4.1 */
+    size_t n_constants;   /* how many of the first ones are the same in each such list */
     bool failed;
-    char timeout[12], status[4];
+    char timeout[12];
 };
+/* The fields of a request that are constants to its connection and method, and their size. */
+#define HEADERS_CONSTANTS 10
+size_t headers_request_constants(struct h2_header h[HEADERS_CONSTANTS],
+                                 const struct rpc_request *r);
+size_t headers_request_size(const struct rpc_request *r, size_t path_len);
+/* All others. */
 void headers_request(struct header_list *l, struct sennit_arena *a, const struct rpc_request *r);
 void headers_response(struct header_list *l, struct sennit_arena *a, const struct rpc_response *r,
                       const sennit_md *md);

@@ -6,6 +6,7 @@
  * goes to transport_respond. A call is one block: stream, context and the arena's first octets
  * together; it is freed when the reader and the handler have both let go. */
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/sys.h"
 #include "rpc/compress.h"
 #include "rpc/details.h"
@@ -33,10 +34,14 @@ struct server_call {
     struct ctx_watch watch;
     const struct server_method *m;
     struct server_conn *conn;
-    bool watched, started;
+    bool watched, started, small;
     struct list put_off; /* in conn->put_off; holds a reference */
     char first[];
 };
+
+/* Unary calls come and go by the thousand: the system is not asked for each. */
+static struct pool dispatch_calls = { .size = sizeof(struct server_call) + CALL_FIRST_BLOCK,
+                                      .most = LIMIT_CALLS_KEPT };
 
 static struct server_call *dispatch_call(struct rpc_stream *s)
 {
@@ -58,7 +63,10 @@ static void dispatch_free(struct rpc_stream *s)
         sys.free(m);
     }
     ctx_fini_now(&c->ctx);
-    sys.free(c);
+    if (c->small)
+        sys.free(c);
+    else
+        pool_give(&dispatch_calls, c);
 }
 
 static void dispatch_request(struct rpc_stream *s);
@@ -84,12 +92,15 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
     if (running >= server->options.max_concurrent_streams)
         return NULL; /* reset streams whose handlers still run count, too */
     const struct server_method *m = dispatch_remembered(&server->registry, memo);
-    size_t first = m && (m->method->flags & 1) ? CALL_FIRST_STREAM : CALL_FIRST_BLOCK;
-    struct server_call *c = sys.malloc(sizeof *c + first);
+    bool small = m && (m->method->flags & 1);
+    struct server_call *c =
+        small ? sys.malloc(sizeof *c + CALL_FIRST_STREAM) : pool_take(&dispatch_calls);
     if (!c)
         return NULL;
     memset(c, 0, sizeof *c);
-    ctx_init(&c->ctx, NULL, INT64_MAX, c->first, first);
+    c->small = small;
+    ctx_init(&c->ctx, NULL, INT64_MAX, c->first, small ? CALL_FIRST_STREAM : CALL_FIRST_BLOCK);
+    c->ctx.arena.shared = false; /* the reader's alone until dispatch_share */
     stream_init(&c->s, &dispatch_ops, t, &c->ctx.arena);
     c->s.max_recv = server->options.max_recv_msg_size;
     c->conn = conn;
@@ -180,6 +191,9 @@ static const struct server_method *dispatch_own_method(struct rpc_stream *s,
     return &own->entry;
 }
 
+/* From here on others than the reader may use the call's arena. */
+static void dispatch_share(struct server_call *c) { c->ctx.arena.shared = true; }
+
 void dispatch_accept(struct rpc_stream *s)
 {
     struct server_call *c = dispatch_call(s);
@@ -208,6 +222,7 @@ void dispatch_accept(struct rpc_stream *s)
     c->m = m;
     s->one_in = !(m->method->flags & 1);
     if (q->timeout != INT64_MAX) {
+        dispatch_share(c);
         int64_t now = sennit_now();
         c->ctx.deadline = q->timeout > INT64_MAX - now ? INT64_MAX : now + q->timeout;
         c->watched = ctx_watch_add(&c->ctx, &c->watch, dispatch_expired);
@@ -453,6 +468,7 @@ static void dispatch_go(struct server_call *c)
 static void dispatch_start(struct server_call *c)
 {
     c->started = true;
+    dispatch_share(c);
     stream_ref(&c->s);
     atomic_fetch_add_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     if (unlikely(transport_put_off(c->s.t)))
