@@ -241,8 +241,12 @@ static void client_stream_half_close(struct sennit_stream *st)
     struct rpc_stream *s = atomic_load(&st->s);
     bool repeated = atomic_load(&c->repeated), ended = repeated && c->repeat_ended;
     sennit_mutex_unlock(&c->repeat);
-    if (!ended && (!repeated || transport_wait_drained(s)))
-        transport_send(s, NULL, 0, true);
+    if (ended || (repeated && !transport_wait_drained(s)))
+        return;
+    if (transport_send(s, NULL, 0, true) == TRANSPORT_NO_MEMORY) { /* the server would wait on */
+        stream_finish(s, sennit_no_memory->code, sennit_s(sennit_no_memory->message));
+        transport_reset(s, TRANSPORT_CANCEL);
+    }
 }
 
 /* -- life ------------------------------------------------------------------------------------- */

@@ -330,9 +330,9 @@ static void *refuser_run(void *arg)
     int fd = accept(r->listener, NULL, NULL);
     if (fd < 0)
         return NULL;
+    atomic_store(&r->fd, fd); /* before the client can open a stream */
     if (refuser_read(fd, preface, sizeof preface) &&
         send(fd, settings, sizeof settings, MSG_NOSIGNAL) > 0) {
-        atomic_store(&r->fd, fd);
         while (refuser_frame(r, fd)) {
         }
     }
