@@ -231,8 +231,7 @@ static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
     sennit_err err = message_encode(st->rpc, c, msg, a, st->max_send, &framed);
     if (err)
         return err;
-    s = stream_now(st);
-    enum transport_result r = st->side->send(st, framed.data, framed.len);
+    enum transport_result r = st->side->send(st, framed.data, framed.len, &s);
     if (r == TRANSPORT_WAITS && !transport_wait_drained(s))
         r = TRANSPORT_DEAD;
     if (r == TRANSPORT_NO_MEMORY)

@@ -39,8 +39,9 @@ struct stream_seat {
 struct stream_side {
     /* The status as an error, after s->done; NULL: OK. */
     sennit_err (*status)(struct sennit_stream *st, struct rpc_stream *s);
-    /* Appends one framed message to the current attempt. */
-    enum transport_result (*send)(struct sennit_stream *st, const char *framed, size_t len);
+    /* Appends one framed message to the current attempt, *to: what waits, waits there. */
+    enum transport_result (*send)(struct sennit_stream *st, const char *framed, size_t len,
+                                  struct rpc_stream **to);
     /* What messages are compressed with; NULL: nothing. */
     const sennit_compressor *(*compressor)(struct sennit_stream *st);
     /* Client: half-closes the current attempt. */
