@@ -328,8 +328,8 @@ static __attribute__((noinline)) void encode_rest(struct encode *w)
     }
 }
 
-enum pb_result pb_encode(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                         size_t headroom, sennit_str *out)
+enum pb_result pb_encode_msg(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                             size_t headroom, sennit_str *out)
 {
     static const sennit_wire_options plain;
     return pb_encode_with(d, msg, a, headroom, &plain, out);
