@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //
-// round_trips COUNT SEED TESTEE DESCRIPTORS: random messages of the conformance suite's types, made,
-// read and judged by protobuf for Go, through conformance_testee: binary, JSON and text. Messages
-// are dynamic, by the descriptor set that DESCRIPTORS names, so no code is generated. What comes
-// back must be equal when Go reads it, and Go's octets for it the same.
+// round_trips COUNT SEED TESTEE DESCRIPTORS: random messages of the conformance suite's types,
+// made, read and judged by protobuf for Go, through conformance_testee: binary, JSON and text.
+// Messages are dynamic, by the descriptor set that DESCRIPTORS names, so no code is generated. What
+// comes back must be equal when Go reads it, and Go's octets for it the same.
 package main
 
 import (
@@ -109,7 +109,8 @@ func scalar(rnd *rand.Rand, f protoreflect.FieldDescriptor) protoreflect.Value {
 		values := f.Enum().Values()
 		return protoreflect.ValueOfEnum(values.Get(rnd.Intn(values.Len())).Number())
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
-		return protoreflect.ValueOfInt32([]int32{0, math.MinInt32, int32(whole), int32(small)}[rnd.Intn(4)])
+		values := []int32{0, math.MinInt32, int32(whole), int32(small)}
+		return protoreflect.ValueOfInt32(values[rnd.Intn(len(values))])
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
 		return protoreflect.ValueOfUint32(uint32(whole))
 	case protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind:
@@ -119,7 +120,8 @@ func scalar(rnd *rand.Rand, f protoreflect.FieldDescriptor) protoreflect.Value {
 	case protoreflect.FloatKind:
 		return protoreflect.ValueOfFloat32([]float32{0, 1.5, rnd.Float32(), -1e30}[rnd.Intn(4)])
 	case protoreflect.DoubleKind:
-		return protoreflect.ValueOfFloat64([]float64{0, -2.5, rnd.NormFloat64(), math.Inf(1)}[rnd.Intn(4)])
+		values := []float64{0, -2.5, rnd.NormFloat64(), math.Inf(1)}
+		return protoreflect.ValueOfFloat64(values[rnd.Intn(len(values))])
 	case protoreflect.BytesKind:
 		octets := make([]byte, []int{0, 1, 7, 200}[rnd.Intn(4)])
 		rnd.Read(octets)
