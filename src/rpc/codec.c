@@ -239,8 +239,7 @@ static sennit_err codec_text_error(enum pb_result r, const sennit_msg_desc *d,
 
 static sennit_err codec_no_text(const sennit_msg_desc *d)
 {
-    return sennit_errorf(SENNIT_INVALID_ARGUMENT, "%s is of another runtime: it has no fields here",
-                         d->name);
+    return sennit_errorf(WHY(PARSE), "%s is of another runtime: it has no fields here", d->name);
 }
 
 sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
