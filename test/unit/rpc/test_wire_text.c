@@ -86,6 +86,17 @@ TEST(base64_is_sent_unpadded_and_read_both_ways)
     }
 }
 
+TEST(only_json_reads_the_alphabet_of_urls)
+{
+    char raw[8];
+    check_int(base64_decode(raw, "+/8", 3), 2);
+    check_int(base64_decode_any(raw, "+/8=", 4), 2);
+    check(memcmp(raw, "\xfb\xff", 2) == 0);
+    check_int(base64_decode(raw, "-_8", 3), -1);
+    check_int(base64_decode_any(raw, "-_8", 3), 2);
+    check(memcmp(raw, "\xfb\xff", 2) == 0);
+}
+
 TEST(base64_that_is_malformed_is_refused)
 {
     static const char *const rows[] = { "A",    "=",     "====",  "Zg=",
