@@ -35,8 +35,8 @@ static void connect_draining(struct transport *t)
     lock_drop(&c->lock, LOCK_CONN);
     if (slower)
         log_line(LOG_CLIENT, SENNIT_LOG_WARN, WHY(PINGS),
-                 "%s says too_many_pings: keepalive_time is %lld s from now on", c->name,
-                 (long long)(now / SENNIT_SECOND));
+                 "%s says too_many_pings: keepalive_time is %lld ms from now on", c->name,
+                 (long long)(now / SENNIT_MILLISECOND));
     conn_forget(c, t);
 }
 

@@ -255,6 +255,7 @@ static void dispatch_prepare(struct server_call *c)
     h->method = c->m->method;
     h->in = c->s.header;
     h->accept_encoding = c->s.request.accept_encoding;
+    h->authority = c->s.request.authority;
     atomic_init(&h->compressor, c->s.in_compressor); /* the answer is as the request */
     h->arena = &c->ctx.arena;
     h->call = c;
