@@ -192,14 +192,14 @@ serve("no message", answer(13, "cardinality violation: the stream ended without 
 serve("two messages", answer(13, "cardinality violation: more than one message where one is "
                                  "expected"), body=message(b"") * 2)
 serve("a length over the limit",
-      answer(8, "grpc: received message larger than max (4194305 vs. 4194304)"),
-      body=message(b"", length=4194305))
+      answer(8, "grpc: received message larger than max (16777217 vs. 16777216)"),
+      body=message(b"", length=16777217))
 serve("a length of all ones",
-      answer(8, "grpc: received message larger than max (4294967295 vs. 4194304)"),
+      answer(8, "grpc: received message larger than max (4294967295 vs. 16777216)"),
       body=message(b"", length=4294967295))
-serve("a bomb", answer(8, "grpc: received message after decompression larger than max 4194304",
+serve("a bomb", answer(8, "grpc: received message after decompression larger than max 16777216",
                        grpc_accept_encoding=ACCEPTS),
-      body=message(gzip.compress(bytes(5000000)), compressed=1), path=UNARY, grpc_encoding="gzip")
+      body=message(gzip.compress(bytes(16777217)), compressed=1), path=UNARY, grpc_encoding="gzip")
 serve("no protobuf", answer(13, "grpc: error unmarshalling request (grpc.testing.Empty, 1 octets): "
                                 "the octets end inside a field"), body=message(b"\x0a"))
 
