@@ -507,8 +507,6 @@ typedef struct sennit_interceptor {
                          sennit_next *next);
 } sennit_interceptor;
 
-#include "sennit_observe.h"
-
 /* How messages are compressed, under the name that grpc-encoding has. "gzip" and "deflate" are
  * there; sennit_zstd_register adds "zstd". Both functions put their result into a and may be called
  * from any goroutine; the library checks names and limits. */
@@ -544,6 +542,8 @@ typedef struct sennit_peer {
     const char *protocol, *cipher; /* tls: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "": plain text */
     int64_t pid, uid, gid;         /* local, of a unix socket's peer; else -1 */
 } sennit_peer;
+
+#include "sennit_observe.h"
 
 /* -- connections and calls ------------------------------------------------------------------- */
 
