@@ -244,7 +244,7 @@ static void client_stream_half_close(struct sennit_stream *st)
     if (ended || (repeated && !transport_wait_drained(s)))
         return;
     if (transport_send(s, NULL, 0, true) == TRANSPORT_NO_MEMORY) { /* the server would wait on */
-        stream_finish(s, sennit_no_memory->code, sennit_s(sennit_no_memory->message));
+        stream_finish(s, WHY(NO_MEMORY), sennit_s(sennit_no_memory->message));
         transport_reset(s, TRANSPORT_CANCEL);
     }
 }

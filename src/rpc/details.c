@@ -98,6 +98,8 @@ sennit_err details_attach(struct sennit_arena *a, sennit_err err, sennit_str oct
     if (!own.data || pb_decode_msg(&details_status_desc, &status, (char *)(uintptr_t)own.data,
                                    own.len, a, 0) != PB_OK)
         return err;
+    if (status.code != (int32_t)err->code)
+        return err; /* grpc-status is the one that counts */
     for (size_t i = 0; i < status.details.len; i++) {
         const struct details_any *any = &status.details.data[i];
         err = sennit_err_detail(err, any->type_url.data, any->value);

@@ -165,7 +165,7 @@ static void see(void *self, sennit_ctx *ctx, const sennit_event *e)
 {
     struct seen *s = self;
     char mark[2] = { e->compressed ? 'C' : 'p', 0 };
-    check(ctx != NULL);
+    check(!ctx == (e->kind >= SENNIT_EVENT_CONN_BEGIN));
     sennit_mutex_lock(&s->mu, NULL);
     char *to = e->kind == SENNIT_EVENT_IN_MESSAGE    ? s->in
                : e->kind == SENNIT_EVENT_OUT_MESSAGE ? s->out
