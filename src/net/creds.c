@@ -110,8 +110,12 @@ static struct net_auth *creds_auth(const sennit_creds *c, const struct net_io *i
 {
     struct net_addr local, peer;
     char local_text[NET_ADDR_TEXT], peer_text[NET_ADDR_TEXT];
-    net_io_names(io, &local, &peer);
-    net_addr_text(&local, local_text), net_addr_text(&peer, peer_text);
+    if (io->fd) {
+        net_io_names(io, &local, &peer);
+        net_addr_text(&local, local_text), net_addr_text(&peer, peer_text);
+    } else {
+        memcpy(local_text, "pipe", 5), memcpy(peer_text, "pipe", 5);
+    }
     size_t local_size = strlen(local_text) + 1, peer_size = strlen(peer_text) + 1;
     struct net_auth *a = sys.calloc(1, sizeof *a + peer_size + local_size);
     if (!a)

@@ -80,7 +80,10 @@ no_memory:
 
 void transport_start(struct transport *t)
 {
-    rt_fd_tasks(t->io->fd, &t->task, &t->task);
+    if (unlikely(!t->io->fd))
+        t->io->ops->start(t->io, &t->task);
+    else
+        rt_fd_tasks(t->io->fd, &t->task, &t->task);
     if (t->server)
         return; /* begins when the client has */
     lock_take(&t->lock, LOCK_WRITE);
