@@ -13,7 +13,7 @@
 /* With ECHO_TLS the same tests run over TLS, but for those whose peer is a bare socket or another
  * process, or that look at what the kernel says. */
 #ifdef ECHO_TLS
-#include "../tls/pki.h"
+#include "pki.h"
 static sennit_creds *echo_tls;
 static bool (*echo_at_end)(void);
 static bool echo_free_tls(void)
