@@ -5,6 +5,7 @@
 #include "net/creds.h"
 #include "base/sys.h"
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/un.h>
 
@@ -196,6 +197,7 @@ struct net_io *creds_handshake(sennit_creds *c, struct net_io *io, bool server,
         io = NULL;
     } else if (c->ops->session) {
         io = creds_secure(c, io, server, authority, ctx, auth, err);
+        atomic_fetch_add(io ? &rt_handshakes : &rt_failed_handshakes, 1);
     }
     if (!io) {
         net_auth_free(auth);
