@@ -362,6 +362,8 @@ TEST_PLAIN(a_stream_may_be_reset_while_its_sender_makes_room)
     socklen_t len = sizeof at;
     char address[64];
     pthread_t thread;
+    if (getenv("SENNIT_THREADS")) /* the only thread would be held up */
+        return;
     int listener = middle_socket(0);
     check(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
     snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(at.sin_port));
