@@ -119,6 +119,12 @@ void hpack_decoder_lend(struct hpack_decoder *d, struct hpack_scratch *s)
     d->scratch = s;
 }
 
+void hpack_decoder_rest(struct hpack_decoder *d)
+{
+    sys.free(d->run);
+    d->run = NULL;
+}
+
 static bool decoder_own_scratch(struct hpack_decoder *d)
 {
     d->scratch = sys.calloc(1, sizeof *d->scratch);
