@@ -29,7 +29,7 @@ ifeq ($(SETUP_$(PRESET)),)
 $(error PRESET=$(PRESET) is none of release, debug, asan, tsan)
 endif
 
-.PHONY: build run test sim ci interop fmt install clean deps-build deps-test
+.PHONY: build run test sim ci interop soak fmt install clean deps-build deps-test
 
 build: $(DIR)/build.ninja
 	@ninja -C $(DIR)
@@ -60,6 +60,10 @@ interop: build
 	@test/interop/run_interop --build $(DIR)
 	@test/interop/run_official --build $(DIR)
 	@test/interop/run_connect --build $(DIR)
+	@test/interop/run_clients --build $(DIR)
+
+soak: build
+	@test/interop/run_interop --build $(DIR) --soak
 
 fmt:
 	@tools/tidy --list | xargs clang-format -i

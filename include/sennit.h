@@ -178,9 +178,9 @@ SENNIT_API sennit_md *sennit_md_make(sennit_ctx *ctx);
 SENNIT_API sennit_md *sennit_md_out(sennit_ctx *ctx);
 /* In a handler: what the client sent (NULL: nothing); lives as long as ctx. */
 SENNIT_API const sennit_md *sennit_md_in(sennit_ctx *ctx);
-/* Appends; key (0-9 a-z _ - . and not "grpc-...") and value are copied. A value is printable
- * ASCII unless the key ends in "-bin". INVALID_ARGUMENT says what is wrong; NULL md:
- * RESOURCE_EXHAUSTED. */
+/* Appends; key (0-9 a-z _ - . and not "grpc-..." or one of HTTP's, as "content-type", "te",
+ * "user-agent", "host") and value are copied. A value is printable ASCII unless the key ends in
+ * "-bin". INVALID_ARGUMENT says what is wrong; NULL md: RESOURCE_EXHAUSTED. */
 SENNIT_API sennit_err sennit_md_add(sennit_md *md, const char *key, sennit_str value);
 /* The nth (from 0) value of key, or NULL. md may be NULL. */
 SENNIT_API const sennit_str *sennit_md_get(const sennit_md *md, const char *key, size_t nth);
@@ -507,8 +507,6 @@ typedef struct sennit_interceptor {
                          sennit_next *next);
 } sennit_interceptor;
 
-#include "sennit_observe.h"
-
 /* How messages are compressed, under the name that grpc-encoding has. "gzip" and "deflate" are
  * there; sennit_zstd_register adds "zstd". Both functions put their result into a and may be called
  * from any goroutine; the library checks names and limits. */
@@ -544,6 +542,8 @@ typedef struct sennit_peer {
     const char *protocol, *cipher; /* tls: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "": plain text */
     int64_t pid, uid, gid;         /* local, of a unix socket's peer; else -1 */
 } sennit_peer;
+
+#include "sennit_observe.h"
 
 /* -- connections and calls ------------------------------------------------------------------- */
 
@@ -685,6 +685,8 @@ SENNIT_DEFINE_AUTO(sennit_server)
 /* In a handler, of its own RPC; else NULL. The ctx ends when the handler returns. */
 SENNIT_API const sennit_method *sennit_handler_method(sennit_ctx *ctx);
 SENNIT_API const sennit_peer *sennit_handler_peer(sennit_ctx *ctx);
+/* Whom the client asked for: its :authority, or else its host header; "": neither was sent. */
+SENNIT_API const char *sennit_handler_authority(sennit_ctx *ctx);
 /* In a handler, before its headers go out: how its messages are compressed; "identity": not at all.
  * Without it they are as the request was. A client that does not accept name gets plain messages.
  * UNIMPLEMENTED: no such compressor is registered. */

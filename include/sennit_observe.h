@@ -7,12 +7,19 @@
 
 /* What happens to an RPC, for metrics and traces. Called in the goroutine that does it, so it may
  * block, but the RPC waits meanwhile; e and what it points to live for the call alone. A stream's
- * two halves may call at once. New kinds may come: ignore those you do not know. */
+ * two halves may call at once. New kinds may come: ignore those you do not know. Requests that no
+ * method was found for, or that are malformed, are in the log alone. */
 typedef enum sennit_event_kind {
     SENNIT_EVENT_BEGIN = 1,   /* client: before anything is sent; server: before the handler */
     SENNIT_EVENT_OUT_MESSAGE, /* handed to the connection */
     SENNIT_EVENT_IN_MESSAGE,  /* whole and opened; not yet decoded */
-    SENNIT_EVENT_END          /* status: NULL for OK. Last, and once */
+    SENNIT_EVENT_END,         /* status: NULL for OK. Last, and once */
+    SENNIT_EVENT_OUT_HEADER,  /* metadata, peer; a client: for each attempt, the call's own */
+    SENNIT_EVENT_IN_HEADER,   /* metadata, peer; a client: when its goroutine comes to it */
+    SENNIT_EVENT_OUT_TRAILER, /* metadata */
+    SENNIT_EVENT_IN_TRAILER,  /* metadata */
+    SENNIT_EVENT_CONN_BEGIN,  /* peer; method is NULL, and so is ctx */
+    SENNIT_EVENT_CONN_END     /* peer, status: why. In a goroutine of its own */
 } sennit_event_kind;
 typedef struct sennit_event {
     sennit_event_kind kind;
@@ -21,6 +28,9 @@ typedef struct sennit_event {
     size_t size, wire_size;       /* of a message, in octets: itself, and compressed and framed */
     int64_t begin;                /* when the RPC began, by sennit_now */
     sennit_err status;
+    const sennit_md *metadata; /* NULL: none */
+    const sennit_peer *peer;
+    void **tag; /* of an RPC: a word of yours, which its further events have; set it at BEGIN */
 } sennit_event;
 typedef struct sennit_stats_hook { /* two fields for ever */
     void *self;

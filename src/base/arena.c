@@ -87,7 +87,9 @@ static void *arena_take(struct sennit_arena *a, size_t n)
         a->at += n;
         return p;
     }
-    bool shared = a->blocks && a->end == (char *)a->blocks + a->blocks->size;
+    struct arena_block *newest = a->blocks; /* is it the current one? Its end may have been taken */
+    uintptr_t past = newest ? (uintptr_t)a->end - (uintptr_t)(newest + 1) : 0;
+    bool shared = newest && past <= newest->size - sizeof *newest;
     size_t size = shared ? min_size(a->blocks->size * 2, ARENA_LARGEST) : ARENA_FIRST;
     bool own = n > (size - sizeof(struct arena_block)) / 2;
     struct arena_block *b = arena_grow(a, own ? n + sizeof *b : size);

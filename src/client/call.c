@@ -63,7 +63,7 @@ static struct client_call *call_new(const struct call_plan *p, struct transport 
 }
 
 /* What the arena must hold later is taken before the reader, too, allocates there. */
-static sennit_err call_open(const struct call_plan *p, struct client_call *c, bool *gone)
+static sennit_err call_open(struct call_plan *p, struct client_call *c, bool *gone)
 {
     sennit_str framed;
     if (call_wants_more(p)) {
@@ -76,7 +76,7 @@ static sennit_err call_open(const struct call_plan *p, struct client_call *c, bo
     return err ? err : call_open_stream(p, &c->s, framed, true, gone);
 }
 
-static sennit_err call_status(const struct call_plan *p, struct client_call *c)
+static sennit_err call_status(struct call_plan *p, struct client_call *c)
 {
     sennit_err err = call_status_error(&c->s, &c->arena, sennit_ctx_deadline(p->ctx));
     struct rpc_msg *m = err ? NULL : stream_take(&c->s);
@@ -90,8 +90,7 @@ static sennit_err call_status(const struct call_plan *p, struct client_call *c)
 }
 
 /* The stream is open: waits for its end and takes the result. */
-static sennit_err call_finish(const struct call_plan *p, struct client_call *c, bool watched,
-                              bool *again)
+static sennit_err call_finish(struct call_plan *p, struct client_call *c, bool watched, bool *again)
 {
     struct rpc_stream *s = &c->s;
     while (!atomic_load_explicit(&s->done, memory_order_acquire))
@@ -102,6 +101,8 @@ static sennit_err call_finish(const struct call_plan *p, struct client_call *c, 
     *again = s->unprocessed;
     if (*again)
         return NULL;
+    if (unlikely(p->rpc.stats))
+        call_tell_metadata(p, s);
     sennit_err err = call_status(p, c);
     if (c->out)
         call_hand_out(s, c->out);
@@ -113,7 +114,7 @@ static sennit_err call_finish(const struct call_plan *p, struct client_call *c, 
     return err;
 }
 
-static sennit_err call_attempt(const struct call_plan *p, bool *again)
+static sennit_err call_attempt(struct call_plan *p, bool *again)
 {
     sennit_err err;
     bool gone = false;

@@ -50,6 +50,7 @@ struct client_link {
     struct transport_clock clock;
     struct rt_note note;
     _Atomic int state; /* enum link_state */
+    bool told;         /* the stats hook has heard of its beginning */
 };
 enum link_state { LINK_NEW, LINK_READY, LINK_CLOSED };
 

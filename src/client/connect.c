@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "client/client.h"
 #include "net/creds.h"
+#include "rpc/message.h"
 #include "rt/log.h"
 #include <stdio.h>
 
@@ -35,9 +36,25 @@ static void connect_draining(struct transport *t)
     lock_drop(&c->lock, LOCK_CONN);
     if (slower)
         log_line(LOG_CLIENT, SENNIT_LOG_WARN, WHY(PINGS),
-                 "%s says too_many_pings: keepalive_time is %lld s from now on", c->name,
-                 (long long)(now / SENNIT_SECOND));
+                 "%s says too_many_pings: keepalive_time is %lld ms from now on", c->name,
+                 (long long)(now / SENNIT_MILLISECOND));
     conn_forget(c, t);
+}
+
+/* Calls that ended may keep the transport longer than the channel lives. */
+static void connect_leave(struct client_link *l)
+{
+    conn_leave(l->conn);
+    l->conn = NULL;
+    transport_unref(l->t); /* the owner's */
+}
+
+static void connect_tell_end(void *link)
+{
+    struct client_link *l = link;
+    message_connection(&l->conn->stats, SENNIT_EVENT_CONN_END, true, &transport_auth(l->t)->peer,
+                       sennit_errorf(transport_why(l->t), "%s", transport_reason(l->t)));
+    connect_leave(l);
 }
 
 static void connect_closed(struct transport *t, const char *reason)
@@ -49,10 +66,11 @@ static void connect_closed(struct transport *t, const char *reason)
     conn_forget(l->conn, t);
     lock_take(&l->conn->lock, LOCK_CONN);
     list_remove(&l->node);
+    bool told = l->told;
     lock_drop(&l->conn->lock, LOCK_CONN);
-    conn_leave(l->conn); /* calls that ended may keep the transport longer than the channel lives */
-    l->conn = NULL;
-    transport_unref(t); /* the owner's */
+    /* This is a task: the user's hook wants a goroutine. */
+    if (!told || rt_go(connect_tell_end, l, "sennit stats", RT_GO_SYSTEM))
+        connect_leave(l);
 }
 
 static void connect_freed(void *owner) { sys.free(owner); }
@@ -92,6 +110,21 @@ static struct transport_clock connect_clock(struct sennit_conn *c)
     };
 }
 
+/* In the connector's goroutine, before any call has l. */
+static struct transport *connect_told(struct sennit_conn *c, struct client_link *l)
+{
+    const sennit_peer *peer = &transport_auth(l->t)->peer;
+    message_connection(&c->stats, SENNIT_EVENT_CONN_BEGIN, true, peer, NULL);
+    lock_take(&c->lock, LOCK_CONN);
+    bool closed = list_empty(&l->node);
+    l->told = c->stats.event && !closed;
+    lock_drop(&c->lock, LOCK_CONN);
+    if (closed && c->stats.event) /* meanwhile */
+        message_connection(&c->stats, SENNIT_EVENT_CONN_END, true, peer,
+                           sennit_errorf(transport_why(l->t), "%s", transport_reason(l->t)));
+    return l->t;
+}
+
 /* The owner's reference to a transport that has its preface; NULL: failed. */
 static struct transport *connect_handshake(struct sennit_conn *c, struct net_io *io,
                                            sennit_ctx *ctx)
@@ -129,7 +162,7 @@ static struct transport *connect_handshake(struct sennit_conn *c, struct net_io 
     while (atomic_load(&l->state) == LINK_NEW && !late)
         late = ctx_note_wait(ctx, &l->note, "waiting for the server's SETTINGS");
     if (atomic_load(&l->state) == LINK_READY)
-        return t;
+        return connect_told(c, l);
     connect_failed(c, late ? WHY(NO_PREFACE) : transport_why(t),
                    "connection error: desc = \"error reading server preface: %s\"",
                    late ? late->message : transport_reason(t));

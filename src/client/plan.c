@@ -59,13 +59,13 @@ size_t call_send_limit(const struct call_plan *p)
     return own && (!limit || own < limit) ? own : limit;
 }
 
-sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed)
+sennit_err call_encode(struct call_plan *p, struct sennit_arena *a, sennit_str *framed)
 {
     return message_encode(&p->rpc, p->compressor, p->request, a, call_send_limit(p), framed);
 }
 
-sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sennit_str framed,
-                            bool end, bool *gone)
+sennit_err call_open_stream(struct call_plan *p, struct rpc_stream *s, sennit_str framed, bool end,
+                            bool *gone)
 {
     const sennit_md *creds;
     sennit_err err = call_creds_md(p, s, &creds);
@@ -83,6 +83,7 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
         .len = framed.len,
         .end = end,
     };
+    message_metadata(&p->rpc, SENNIT_EVENT_OUT_HEADER, p->o.metadata, &transport_auth(s->t)->peer);
     switch (transport_open(s->t, s, p->ctx, &r)) {
     case TRANSPORT_OK:
     case TRANSPORT_WAITS:
@@ -114,6 +115,13 @@ sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64
     sennit_err err = sennit_errorf(code, "%.*s", (int)min_size(s->message.len, LIMIT_ERROR_TEXT),
                                    s->message.data);
     return s->details.len ? details_attach(a, err, s->details) : err;
+}
+
+void call_tell_metadata(struct call_plan *p, struct rpc_stream *s)
+{
+    if (atomic_load_explicit(&s->has_header, memory_order_acquire))
+        message_metadata(&p->rpc, SENNIT_EVENT_IN_HEADER, s->header, &transport_auth(s->t)->peer);
+    message_metadata(&p->rpc, SENNIT_EVENT_IN_TRAILER, s->trailer, NULL);
 }
 
 bool call_wants_more(const struct call_plan *p) { return p->o.header || p->o.trailer || p->o.peer; }

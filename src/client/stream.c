@@ -209,7 +209,7 @@ static void client_stream_keep(struct client_stream *c, const char *framed, size
 }
 
 static enum transport_result client_stream_send(struct sennit_stream *st, const char *framed,
-                                                size_t len)
+                                                size_t len, struct rpc_stream **to)
 {
     struct client_stream *c = client_stream_of(st);
     if (!atomic_load_explicit(&c->kept_over, memory_order_acquire)) {
@@ -219,7 +219,8 @@ static enum transport_result client_stream_send(struct sennit_stream *st, const 
         if (keep) {
             size_t before = c->kept_len;
             client_stream_keep(c, framed, len);
-            r = transport_send(atomic_load(&st->s), framed, len, false);
+            *to = atomic_load(&st->s);
+            r = transport_send(*to, framed, len, false);
             if (r == TRANSPORT_NO_MEMORY && c->kept)
                 c->kept_len = before; /* the sender is told that it was not sent */
         }
@@ -227,7 +228,7 @@ static enum transport_result client_stream_send(struct sennit_stream *st, const 
         if (keep)
             return r;
     }
-    struct rpc_stream *s = atomic_load_explicit(&st->s, memory_order_acquire);
+    struct rpc_stream *s = *to = atomic_load_explicit(&st->s, memory_order_acquire);
     if (atomic_load_explicit(&c->repeated, memory_order_relaxed) && !transport_wait_drained(s))
         return TRANSPORT_DEAD; /* what is repeated goes first */
     return transport_send(s, framed, len, false);
@@ -240,8 +241,12 @@ static void client_stream_half_close(struct sennit_stream *st)
     struct rpc_stream *s = atomic_load(&st->s);
     bool repeated = atomic_load(&c->repeated), ended = repeated && c->repeat_ended;
     sennit_mutex_unlock(&c->repeat);
-    if (!ended && (!repeated || transport_wait_drained(s)))
-        transport_send(s, NULL, 0, true);
+    if (ended || (repeated && !transport_wait_drained(s)))
+        return;
+    if (transport_send(s, NULL, 0, true) == TRANSPORT_NO_MEMORY) { /* the server would wait on */
+        stream_finish(s, WHY(NO_MEMORY), sennit_s(sennit_no_memory->message));
+        transport_reset(s, TRANSPORT_CANCEL);
+    }
 }
 
 /* -- life ------------------------------------------------------------------------------------- */

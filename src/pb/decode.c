@@ -207,7 +207,7 @@ static enum pb_result decode_keep_entry(struct decode *r)
     const sennit_field *field = parent->last;
     char octets[20];
     sennit_str body;
-    enum pb_result result = pb_encode(entry->d, entry->msg, r->a, 0, &body);
+    enum pb_result result = pb_encode_msg(entry->d, entry->msg, r->a, 0, &body);
     if (result != PB_OK)
         return result;
     ((struct pb_list *)(parent->msg + field->offset))->len--;
@@ -627,8 +627,8 @@ static inline enum pb_result decode_run(struct decode *r)
     return result;
 }
 
-enum pb_result pb_decode(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
-                         struct sennit_arena *a, uint32_t depth)
+enum pb_result pb_decode_msg(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                             struct sennit_arena *a, uint32_t depth)
 {
     const sennit_wire_options o = { .depth = depth };
     return pb_decode_with(d, msg, buf, n, a, &o);

@@ -15,7 +15,8 @@
 bool pb_encode_grow(struct encode *w, size_t n)
 {
     size_t have = encode_written(w), want = ENCODE_FIRST;
-    if (n > LIMIT_PB_SIZE || have + n > LIMIT_PB_SIZE + (size_t)ENCODE_FIELD) {
+    size_t most = LIMIT_PB_SIZE + (size_t)ENCODE_FIELD; /* the room is more than what is written */
+    if (n > most || have > most - n) {
         w->result = PB_TOO_LARGE;
         return false;
     }
@@ -84,7 +85,7 @@ bool pb_encode_octets(struct encode *w, sennit_str s)
 {
     if (!s.data || !s.len)
         return true;
-    if (!encode_room(w, s.len))
+    if (!encode_room(w, s.len <= LIMIT_PB_SIZE ? s.len : SIZE_MAX))
         return false;
     w->at -= s.len;
     memcpy(w->at, s.data, s.len);
@@ -328,8 +329,8 @@ static __attribute__((noinline)) void encode_rest(struct encode *w)
     }
 }
 
-enum pb_result pb_encode(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                         size_t headroom, sennit_str *out)
+enum pb_result pb_encode_msg(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                             size_t headroom, sennit_str *out)
 {
     static const sennit_wire_options plain;
     return pb_encode_with(d, msg, a, headroom, &plain, out);

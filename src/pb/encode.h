@@ -171,9 +171,10 @@ static inline bool encode_short(char *to, const char *from, size_t n)
 /* The string with its length and tag in front of `at`; NULL: w->result is set. */
 static inline char *encode_string(struct encode *w, char *at, const sennit_field *f, sennit_str s)
 {
-    if (unlikely((size_t)(at - w->start) < s.len + ENCODE_FIELD)) {
+    size_t room = (size_t)(at - w->start);
+    if (unlikely(room < s.len || room - s.len < ENCODE_FIELD)) {
         w->at = at;
-        if (!pb_encode_grow(w, s.len + ENCODE_FIELD))
+        if (!pb_encode_grow(w, s.len <= LIMIT_PB_SIZE ? s.len + ENCODE_FIELD : SIZE_MAX))
             return NULL;
         at = w->at;
     }

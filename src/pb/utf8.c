@@ -95,6 +95,7 @@ const char *pb_result_text(enum pb_result r)
         "no memory",
         "a required field is missing",
         "the text is malformed",
+        "its codec refused it",
     };
     return (size_t)r < countof(texts) ? texts[r] : "unknown error";
 }

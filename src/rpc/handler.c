@@ -107,6 +107,12 @@ const sennit_peer *sennit_handler_peer(sennit_ctx *ctx)
     return h ? h->peer : NULL;
 }
 
+const char *sennit_handler_authority(sennit_ctx *ctx)
+{
+    struct rpc_handler *h = handler_of(ctx);
+    return !h ? NULL : h->authority ? h->authority : "";
+}
+
 sennit_err sennit_not_implemented(const sennit_method *m)
 {
     const char *name = strrchr(m->path, '/');

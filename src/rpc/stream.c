@@ -34,7 +34,7 @@ static void stream_held_init(struct stream_held *h)
 }
 
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
-                     const struct message_rpc *rpc)
+                     struct message_rpc *rpc)
 {
     const sennit_method *m = rpc->method;
     bool server = !rpc->client;
@@ -231,8 +231,7 @@ static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
     sennit_err err = message_encode(st->rpc, c, msg, a, st->max_send, &framed);
     if (err)
         return err;
-    s = stream_now(st);
-    enum transport_result r = st->side->send(st, framed.data, framed.len);
+    enum transport_result r = st->side->send(st, framed.data, framed.len, &s);
     if (r == TRANSPORT_WAITS && !transport_wait_drained(s))
         r = TRANSPORT_DEAD;
     if (r == TRANSPORT_NO_MEMORY)
@@ -408,6 +407,14 @@ static void stream_recv_error(struct sennit_stream *st, sennit_err err)
     }
 }
 
+/* Client: the stats hook, once: the response's headers are there. */
+static void stream_tell_header(struct sennit_stream *st)
+{
+    struct rpc_stream *s = stream_now(st);
+    if (!st->server && s && atomic_load(&s->has_header) && !atomic_exchange(&st->told_header, true))
+        message_metadata(st->rpc, SENNIT_EVENT_IN_HEADER, s->header, &transport_auth(s->t)->peer);
+}
+
 static const void *stream_recv_seated(struct sennit_stream *st)
 {
     if (atomic_load(&st->recv_failed))
@@ -419,6 +426,8 @@ static const void *stream_recv_seated(struct sennit_stream *st)
     if (!m)
         return NULL;
     h->msg = m;
+    if (unlikely(st->rpc->stats))
+        stream_tell_header(st);
     void *msg = arena_alloc(&h->arena, st->in->size);
     sennit_err err =
         msg ? message_decode(st->rpc, stream_now(st), m, msg, &h->arena) : sennit_no_memory;
@@ -518,8 +527,13 @@ static sennit_err stream_finish_call(struct sennit_stream *st, void *reply)
 
 void stream_api_tell_end(struct sennit_stream *st, sennit_err status)
 {
-    if (unlikely(st->rpc->stats) && !atomic_exchange(&st->told_end, true))
-        message_end(st->rpc, status);
+    if (likely(!st->rpc->stats) || atomic_exchange(&st->told_end, true))
+        return;
+    struct rpc_stream *s = stream_now(st);
+    stream_tell_header(st);
+    if (s && stream_done(s))
+        message_metadata(st->rpc, SENNIT_EVENT_IN_TRAILER, s->trailer, NULL);
+    message_end(st->rpc, status);
 }
 
 sennit_err sennit_finish(sennit_stream *st, void *reply)

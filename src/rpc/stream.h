@@ -39,8 +39,9 @@ struct stream_seat {
 struct stream_side {
     /* The status as an error, after s->done; NULL: OK. */
     sennit_err (*status)(struct sennit_stream *st, struct rpc_stream *s);
-    /* Appends one framed message to the current attempt. */
-    enum transport_result (*send)(struct sennit_stream *st, const char *framed, size_t len);
+    /* Appends one framed message to the current attempt, *to: what waits, waits there. */
+    enum transport_result (*send)(struct sennit_stream *st, const char *framed, size_t len,
+                                  struct rpc_stream **to);
     /* What messages are compressed with; NULL: nothing. */
     const sennit_compressor *(*compressor)(struct sennit_stream *st);
     /* Client: half-closes the current attempt. */
@@ -54,7 +55,7 @@ struct sennit_stream {
     const struct stream_side *side;
     const sennit_method *method;
     const sennit_msg_desc *in;
-    const struct message_rpc *rpc; /* the side's */
+    struct message_rpc *rpc; /* the side's */
     sennit_ctx *ctx;
     size_t max_send;
     bool server, one_in;                     /* one_in: messages lie in the call's arena */
@@ -70,7 +71,7 @@ struct sennit_stream {
     _Atomic bool recv_failed;
     struct sennit_arena kept;              /* what lives as long as the stream */
     const struct sennit_error *recv_error; /* decode error; in kept */
-    _Atomic bool told_end;                 /* client: the stats hook */
+    _Atomic bool told_header, told_end;    /* client: the stats hook */
     _Atomic bool plain;                    /* whatever the compressor */
 
     struct lock lock; /* guards what follows */
@@ -81,7 +82,7 @@ struct sennit_stream {
 };
 
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
-                     const struct message_rpc *rpc);
+                     struct message_rpc *rpc);
 /* Frees what it holds; nobody may be inside, nor the transport hold a body of it. */
 void stream_api_fini(struct sennit_stream *st);
 /* Client: tells the stats hook of the end, once. */

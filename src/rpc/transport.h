@@ -33,6 +33,7 @@ struct rpc_msg {
 struct rpc_request_head {
     const char *path; /* NUL-terminated; "" where memo says it */
     size_t path_len;
+    const char *authority;
     const char *encoding;        /* grpc-encoding or NULL; on a client: the response's */
     const char *accept_encoding; /* or NULL */
     sennit_duration timeout;     /* INT64_MAX: none */

@@ -241,6 +241,14 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
             return (q->path = "") != NULL; /* the owner knows it */
         q->path_len = f->value_len;
         return (q->path = headers_text(s, f)) != NULL;
+    case H2_TOK_AUTHORITY:
+        *seen |= 2;
+        return (q->authority = headers_text(s, f)) != NULL;
+    case H2_TOK_HOST: /* :authority wins */
+        if (*seen & 4)
+            headers_bad_request(q, 400, WHY(BAD_REQUEST), "There is more than one host header.\n");
+        *seen |= 4;
+        return q->authority || (q->authority = headers_text(s, f)) != NULL;
     case H2_TOK_CONTENT_TYPE:
         *seen |= headers_is_grpc(f) ? 1 : 0;
         return true;

@@ -180,7 +180,7 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     if (!t->closed && !s->dead && !s->local_ended) {
         if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
             result = TRANSPORT_NO_MEMORY;
-        } else if (!t->closed && !s->dead) {
+        } else if (!t->closed && !s->dead && !s->local_ended) { /* the lock was dropped */
             bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
             s->body_waits = !all;
             result = all ? TRANSPORT_OK : TRANSPORT_WAITS;

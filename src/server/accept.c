@@ -6,6 +6,7 @@
  * Accept errors are sorted: again at once, after a pause, or the end of serving. */
 #include "base/limits.h"
 #include "base/sys.h"
+#include "rpc/message.h"
 #include "rt/log.h"
 #include "server/server.h"
 #include <errno.h>
@@ -13,6 +14,15 @@
 #define ACCEPT_PAUSE_FIRST (5 * SENNIT_MILLISECOND)
 #define ACCEPT_PAUSE_MAX                                                                           \
     (50 * SENNIT_MILLISECOND) /* back within 0.1 s of the first free descriptor */
+
+static void accept_tell_end(void *transport)
+{
+    struct transport *t = transport;
+    struct server_conn *c = transport_owner(t);
+    message_connection(&c->server->stats, SENNIT_EVENT_CONN_END, false, &transport_auth(t)->peer,
+                       sennit_errorf(transport_why(t), "%s", transport_reason(t)));
+    transport_unref(t);
+}
 
 static void accept_closed(struct transport *t, const char *reason)
 {
@@ -23,7 +33,9 @@ static void accept_closed(struct transport *t, const char *reason)
     list_remove(&c->node);
     c->t = NULL;
     lock_drop(&s->lock, LOCK_REGISTRY);
-    transport_unref(t);
+    /* This is a task: the user's hook wants a goroutine. */
+    if (!s->stats.event || rt_go(accept_tell_end, t, "sennit stats", RT_GO_SYSTEM))
+        transport_unref(t);
 }
 
 /* No call is left: each held the transport. */
@@ -79,6 +91,7 @@ static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_durat
     s->n_conns++;
     bool stopping = s->state != SERVER_SERVING;
     lock_drop(&s->lock, LOCK_REGISTRY);
+    message_connection(&s->stats, SENNIT_EVENT_CONN_BEGIN, false, &transport_auth(t)->peer, NULL);
     transport_start(t);
     if (stopping)
         transport_drain(t);

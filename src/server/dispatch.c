@@ -249,9 +249,16 @@ static const char *dispatch_accepts(struct server_call *c)
     return c->s.request.encoding || dispatch_encoding(c) ? compress_accept() : NULL;
 }
 
+/* To the stats hook, before they go out. */
+static void dispatch_tell_header(struct server_call *c)
+{
+    message_metadata(&c->f->rpc, SENNIT_EVENT_OUT_HEADER, c->f->h.header, c->f->h.peer);
+}
+
 static sennit_err dispatch_send_header(void *call)
 {
     struct server_call *c = call;
+    dispatch_tell_header(c);
     enum transport_result r =
         transport_respond(&c->s, &(struct rpc_response){ .header = c->f->h.header,
                                                          .encoding = dispatch_encoding(c),
@@ -270,6 +277,7 @@ static void dispatch_prepare(struct server_call *c)
     h->method = c->m->method;
     h->in = c->s.header;
     h->accept_encoding = c->s.request.accept_encoding;
+    h->authority = c->s.request.authority;
     atomic_init(&h->compressor, c->s.in_compressor); /* the answer is as the request */
     h->arena = &c->ctx.arena;
     h->call = c;
@@ -289,16 +297,17 @@ static sennit_err dispatch_stream_status(struct sennit_stream *st, struct rpc_st
 
 /* Headers go out with the first message. */
 static enum transport_result dispatch_stream_send(struct sennit_stream *st, const char *framed,
-                                                  size_t len)
+                                                  size_t len, struct rpc_stream **to)
 {
     struct rpc_handler *h = handler_of(st->ctx);
-    struct rpc_stream *s = atomic_load(&st->s);
+    struct rpc_stream *s = *to = atomic_load(&st->s);
     if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire)))
         return transport_send(s, framed, len, false);
     lock_take(&h->lock, LOCK_STREAM);
     h->header_sent = true;
     lock_drop(&h->lock, LOCK_STREAM);
     struct server_call *c = dispatch_call(s);
+    dispatch_tell_header(c);
     return transport_respond(s, &(struct rpc_response){ .header = h->header,
                                                         .body = framed,
                                                         .len = len,
@@ -393,6 +402,15 @@ static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
                           c->conn->server->options.max_send_msg_size, framed);
 }
 
+static void dispatch_tell_end(struct server_call *c, sennit_err err)
+{
+    struct dispatch_frame *f = c->f;
+    if (!err && !atomic_load(&c->s.sent_head)) /* an error's are in the trailers' block */
+        dispatch_tell_header(c);
+    message_metadata(&f->rpc, SENNIT_EVENT_OUT_TRAILER, f->h.trailer, NULL);
+    message_end(&f->rpc, err);
+}
+
 static void dispatch_run(void *arg)
 {
     struct server_call *c = arg;
@@ -404,10 +422,12 @@ static void dispatch_run(void *arg)
     struct sennit_server *server = c->conn->server;
     message_begin(&f.rpc, server->stats.event ? &server->stats : NULL, c->m->method, &c->ctx,
                   false);
+    message_metadata(&f.rpc, SENNIT_EVENT_IN_HEADER, f.h.in, f.h.peer);
     if (dispatch_streams(c))
         dispatch_open_stream(c);
     sennit_err err = dispatch_call_user(c, &framed);
-    message_end(&f.rpc, err);
+    if (unlikely(f.rpc.stats))
+        dispatch_tell_end(c, err);
     /* Before the answer: the peer may open the next stream as soon as it has that. */
     atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     lock_take(&f.h.lock, LOCK_STREAM);

@@ -2,7 +2,8 @@
  *
  * interop_server: grpc.testing.TestService with the official flags, for the official interop
  * clients of any language. Beyond grpc-go's server it has what the compression cases ask for and
- * HalfDuplexCall. One goroutine a call; nothing is shared. */
+ * HalfDuplexCall, and health and reflection for the other tools of run_clients. One goroutine a
+ * call; nothing is shared. */
 #include "flags.h"
 #include "grpc_testing.sennit.h"
 #include "interop_compressed.h"
@@ -205,6 +206,8 @@ int main(int argc, char **argv)
     if (err)
         log_fatal("failed to listen: %s", err->message);
     gt_TestService_register(server, &service, NULL);
+    sennit_health_register(server);
+    sennit_reflection_register(server);
     sennit_go(stop_on_signal, server);
     log_line("server listening at %s", sennit_bound_address(server, 0));
     err = sennit_serve(server);

@@ -39,13 +39,15 @@ def certificates(folder, name="x.test.example.com"):
 class Server:
     """A server program; `with` stops it by SIGTERM and checks that it ends by itself, with 0."""
 
-    def __init__(self, *command, graceful=True, port=None):
-        """port: of a server that says nothing; it serves once it takes connections."""
+    def __init__(self, *command, graceful=True, port=None, env=None):
+        """port: of a server that says nothing; it serves once it takes connections. env: beside
+        our own."""
         self.graceful = graceful
         self.lines = []
         self.heard = threading.Condition()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, errors="replace")
+                                        stderr=subprocess.STDOUT, text=True, errors="replace",
+                                        env={**os.environ, **(env or {})})
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         if port:

@@ -3,9 +3,11 @@
  * test_keepalive.c: connections that end because time has passed: silent peers, peers that ping too
  * often, idle and old ones. Times here are short, but nothing is judged by how long it took: each
  * test waits for what must come. */
+#include "base/sys.h"
 #include "talk.h"
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,7 +20,7 @@
 
 static sennit_conn *dial_with(const char *address, sennit_conn_options o)
 {
-    o.creds = sennit_insecure();
+    o.creds = echo_creds();
     return sennit_dial(address, &o);
 }
 
@@ -57,7 +59,7 @@ static void silent_start(struct silent *s)
     check(pthread_create(&s->thread, NULL, silent_run, s) == 0);
 }
 
-TEST(a_server_that_falls_silent_ends_the_call_without_a_deadline)
+TEST_PLAIN(a_server_that_falls_silent_ends_the_call_without_a_deadline)
 {
     struct silent s;
     silent_start(&s);
@@ -108,7 +110,7 @@ static int silent_client(const char *address)
     return fd;
 }
 
-TEST(a_client_that_falls_silent_ends_its_handlers)
+TEST_PLAIN(a_client_that_falls_silent_ends_its_handlers)
 {
     static const struct echo_service service = { .chat = tell_end };
     sennit_chan *ends = sennit_chan_new(sizeof(int), 1);
@@ -176,7 +178,7 @@ static void stopped_server(struct stopped *p)
     sennit_sleep(NULL, 3600 * SENNIT_SECOND);
 }
 
-TEST(a_server_process_that_is_stopped_ends_calls_without_a_deadline)
+TEST_PLAIN(a_server_process_that_is_stopped_ends_calls_without_a_deadline)
 {
     struct stopped p;
     char address[sizeof((struct echo_server *)0)->address];
@@ -218,7 +220,7 @@ static sennit_err tell_begin_and_end(void *self, sennit_ctx *ctx, sennit_stream 
     return tell_end(self, ctx, s);
 }
 
-TEST(a_client_process_that_is_stopped_ends_its_handlers)
+TEST_PLAIN(a_client_process_that_is_stopped_ends_its_handlers)
 {
     static const struct echo_service service = { .chat = tell_begin_and_end };
     struct stopped p;
@@ -274,8 +276,23 @@ static sennit_err wait_for_end(void *self, sennit_ctx *ctx, sennit_stream *s)
     return sennit_stream_error(s);
 }
 
+static sennit_wait_group ping_lines;
+
+static void hear_pings(void *self, const sennit_log_line *l)
+{
+    (void)self;
+    if (strcmp(l->part, "client") != 0)
+        return;
+    check_int(l->level, SENNIT_LOG_WARN);
+    check_str(l->reason, "SENNIT-E212");
+    check(strstr(l->text, " says too_many_pings: keepalive_time is 10 ms from now on"));
+    sennit_wait_group_done(&ping_lines);
+}
+
 TEST(a_client_that_pings_too_often_is_told_to_calm_down)
 {
+    sennit_wait_group_add(&ping_lines, 1);
+    sennit_log_to(&(sennit_logger){ NULL, hear_pings });
     static const struct echo_service service = { .chat = wait_for_end, .unary = echo_back };
     struct talk t;
     struct echo_msg reply;
@@ -290,6 +307,7 @@ TEST(a_client_that_pings_too_often_is_told_to_calm_down)
     check(strstr(err->message, "ENHANCE_YOUR_CALM"));
     check(strstr(err->message, "too_many_pings"));
     check_str(said(echo_call(t.conn, t.ctx, "again", &reply)), "fine"); /* on a new one */
+    check(!sennit_wait_group_wait(&ping_lines, NULL));
     talk_stop(&t);
 }
 
@@ -343,7 +361,7 @@ static void *measuring_client(void *address)
     return NULL;
 }
 
-TEST(pings_between_the_pieces_of_a_large_response_are_no_strikes)
+TEST_PLAIN(pings_between_the_pieces_of_a_large_response_are_no_strikes)
 {
     static const struct echo_service service = { .chat = send_much };
     sennit_chan *ends = sennit_chan_new(sizeof(int), 1);
@@ -404,4 +422,40 @@ TEST(an_old_connection_lets_streams_go_on_until_the_grace_has_passed)
     check_str(said(sennit_send(s, &(struct echo_msg){ .number = 1 })), "fine");
     check(sennit_recv(s));
     talk_stop(&t);
+}
+
+/* -- what the kernel is told ------------------------------------------------------------------- */
+
+static int (*real_setsockopt)(int fd, int level, int name, const void *v, socklen_t len);
+static _Atomic unsigned user_timeouts[2]; /* how often, and the last value in ms */
+
+static int count_user_timeouts(int fd, int level, int name, const void *v, socklen_t len)
+{
+    if (level == IPPROTO_TCP && name == TCP_USER_TIMEOUT) {
+        user_timeouts[0]++;
+        user_timeouts[1] = *(const unsigned *)v;
+    }
+    return real_setsockopt(fd, level, name, v, len);
+}
+
+TEST(tcp_user_timeout_is_the_keepalives_where_that_is_on)
+{
+    static const struct echo_service plain = { .unary = echo_back };
+    struct echo_server e;
+    struct echo_msg reply;
+    real_setsockopt = sys.setsockopt;
+    sys.setsockopt = count_user_timeouts;
+    echo_start(&e, &plain, NULL, (sennit_server_options){ .keepalive_time = -1 });
+    for (int on = 0; on < 2; on++) {
+        sennit_conn *c = dial_with(
+            e.address, (sennit_conn_options){ .keepalive_time = on ? 100 * SENNIT_SECOND : 0,
+                                              .keepalive_timeout = 7 * SENNIT_SECOND });
+        sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
+        check(!echo_call(c, ctx, "hello", &reply));
+        check_int(user_timeouts[0], on);
+        check_int(user_timeouts[1], on * 7000);
+        sennit_ctx_free(ctx);
+        sennit_conn_free(c);
+    }
+    echo_stop(&e);
 }

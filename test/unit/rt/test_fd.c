@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -246,4 +247,60 @@ TEST_FAULTS(a_signal_wakes_its_waiters_and_the_former_handler_comes_back)
     int before = signal_own;
     check(raise(SIGUSR2) == 0);
     check_int(signal_own, before + 1);
+}
+
+static void tcp_pair(int fds[2])
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof at;
+    int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(bind(l, (struct sockaddr *)&at, len) == 0 && listen(l, 1) == 0);
+    check(getsockname(l, (struct sockaddr *)&at, &len) == 0);
+    fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(connect(fds[1], (struct sockaddr *)&at, len) == 0);
+    fds[0] = accept4(l, NULL, NULL, SOCK_CLOEXEC);
+    check(fds[0] >= 0);
+    close(l);
+}
+static _Atomic int looks;
+static int (*looked)(int ep, struct epoll_event *ev, int max, const struct timespec *timeout);
+static int look(int ep, struct epoll_event *ev, int max, const struct timespec *timeout)
+{
+    atomic_fetch_add(&looks, 1);
+    return looked(ep, ev, max, timeout);
+}
+static void echo_octets(void *arg)
+{
+    sennit_fd *f = arg;
+    char c;
+    size_t n;
+    while (!sennit_fd_read(f, NULL, &c, 1, &n) && n)
+        check(!sennit_fd_write(f, NULL, &c, 1));
+    sennit_fd_free(f);
+}
+
+/* Answers that come soon make the poller look for them before it sleeps; it stops doing so when
+ * they come no more, so that seldom events do not cost a core. */
+TEST(the_poller_looks_before_it_sleeps_only_while_that_pays)
+{
+    enum { SOON = 2000, SELDOM = 60 };
+    int fds[2];
+    tcp_pair(fds); /* a unix socket tells of room for each octet that was read: events, too */
+    looked = sys.epoll_pwait2, sys.epoll_pwait2 = look;
+    check(!sennit_go(echo_octets, fd_adopt(fds[0])));
+    char c = 'x';
+    for (int i = 0; i < SOON;
+         i++) /* a plain thread at the other end: the worker has no other work */
+        check(write(fds[1], &c, 1) == 1 && read(fds[1], &c, 1) == 1);
+    atomic_store(&looks, 0);
+    for (int i = 0; i < SELDOM; i++) {
+        usleep(2000);
+        check(write(fds[1], &c, 1) == 1 && read(fds[1], &c, 1) == 1);
+    }
+    /* At most two looks that find nothing, of 200 polls each, and a few polls for each event. */
+    check(atomic_load(&looks) < 2 * 200 + SELDOM * 8);
+    close(fds[1]);
+    while (rt_counts().goroutines)
+        usleep(100);
+    sys.epoll_pwait2 = looked;
 }
