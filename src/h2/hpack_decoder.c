@@ -25,7 +25,7 @@ struct decoder_entry {
 };
 /* What a block began with: octets that are an index each, and the fields that they are. Clients
  * begin all their requests alike, so the next block most likely begins so, too. */
-#define DECODER_RUN_LEAST  3u /* octets; fewer are decoded as fast */
+#define DECODER_RUN_LEAST  2u /* octets; fewer are decoded as fast */
 #define DECODER_RUN_OCTETS 20u
 struct decoder_run {
     uint32_t n, room, list_size; /* n 0: it is stale */
