@@ -4,6 +4,7 @@
 #   make [build]   everything into build/bin           make run NAME=x   server and client over TCP
 #   make test      unit, peer and house tests          make ci           all that CI runs
 #   make sim SEED=n [COUNT=m] [TRACE=1]   the simulation: same seed, same hash
+#   make mutants   of model and simulation: those that three minutes allow, others each hour
 #   make interop   with grpc of other makes           make fmt          clang-format in place
 #   make install   PREFIX=... DESTDIR=...              make clean
 # PRESET=debug|asan|tsan chooses another build in its own directory: make PRESET=asan test
@@ -29,7 +30,7 @@ ifeq ($(SETUP_$(PRESET)),)
 $(error PRESET=$(PRESET) is none of release, debug, asan, tsan)
 endif
 
-.PHONY: build run test sim ci interop soak fmt install clean deps-build deps-test
+.PHONY: build run test sim mutants ci interop soak fmt install clean deps-build deps-test
 
 build: $(DIR)/build.ninja
 	@ninja -C $(DIR)
@@ -52,6 +53,12 @@ test: deps-test build
 sim: $(DIR)/build.ninja
 	@ninja -C $(DIR) test/sim/sim >/dev/null
 	@$(DIR)/test/sim/sim $(SEED) $(COUNT) $(if $(TRACE),--trace)
+
+MUTANT ?= $(shell echo $$(($$(date +%s) / 3600 * 29)))
+
+mutants: build
+	@test/model/mutants --seconds 80 --start $(MUTANT)
+	@test/sim/mutants $(DIR) --seconds 80 --start $(MUTANT)
 
 ci:
 	@.ci/run

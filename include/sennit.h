@@ -391,6 +391,7 @@ typedef struct sennit_stats {
     int64_t workers, spare_workers; /* threads; beside ones that are stuck */
     int64_t timers, fds;            /* armed; registered */
     int64_t stacks, unguarded_stacks; /* made; without a guard below, for want of mappings */
+    int64_t handshakes, failed_handshakes; /* of TLS, on either side: done; failed */
 } sennit_stats;
 SENNIT_API void sennit_stats_sized(sennit_stats *out, size_t size);
 static inline void sennit_get_stats(sennit_stats *out) { sennit_stats_sized(out, sizeof *out); }

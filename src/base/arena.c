@@ -39,31 +39,38 @@ void arena_fini(struct sennit_arena *a)
     a->used = 0;
 }
 
-void arena_reset(struct sennit_arena *a)
+/* All blocks but the newest small one, which is the result. */
+static struct arena_block *arena_free_others(struct arena_block *b)
 {
-    /* One block is kept for the next round: a loop of calls then allocates nothing. */
-    struct arena_block *kept = a->blocks;
-    if (likely(kept && !kept->next && kept->size <= ARENA_LARGEST))
-        a->blocks = NULL;
-    else
-        kept = NULL;
-    while (a->blocks) {
-        struct arena_block *b = a->blocks;
-        a->blocks = b->next;
+    struct arena_block *kept = NULL;
+    while (b) {
+        struct arena_block *next = b->next;
         if (!kept && b->size <= ARENA_LARGEST)
             kept = b;
         else
             sys.free(b);
+        b = next;
     }
+    if (kept)
+        kept->next = NULL;
+    return kept;
+}
+
+void arena_reset(struct sennit_arena *a)
+{
+    /* One block is kept for the next round: a loop of calls then allocates nothing. */
+    struct arena_block *kept = a->blocks;
+    if (kept && unlikely(kept->next || kept->size > ARENA_LARGEST))
+        kept = arena_free_others(kept);
     a->blocks = kept;
     a->used = kept ? kept->size : 0;
     a->failed = false;
-    a->at = a->first;
-    a->end = a->first ? a->first + a->first_size : NULL;
     if (kept && kept->size - sizeof *kept > a->first_size) {
-        kept->next = NULL;
         a->at = (char *)(kept + 1);
         a->end = (char *)kept + kept->size;
+    } else {
+        a->at = a->first;
+        a->end = a->first ? a->first + a->first_size : NULL;
     }
 }
 

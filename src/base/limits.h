@@ -40,6 +40,7 @@
 
 /* -- secured connections -- */
 #define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */
+#define LIMIT_PIPE            65536u /* octets of a pipe in memory, each way: as a socket has */
 #define LIMIT_PROXY_ANSWER    8192u  /* octets of the head of an answer to CONNECT */
 #define LIMIT_HANDSHAKE_READ  16384u /* octets read or written at once during a handshake */
 #define LIMIT_HANDSHAKES      4096u  /* of one server at a time; more wait in the backlog */

@@ -22,8 +22,10 @@ struct sennit_conn {
     sennit_stats_hook stats;      /* a copy; event NULL: none */
     sennit_call_creds call_creds; /* what options.call_creds points to */
     struct net_target target;
-    struct net_proxy proxy;             /* of the environment, if it is to be used */
-    sennit_dialer dialer;               /* dial NULL: ours */
+    struct net_proxy proxy;                       /* of the environment, if it is to be used */
+    sennit_dialer dialer;                         /* dial NULL: ours */
+    struct net_io *(*pipe)(void *to, int *error); /* of sennit_test_dial; NULL: none */
+    void *pipe_to;
     const char *name;                   /* the target as it was given; in arena */
     const char *authority, *user_agent; /* in arena */
     struct sennit_arena arena;          /* filled by dial only */

@@ -226,8 +226,10 @@ static struct transport *connect_custom(struct sennit_conn *c)
 {
     struct sennit_ctx ctx;
     ctx_init(&ctx, c->ctx, sennit_now() + LIMIT_CONNECT_NS, NULL, 0);
-    int error = c->dialer.dial(c->dialer.self, &ctx, c->name);
-    struct net_io *io = error < 0 ? NULL : net_io_given(error, &error);
+    int error = c->pipe ? 0 : c->dialer.dial(c->dialer.self, &ctx, c->name);
+    struct net_io *io = c->pipe     ? c->pipe(c->pipe_to, &error)
+                        : error < 0 ? NULL
+                                    : net_io_given(error, &error);
     struct transport *t = NULL;
     if (io)
         t = connect_stream(c, io, &ctx);
@@ -259,7 +261,7 @@ static struct transport *connect_any(struct sennit_conn *c)
 /* True: connected (or shut down): nothing more to do. */
 static bool connect_attempt(struct sennit_conn *c)
 {
-    struct transport *t = c->dialer.dial ? connect_custom(c) : connect_any(c);
+    struct transport *t = c->dialer.dial || c->pipe ? connect_custom(c) : connect_any(c);
     if (!t)
         return false;
     struct client_link *l = transport_owner(t);

@@ -5,6 +5,7 @@
 #include "net/creds.h"
 #include "base/sys.h"
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/un.h>
 
@@ -110,8 +111,12 @@ static struct net_auth *creds_auth(const sennit_creds *c, const struct net_io *i
 {
     struct net_addr local, peer;
     char local_text[NET_ADDR_TEXT], peer_text[NET_ADDR_TEXT];
-    net_io_names(io, &local, &peer);
-    net_addr_text(&local, local_text), net_addr_text(&peer, peer_text);
+    if (io->fd) {
+        net_io_names(io, &local, &peer);
+        net_addr_text(&local, local_text), net_addr_text(&peer, peer_text);
+    } else {
+        memcpy(local_text, "pipe", 5), memcpy(peer_text, "pipe", 5);
+    }
     size_t local_size = strlen(local_text) + 1, peer_size = strlen(peer_text) + 1;
     struct net_auth *a = sys.calloc(1, sizeof *a + peer_size + local_size);
     if (!a)
@@ -192,6 +197,7 @@ struct net_io *creds_handshake(sennit_creds *c, struct net_io *io, bool server,
         io = NULL;
     } else if (c->ops->session) {
         io = creds_secure(c, io, server, authority, ctx, auth, err);
+        atomic_fetch_add(io ? &rt_handshakes : &rt_failed_handshakes, 1);
     }
     if (!io) {
         net_auth_free(auth);

@@ -53,7 +53,8 @@ static void io_plain_close(struct net_io *io)
     sys.free(container_of(io, struct io_plain, io));
 }
 
-static const struct net_io_ops io_plain_ops = { io_plain_recv, io_plain_send, io_plain_close };
+static const struct net_io_ops io_plain_ops = { io_plain_recv, io_plain_send, io_plain_close,
+                                                NULL };
 
 static void io_name(int (*get)(int, struct sockaddr *, socklen_t *), int fd, struct net_addr *a)
 {

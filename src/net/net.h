@@ -72,10 +72,12 @@ struct net_io_ops {
     ssize_t (*recv)(struct net_io *io, void *p, size_t n);
     ssize_t (*send)(struct net_io *io, const struct iovec *v, int n);
     void (*close)(struct net_io *io); /* and frees; nobody else is inside */
+    /* Where there is no fd: from now on readiness wakes task, and once at once. */
+    void (*start)(struct net_io *io, struct rt_task *task);
 };
 struct net_io {
     const struct net_io_ops *ops;
-    struct rt_fd *fd;
+    struct rt_fd *fd; /* NULL: a pipe in memory */
     /* Woken when recv or send gave -EAGAIN only because the other one was busy. Set before two
      * threads use io. */
     struct rt_task *task;
@@ -83,6 +85,8 @@ struct net_io {
     const char *reason; /* after recv failed: why, if the number does not tell; lives as io does */
     struct net_auth *auth; /* set by creds_handshake; who takes it sets NULL, and frees it */
 };
+/* Two ends in memory, with room for LIMIT_PIPE octets each way. False: no memory. */
+bool net_pipe(struct net_io *ends[2]);
 /* Asks the kernel; one that it does not know has no octets. */
 void net_io_names(const struct net_io *io, struct net_addr *local, struct net_addr *peer);
 /* Wraps a connected, non-blocking socket; on failure the fd is closed. NULL: no memory, *err set.

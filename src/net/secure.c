@@ -230,7 +230,7 @@ static void secure_close(struct net_io *io)
     sys.free(c);
 }
 
-static const struct net_io_ops secure_ops = { secure_recv, secure_send, secure_close };
+static const struct net_io_ops secure_ops = { secure_recv, secure_send, secure_close, NULL };
 
 /* -- the handshake ---------------------------------------------------------------------------- */
 

@@ -58,7 +58,7 @@ static inline bool encode_frame(struct encode *w, struct encode_frame *f, const 
 {
     w->top = f;
     f->d = d, f->msg = msg;
-    f->field = d->fields + d->n_fields;
+    f->field = d->n_fields ? d->fields + d->n_fields : d->fields; /* which then is NULL */
     f->map = map, f->started = false;
     f->mark = encode_written(w);
     const sennit_str *unknown = (const sennit_str *)(f->msg + d->unknown);

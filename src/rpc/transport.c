@@ -12,6 +12,7 @@
  *   3. On -EAGAIN it keeps the rest in `unsent` and leaves; writability wakes the task, which
  * flushes.
  *   4. It leaves by flushing 1 -> 0; if that fails (2), round again.
+ *   What was appended is ordered by the lock; 1 and 4 hand over `unsent` alone.
  * End protocol: whoever wants the end sets close_wanted under the lock and wakes the task. The task
  * flushes once more, closes the socket, sets closed under the lock (from then on nobody wakes the
  * task), ends the streams, tells the owner and drops its own reference. */
@@ -79,7 +80,10 @@ no_memory:
 
 void transport_start(struct transport *t)
 {
-    rt_fd_tasks(t->io->fd, &t->task, &t->task);
+    if (unlikely(!t->io->fd))
+        t->io->ops->start(t->io, &t->task);
+    else
+        rt_fd_tasks(t->io->fd, &t->task, &t->task);
     if (t->server)
         return; /* begins when the client has */
     lock_take(&t->lock, LOCK_WRITE);
@@ -267,8 +271,8 @@ static bool transport_flush_round(struct transport *t)
         lock_drop(&t->lock, LOCK_WRITE);
         t->unsent_at = 0;
     }
-    atomic_store_explicit(&t->blocked, true,
-                          memory_order_release); /* before the try: no edge lost */
+    /* Before the try: no edge is lost. The kernel orders a full socket before its edge. */
+    atomic_store_explicit(&t->blocked, true, memory_order_relaxed);
     int sent = t->write_failed ? -1 : transport_send_unsent(t);
     if (sent == 0) {
         lock_take(&t->lock, LOCK_WRITE);
@@ -298,9 +302,11 @@ static bool transport_claim(struct transport *t)
 {
     for (;;) {
         uint32_t seen = 0;
-        if (atomic_compare_exchange_strong(&t->flushing, &seen, 1))
+        if (atomic_compare_exchange_strong_explicit(&t->flushing, &seen, 1, memory_order_acquire,
+                                                    memory_order_relaxed))
             return true;
-        if (seen == 2 || atomic_compare_exchange_strong(&t->flushing, &seen, 2))
+        if (seen == 2 || atomic_compare_exchange_strong_explicit(
+                             &t->flushing, &seen, 2, memory_order_relaxed, memory_order_relaxed))
             return false;
     }
 }
@@ -313,9 +319,10 @@ void transport_flush(struct transport *t)
         while (transport_flush_round(t)) {
         }
         uint32_t one = 1;
-        if (atomic_compare_exchange_strong(&t->flushing, &one, 0))
+        if (atomic_compare_exchange_strong_explicit(&t->flushing, &one, 0, memory_order_release,
+                                                    memory_order_relaxed))
             return;
-        atomic_store(&t->flushing, 1);
+        atomic_store_explicit(&t->flushing, 1, memory_order_relaxed);
     }
 }
 
@@ -324,7 +331,8 @@ void transport_stop_flushing(struct transport *t)
     const struct timespec pause = { 0, 50000 };
     uint32_t seen = 0;
     /* A flusher is inside a send that cannot block, so this is short; never given back. */
-    while (!atomic_compare_exchange_strong(&t->flushing, &seen, 1)) {
+    while (!atomic_compare_exchange_strong_explicit(&t->flushing, &seen, 1, memory_order_acquire,
+                                                    memory_order_relaxed)) {
         sys.futex_wait(&t->flushing, seen, &pause);
         seen = 0;
     }

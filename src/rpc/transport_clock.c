@@ -51,7 +51,7 @@ static void clock_set(struct transport *t, int64_t at)
 static void clock_user_timeout(struct transport *t)
 {
     unsigned ms = (unsigned)min_size((size_t)(t->clock->timeout / SENNIT_MILLISECOND), 1u << 30);
-    if (t->clock->time) /* gRPC A18; not for unix sockets, which refuse it */
+    if (t->clock->time && t->io->fd) /* gRPC A18; not for unix sockets, which refuse it */
         sys.setsockopt(rt_fd_number(t->io->fd), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
 }
 

@@ -723,7 +723,7 @@ void transport_task(struct rt_task *task)
         turn.effects = turn.block->effects, turn.room = EFFECTS;
     t->turn = &turn;
     h2_in_lend(t->in, turn.block ? &turn.block->scratch : NULL);
-    if (atomic_load_explicit(&t->blocked, memory_order_acquire))
+    if (atomic_load_explicit(&t->blocked, memory_order_relaxed))
         transport_flush(t);
     transport_begin_put_off(t);
     bool again = transport_turn(t);

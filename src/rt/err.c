@@ -219,31 +219,27 @@ static struct err_parts err_parts_of(sennit_err err, const sennit_detail *extra)
 
 /* -- reasons --------------------------------------------------------------------------------- */
 
-/* "SENNIT-E101", then the hint: one string for both. */
-#define ERR_WHY(number, name, code, hint) { number, "SENNIT-E" #number "\0" hint },
-static const struct err_why {
-    uint16_t number;
-    const char *text;
-} err_whys[] = { WHY_TABLE(ERR_WHY) };
+/* All names and hints in one string, two for each reason: a table of pointers would be a third of
+ * it again. Looked up when somebody wants to read one. */
+#define ERR_WHY(number, name, code, hint) ERR_WHY_NAME #number "\0" hint "\0"
+#define ERR_WHY_NAME                      "SENNIT-E"
+static const char err_whys[] = WHY_TABLE(ERR_WHY);
 
 static const char *err_why_find(uint32_t number)
 {
-    size_t low = 0, high = number ? countof(err_whys) : 0;
-    while (low < high) { /* the table rises */
-        size_t at = (low + high) / 2;
-        if (err_whys[at].number == number)
-            return err_whys[at].text;
-        if (err_whys[at].number < number)
-            low = at + 1;
-        else
-            high = at;
+    char name[sizeof ERR_WHY_NAME + 10];
+    snprintf(name, sizeof name, ERR_WHY_NAME "%u", (unsigned)number);
+    for (const char *s = err_whys; *s; s += strlen(s) + 1) {
+        if (strcmp(s, name) == 0)
+            return s;
+        s += strlen(s) + 1;
     }
     return NULL;
 }
 
 const char *sennit_err_reason(sennit_err err)
 {
-    const char *text = err ? err_why_find(err->reason) : NULL;
+    const char *text = err && err->reason ? err_why_find(err->reason) : NULL;
     return text ? text : "";
 }
 
@@ -260,7 +256,7 @@ sennit_err err_make(sennit_code code, const char *message, size_t len)
     if (code == SENNIT_OK)
         return NULL;
     struct err_parts p = { .code = code, .message = len ? message : "", .len = len };
-    if (err_why_find(WHY_NUMBER(code)))
+    if (WHY_NUMBER(code) - WHY_FIRST <= WHY_LAST - WHY_FIRST)
         p.code = WHY_CODE(code), p.reason = WHY_NUMBER(code);
     err_parts_finish(&p);
     return err_ring_put(err_block_new(&p));

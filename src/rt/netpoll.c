@@ -145,7 +145,7 @@ static void netpoll_dispatch(const struct epoll_event *ev)
     lock_take(&f->lock, LOCK_PRIM);
     if (f->open && f->generation == ev->data.u64 >> 48) {
         if (ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            atomic_store(&f->hung_up, true);
+            atomic_store_explicit(&f->hung_up, true, memory_order_relaxed);
         if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             netpoll_edge(f, 0);
         if (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
@@ -159,7 +159,7 @@ static int netpoll_fetch(const struct timespec *timeout)
     struct epoll_event ev[NETPOLL_EVENTS];
     int n = sys.epoll_pwait2(netpoll_ep, ev, NETPOLL_EVENTS, timeout);
     san_acquire(&netpoll_ep);
-    atomic_store(&netpoll_until, 0);
+    atomic_store_explicit(&netpoll_until, 0, memory_order_relaxed); /* seen late: one wake more */
     for (int i = 0; i < n; i++)
         netpoll_dispatch(&ev[i]);
     return n;
@@ -311,7 +311,7 @@ int rt_fd_open(int fd, struct rt_fd **out)
     f->number = fd;
     f->open = true;
     f->interrupted = false;
-    atomic_store(&f->hung_up, false);
+    atomic_store_explicit(&f->hung_up, false, memory_order_relaxed);
     f->side[0] = f->side[1] = (struct fd_side){ 0 };
     uint64_t word = (uintptr_t)f | (uint64_t)f->generation << 48;
     lock_drop(&f->lock, LOCK_PRIM);
@@ -326,13 +326,16 @@ int rt_fd_open(int fd, struct rt_fd **out)
         netpoll_give(f);
         return rc;
     }
-    atomic_fetch_add(&netpoll_open_fds, 1);
+    atomic_fetch_add_explicit(&netpoll_open_fds, 1, memory_order_relaxed);
     *out = f;
     return 0;
 }
 
 int rt_fd_number(const struct rt_fd *f) { return f->number; }
-bool rt_fd_hung_up(const struct rt_fd *f) { return atomic_load(&f->hung_up); }
+bool rt_fd_hung_up(const struct rt_fd *f)
+{
+    return atomic_load_explicit(&f->hung_up, memory_order_relaxed); /* after the edge */
+}
 
 static bool netpoll_commit(struct rt_g *g, void *arg)
 {
@@ -444,7 +447,7 @@ void rt_fd_close(struct rt_fd *f)
     if (!rt_refused()) /* a forked child shares the parent's epoll */
         sys.epoll_ctl(netpoll_ep, EPOLL_CTL_DEL, fd, &none);
     sys.close(fd);
-    atomic_fetch_sub(&netpoll_open_fds, 1);
+    atomic_fetch_sub_explicit(&netpoll_open_fds, 1, memory_order_relaxed);
     netpoll_give(f);
     netpoll_unpark(g);
 }

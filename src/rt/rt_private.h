@@ -326,7 +326,7 @@ static inline uintptr_t rt_local_pop(struct rt_worker *w)
         uintptr_t item = w->lifo_run >= 3 ? rt_ring_pop(w) : 0;
         w->lifo_run = item ? 0 : w->lifo_run + 1;
         if (!item)
-            item = atomic_exchange_explicit(&w->lifo, 0, memory_order_acquire);
+            item = atomic_exchange_explicit(&w->lifo, 0, memory_order_relaxed); /* our own */
         if (item)
             return item;
     }

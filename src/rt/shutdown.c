@@ -34,6 +34,7 @@ static void shutdown_threads(void)
         rt_loop_stop();
         return;
     }
+    atomic_thread_fence(memory_order_seq_cst); /* who falls asleep now sees it, or is woken */
     atomic_fetch_add(&s->sysmon_word, 1);
     sys.futex_wake(&s->sysmon_word, 1);
     if (s->has_sysmon)

@@ -60,7 +60,7 @@ static void timer_open(struct timer_wheel *w)
         return;
     list_init(&w->due);
     w->tick = (uint64_t)sys_now() >> TIMER_TICK;
-    atomic_store(&w->next, INT64_MAX);
+    atomic_store_explicit(&w->next, INT64_MAX, memory_order_relaxed);
 }
 
 /* Links t by its time; returns when the wheel must be looked at for it. */
@@ -153,7 +153,7 @@ static void timer_run_wheel(struct timer_wheel *w, int64_t now)
         return;
     }
     w->busy = true;
-    atomic_store(&w->next, INT64_MAX);
+    atomic_store_explicit(&w->next, INT64_MAX, memory_order_relaxed);
     while ((t = timer_take(w, (uint64_t)now >> TIMER_TICK)) != NULL) {
         w->firing = t;
         void (*fn)(struct rt_timer *) = t->fn;
@@ -162,7 +162,7 @@ static void timer_run_wheel(struct timer_wheel *w, int64_t now)
         lock_take(&w->lock, LOCK_TIMER);
         w->firing = NULL;
         if (w->waiters) {
-            atomic_fetch_add(&w->fired, 1);
+            atomic_fetch_add_explicit(&w->fired, 1, memory_order_relaxed);
             sys.futex_wake(&w->fired, INT32_MAX);
         }
     }
@@ -262,7 +262,7 @@ bool rt_timer_stop_wait(struct rt_timer *t)
     lock_take(&w->lock, LOCK_TIMER);
     bool armed = timer_stop_locked(w, t);
     while (w->firing == t) {
-        uint32_t seen = atomic_load(&w->fired);
+        uint32_t seen = atomic_load_explicit(&w->fired, memory_order_relaxed); /* locked */
         w->waiters++;
         lock_drop(&w->lock, LOCK_TIMER);
         sys.futex_wait(&w->fired, seen, NULL);

@@ -42,9 +42,9 @@ static void asym_register(void)
 
 bool asym_heavy(void)
 {
-    pthread_once(&trim_once, asym_register);
-    atomic_thread_fence(memory_order_seq_cst);
-    return !atomic_load(&trim_no_fence) && sys.membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) >= 0;
+    pthread_once(&trim_once, asym_register); /* the call is a fence of the caller's, too */
+    return !atomic_load_explicit(&trim_no_fence, memory_order_relaxed) &&
+           sys.membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) >= 0;
 }
 
 /* How often something was started: unlike before, something ran. */
@@ -92,7 +92,7 @@ static void trim_chunk(struct rt_g *gs, int n)
     for (int i = 0; i < n; i++) {
         if (!atomic_load_explicit(&gs[i].trimming, memory_order_relaxed))
             continue;
-        if (fenced && atomic_load_explicit(&gs[i].state, memory_order_acquire) == RT_G_PARKED)
+        if (fenced && atomic_load_explicit(&gs[i].state, memory_order_relaxed) == RT_G_PARKED)
             trim_one(&gs[i]);
         atomic_store_explicit(&gs[i].trimming, false, memory_order_release);
     }

@@ -102,6 +102,8 @@
 #define WHY_ENUM(number, name, code, hint) WHY_##name = (number) << 8 | SENNIT_##code,
 enum { WHY_TABLE(WHY_ENUM) };
 #undef WHY_ENUM
+#define WHY_FIRST         101u
+#define WHY_LAST          499u
 #define WHY(name)         ((sennit_code)WHY_##name)
 #define WHY_AS(why, code) ((sennit_code)(((unsigned)(why) & ~255u) | (unsigned)(code)))
 #define WHY_CODE(why)     ((sennit_code)((unsigned)(why)&255u))

@@ -175,6 +175,27 @@ static void accept_io(struct sennit_server *s, struct net_io *io)
         accept_secure(s, io);
 }
 
+/* True: a stop waits until accept_shaken. */
+static bool accept_enter(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    bool serves = s->state == SERVER_SERVING;
+    s->n_handshakes += serves;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    return serves;
+}
+
+bool server_accept_io(struct sennit_server *s, struct net_io *io)
+{
+    if (!accept_enter(s)) {
+        io->ops->close(io);
+        return false;
+    }
+    accept_io(s, io);
+    accept_shaken(s);
+    return true;
+}
+
 sennit_err sennit_accept_fd(sennit_server *s, int fd)
 {
     int error = -EBADF;
@@ -182,10 +203,7 @@ sennit_err sennit_accept_fd(sennit_server *s, int fd)
         sys.close(fd);
         return sennit_no_memory;
     }
-    lock_take(&s->lock, LOCK_REGISTRY);
-    bool serves = s->state == SERVER_SERVING;
-    s->n_handshakes += serves; /* a stop waits until we are through */
-    lock_drop(&s->lock, LOCK_REGISTRY);
+    bool serves = accept_enter(s);
     struct net_io *io = serves ? net_io_given(fd, &error) : NULL;
     if (io)
         accept_io(s, io);

@@ -288,6 +288,19 @@ static sennit_err server_start(struct sennit_server *s)
     return err;
 }
 
+sennit_err server_serve_unheard(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    sennit_err failed = s->failed;
+    bool stopped = s->state > SERVER_SERVING;
+    if (!failed && s->state == SERVER_NEW)
+        s->state = SERVER_SERVING;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    return failed    ? sennit_err_copy(NULL, failed)
+           : stopped ? sennit_errorf(WHY(SERVE_TWICE), "this server was stopped")
+                     : NULL;
+}
+
 sennit_err sennit_serve(sennit_server *s)
 {
     if (server_is_lame(s))

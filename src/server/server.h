@@ -69,7 +69,9 @@ struct server_waiter {
     struct list node;
     struct rt_note note;
 };
-bool server_is_lame(const struct sennit_server *s);        /* made without memory; or NULL */
+bool server_is_lame(const struct sennit_server *s); /* made without memory; or NULL */
+/* Serves what comes by server_accept_io, without sennit_serve; again: no effect. */
+sennit_err server_serve_unheard(struct sennit_server *s);
 void server_fail(struct sennit_server *s, sennit_err err); /* keeps the first */
 void server_changed(struct sennit_server *s); /* locked: wakes those who wait for a count */
 /* Waits for a change; locked on entry and exit. False: at (INT64_MAX: none) has passed. */
@@ -84,6 +86,8 @@ struct server_conn {
     struct list put_off; /* reader only: calls that begin when the peer reads again */
 };
 void server_accept_loop(void *listener);
+/* A connection that is not from a listener; takes io. False: not serving. */
+bool server_accept_io(struct sennit_server *s, struct net_io *io);
 
 /* dispatch.c */
 struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * model.c: a small checker for protocols of two or three threads over the real source (see
- * model.h).   model [--depth N] [--runs N] [SCENE...]
+ * model.h).   model [--depth N] [--runs N] [--mutant N] [SCENE...]
  *
  * Memory, after C11 as C++20 corrected it: each location keeps all its stores in order, each with
  * what it releases. A load may take any store that is not older than one it must know: one that
@@ -32,7 +32,8 @@ enum {
     MODEL_STALE = 2, /* no store stays unseen for ever */
     MODEL_HEAP = 1 << 20,
     MODEL_STEPS = 4000,
-    MODEL_TENTATIVE = 32
+    MODEL_TENTATIVE = 32,
+    MODEL_ORDERS = 1000
 };
 
 struct model_clock {
@@ -84,6 +85,9 @@ static struct {
 } model_slots;
 static char model_heap[MODEL_HEAP];
 static size_t model_heap_at;
+
+static int model_mutant = -1;
+static bool model_reached[MODEL_ORDERS];
 
 int64_t model_clock_now;
 struct rt_g model_gs[MODEL_THREADS];
@@ -334,6 +338,13 @@ void model_order_all(void)
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < model_n; i++)
             model_fence_sc(i);
+}
+
+int model_order(int number, int order, int weaker)
+{
+    if (number < MODEL_ORDERS)
+        model_reached[number] = true;
+    return number == model_mutant ? weaker : order;
 }
 
 static void model_learn(const struct model_value *v, int order)
@@ -625,6 +636,16 @@ static bool model_named(const char *name, char **names, int n)
     return n == 0;
 }
 
+/* Which weakenings there are that scenes come to. */
+static void model_tell_reached(void)
+{
+    for (int i = 0, n = 0; i < MODEL_ORDERS; i++)
+        if (model_reached[i])
+            printf("%s %d", n++ ? "" : "reached:", i);
+    if (model_reached[0])
+        putchar('\n');
+}
+
 int main(int argc, char **argv)
 {
     static const struct model_scene *const all[] = { base_scenes, queue_scenes, prim_scenes,
@@ -634,6 +655,8 @@ int main(int argc, char **argv)
     for (; at + 1 < argc && strncmp(argv[at], "--", 2) == 0; at += 2)
         if (strcmp(argv[at], "--depth") == 0)
             depth = (int)strtol(argv[at + 1], NULL, 10);
+        else if (strcmp(argv[at], "--mutant") == 0)
+            model_mutant = (int)strtol(argv[at + 1], NULL, 10);
         else
             runs = strtol(argv[at + 1], NULL, 10);
     sys.futex_wait = model_futex_wait, sys.futex_wake = model_futex_wake;
@@ -643,6 +666,7 @@ int main(int argc, char **argv)
         for (const struct model_scene *s = all[k]; s->name; s++)
             if (model_named(s->name, argv + at, argc - at))
                 n++, failed += !model_search(s, depth, runs);
+    model_tell_reached();
     printf("%d passed, %d failed\n", n - failed, failed);
     return failed != 0 || n == 0;
 }

@@ -27,6 +27,10 @@ bool model_cas(volatile void *p, size_t size, void *expected, uint64_t v, int or
 void model_fence(int order);
 void model_relax(void);
 
+/* One of the weakenings that the script mutants tries: an order, and what becomes of it. */
+int model_order(int number, int order, int weaker);
+#define MODEL_ORDER(number, order, weaker) model_order(number, order, weaker)
+
 #define HOOK_LOAD(p, o)     ((ATOMIC_VALUE(p))model_load(p, sizeof *(p), o))
 #define HOOK_STORE(p, v, o) model_store(p, sizeof *(p), (uint64_t)(ATOMIC_VALUE(p))(v), o)
 #define HOOK_EXCHANGE(p, v, o)                                                                     \

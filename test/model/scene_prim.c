@@ -2,8 +2,17 @@
  *
  * scene_prim.c: mutex, channel, select, with and without a context that ends. */
 #include "model.h"
+#include <string.h>
+static void *prim_copy(void *to, const void *from, size_t n)
+{
+    model_read(from);
+    model_write(to);
+    return memcpy(to, from, n);
+}
 /* the files under test */
+#define memcpy prim_copy /* elements are plain data */
 #include "rt/chan.c"
+#undef memcpy
 #include "rt/ctx.c"
 #include "rt/mutex.c"
 #include "rt/prim.c"
@@ -24,6 +33,83 @@ static void prim_start(void)
     prim_sum = 0;
 }
 static void prim_cancel(void) { sennit_ctx_cancel(&prim_ctx); }
+
+/* -- context --------------------------------------------------------------------------------- */
+
+static struct ctx_watch watch;
+static bool watch_done;
+
+static void watch_fn(struct ctx_watch *w) { model_read(w); }
+static void watch_start(void)
+{
+    prim_start();
+    watch_done = false;
+}
+static void watch_owner(void)
+{
+    ctx_watch_add(&prim_ctx, &watch, watch_fn);
+    ctx_watch_del(&watch);
+    model_write(&watch); /* freed */
+}
+static void watch_start_set(void)
+{
+    watch_start();
+    watch.ctx = &prim_ctx, watch.fn = watch_fn, watch.run = NULL, watch.state = CTX_WATCH_SET;
+    list_push_back(&prim_ctx.watches, &watch.node);
+}
+static void watch_owner_late(void)
+{
+    ctx_watch_del(&watch);
+    model_write(&watch);
+}
+static void watch_cancel(void)
+{
+    prim_cancel();
+    watch_done = true;
+}
+/* As who frees the root while another one's run is in it. */
+static void watch_root_freer(void)
+{
+    while (!watch_done && atomic_load_explicit(&prim_ctx.active, memory_order_relaxed) == 0)
+        model_relax();
+    if (watch_done)
+        return;
+    ctx_quiesce(&prim_ctx);
+    model_write(&watch);
+}
+static void ctx_because(void)
+{
+    model_write(&prim_ctx.cause);
+    ctx_end_because(&prim_ctx, (sennit_err)&prim_ctx);
+}
+static void ctx_asker(void)
+{
+    if (sennit_ctx_error(&prim_ctx))
+        model_read(&prim_ctx.cause);
+}
+static void ctx_late_watcher(void)
+{
+    if (!ctx_watch_add(&prim_ctx, &watch, watch_fn))
+        model_read(&prim_ctx.cause);
+    else
+        ctx_watch_del(&watch);
+}
+/* Who was let in before leaves; who waits for that may free it then. */
+static void left_start(void)
+{
+    prim_start();
+    prim_ctx.users = 2;
+}
+static void left_user(void)
+{
+    model_read(&prim_ctx);
+    ctx_leave(&prim_ctx);
+}
+static void left_waiter(void)
+{
+    ctx_wait_left(&prim_ctx);
+    model_write(&prim_ctx);
+}
 
 /* -- mutex ----------------------------------------------------------------------------------- */
 
@@ -113,6 +199,7 @@ static void chan_start_1(void) { chan_start_of(1); }
 static bool chan_send_one(sennit_chan *c, int i, sennit_ctx *ctx)
 {
     model_write(&scene_data[i]);
+    model_write(&i);
     return sennit_chan_send(c, ctx, &i) == NULL;
 }
 static void chan_took(int i)
@@ -123,8 +210,10 @@ static void chan_took(int i)
 static bool chan_recv_one(sennit_chan *c, sennit_ctx *ctx)
 {
     int i = -1;
+    model_write(&i);
     if (sennit_chan_recv(c, ctx, &i) != NULL)
         return false;
+    model_read(&i);
     chan_took(i);
     return true;
 }
@@ -180,11 +269,13 @@ static void chan_any(void) {}
 static bool select_one(void)
 {
     int got[2] = { -1, -1 };
+    model_write(&got[0]), model_write(&got[1]);
     sennit_case cases[2] = { { .kind = SENNIT_CASE_RECV, .chan = chan, .recv = &got[0] },
                              { .kind = SENNIT_CASE_RECV, .chan = chan_b, .recv = &got[1] } };
     int which = sennit_select_sized(&prim_ctx, cases, 2, sizeof cases[0]);
     if (which < 0)
         return false;
+    model_read(&got[which]);
     chan_took(got[which]);
     return true;
 }
@@ -199,6 +290,12 @@ static void select_sender_b(void) { chan_send_one(chan_b, 2, NULL); }
 static void select_ctx_sender(void) { chan_ok[1] = chan_send_one(chan, 1, &prim_ctx); }
 
 const struct model_scene prim_scenes[] = {
+    { "context, a watch taken back", watch_start, { watch_owner, prim_cancel } },
+    { "context, a watch taken back late", watch_start_set, { watch_owner_late, prim_cancel } },
+    { "context, root freed", watch_start_set, { watch_root_freer, watch_cancel } },
+    { "context, why it ended", prim_start, { ctx_asker, ctx_because } },
+    { "context, ended before", watch_start, { ctx_late_watcher, ctx_because } },
+    { "context left", left_start, { left_waiter, left_user, left_user } },
     { "mutex", mutex_start, { mutex_thread, mutex_thread }, mutex_end2 },
     { "mutex of three", mutex_start, { mutex_thread, mutex_thread, mutex_thread }, mutex_end3 },
     { "mutex given", mutex_start, { mutex_patient, mutex_patient, mutex_patient }, mutex_end3 },

@@ -52,6 +52,16 @@ static void queue_thief(void)
         ;
 }
 
+static void queue_thief_of_thief(void) { scene_got(rt_ring_steal(queue_me(), &scene_workers[1])); }
+
+static void queue_pusher(void)
+{
+    for (int i = 0; i < 3; i++)
+        rt_ring_push(queue_me(), scene_item(i));
+}
+
+static void queue_robbed_thief(void) { scene_got(rt_ring_steal(queue_me(), &scene_workers[0])); }
+
 static void queue_taker(void)
 {
     scene_got(rt_global_pop(queue_me()));
@@ -95,6 +105,17 @@ static void slot_owner(void)
     }
     scene_got(rt_local_pop(w));
 }
+/* One item, and then its owner is busy for long. */
+static void slot_owner_1(void)
+{
+    model_write(&scene_data[1]), model_write(&scene_data[2]);
+    sched_put_lifo(queue_me(), scene_item(0));
+}
+static void slot_end_1(void)
+{
+    queue_end();
+    model_check(scene_sum() == 1, "an item is lost");
+}
 static void slot_thief(void)
 {
     scene_got(rt_lifo_steal(&scene_workers[0]));
@@ -129,12 +150,17 @@ const struct model_scene queue_scenes[] = {
       queue_start,
       { queue_owner, queue_thief, queue_thief },
       queue_end3 },
+    { "run queue, a thief of a thief",
+      queue_start,
+      { queue_pusher, queue_robbed_thief, queue_thief_of_thief },
+      queue_end3 },
     { "full run queue", queue_start_full, { queue_owner_full, queue_thief }, queue_end_full },
     { "full run queue, who takes over",
       queue_start_full,
       { queue_owner_full, queue_taker },
       queue_end_full },
     { "hand-off slot", queue_start, { slot_owner, slot_thief }, queue_end3 },
+    { "hand-off slot, one item", queue_start, { slot_owner_1, slot_thief }, slot_end_1 },
     { "inbox and global queue",
       queue_start,
       { inbox_owner, inbox_sender, inbox_sender },

@@ -5,7 +5,11 @@
 #include "model.h"
 /* the files under test */
 #include "rpc/transport.c"
+#define list_push_back(head, n) (model_write(n), (list_push_back)(head, n)) /* plain data */
+#define list_remove(n)          (model_write(n), (list_remove)(n))
 #include "rt/defer.c"
+#undef list_push_back
+#undef list_remove
 #include "rt/trim.c"
 #include "rt/worker.c"
 /* and what they are played with */
@@ -81,6 +85,31 @@ static void work_pin_owner(void)
     model_read(&scene_data[0]);
 }
 
+/* Takes one, and is busy with it for ever: others must be there for the rest. */
+static void work_worker_1(void)
+{
+    struct rt_worker *w = &scene_workers[model_self()];
+    uintptr_t item;
+    while ((item = worker_find(w)) == 0)
+        ;
+    rt_worker_run(w, item);
+}
+
+/* As shutdown_threads. */
+static void work_stopper(void)
+{
+    atomic_store_explicit(&rt_state.stopping, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    rt_poke(&scene_workers[0].parked);
+    rt_poke(&scene_workers[1].parked);
+    rt_netpoll_wake();
+}
+static void work_stopped(void)
+{
+    while (!atomic_load_explicit(&rt_state.stopping, memory_order_relaxed))
+        worker_idle(&scene_workers[model_self()]);
+}
+
 /* -- deferred flushes ------------------------------------------------------------------------ */
 
 static struct rt_defer defer;
@@ -94,7 +123,7 @@ static void defer_fn(struct rt_defer *d)
     model_check(!defer_gone, "it runs after cancel");
     uint32_t told = atomic_load_explicit(&defer_told, memory_order_relaxed);
     defer_seen = told > defer_seen ? told : defer_seen;
-    model_read(&defer);
+    model_read(&defer.fn);
 }
 static void defer_start(void)
 {
@@ -121,7 +150,7 @@ static void defer_canceller(void)
 {
     rt_defer_cancel(&defer);
     defer_gone = true;
-    model_write(&defer); /* freed */
+    model_write(&defer.fn); /* freed */
 }
 static void defer_start_cancel(void)
 {
@@ -211,7 +240,7 @@ static void flush_task(void)
         if (full)
             model_relax();
     }
-    if (atomic_load_explicit(&flush.blocked, memory_order_acquire))
+    if (atomic_load_explicit(&flush.blocked, memory_order_relaxed))
         transport_flush(&flush);
 }
 
@@ -279,8 +308,14 @@ const struct model_scene work_scenes[] = {
       { work_busy, work_worker, work_worker },
       NULL,
       work_rest },
+    { "sleep, a searcher that stays away",
+      work_start_3,
+      { work_busy, work_worker_1, work_worker_1 },
+      NULL,
+      work_rest },
     { "sleep, work from outside", work_start_outside, { work_worker, work_outside, work_outside } },
     { "sleep, pinned work", work_start_pinned, { work_pin_owner, work_pin_sender } },
+    { "sleep, stopped", work_start_2, { work_stopped, work_stopped, work_stopper } },
     { "defer", defer_start, { defer_worker, defer_flusher }, defer_end },
     { "defer of two", defer_start, { defer_change, defer_change, defer_flusher }, defer_end },
     { "defer cancelled", defer_start_cancel, { defer_flusher, defer_canceller } },
@@ -289,7 +324,8 @@ const struct model_scene work_scenes[] = {
       flush_start,
       { flush_appender, flush_appender, flush_appender },
       flush_end },
-    { "flush stopped", flush_start, { flush_appender, flush_stopper }, NULL },
+    { "flush stopped", flush_start_full, { flush_appender, flush_stopper } },
+    { "flush, full socket, two", flush_start_full, { flush_appender, flush_appender } },
     { "flush, full socket", flush_start_full, { flush_appender, flush_task }, flush_end },
     { "trim", trim_start, { trim_trimmer, trim_waker, trim_resumer } },
     { 0 },

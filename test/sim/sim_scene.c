@@ -180,7 +180,8 @@ static void rpc_judge(const struct rpc *r, sennit_err err, const char *kind)
         (err->code == SENNIT_ABORTED && r->asked_error) ||
         (err->code == SENNIT_UNAVAILABLE && broken) ||
         /* At the limit while cancelled handlers still run: refused, repeated, and refused again. */
-        (err->code == SENNIT_UNAVAILABLE && strstr(err->message, "REFUSED_STREAM")) ||
+        (err->code == SENNIT_UNAVAILABLE && (strstr(err->message, "REFUSED_STREAM") ||
+                                             strstr(err->message, "server refused the call"))) ||
         ((err->code == SENNIT_RESOURCE_EXHAUSTED || err->code == SENNIT_INTERNAL) && o->no_memory);
     if (!fine)
         sim_fail("%s: unexpected status %d: %s", kind, (int)err->code, err->message);

@@ -65,6 +65,22 @@ TEST(arena_reset_keeps_one_block_and_forgets_the_rest)
     arena_fini(&a); /* again is harmless */
 }
 
+TEST(arena_reset_keeps_one_block_that_is_smaller_than_the_handed_in_one)
+{
+    static char block[8192];
+    struct sennit_arena a;
+    arena_init(&a, block, sizeof block);
+    for (int round = 0; round < 3; round++) {
+        check(arena_alloc(&a, sizeof block - 16)); /* the handed-in block is full: two more */
+        for (int i = 0; i < 6; i++)
+            check(arena_alloc(&a, 400));
+        check(a.used > 1024);
+        arena_reset(&a);
+        check(a.at == block && a.used <= 4096);
+    }
+    arena_fini(&a); /* what was freed is not freed again */
+}
+
 TEST(arena_refuses_what_is_over_its_cap_and_goes_on)
 {
     struct sennit_arena a;

@@ -6,6 +6,7 @@
  * going away. Both our ends see it. The client's status must be right, the handler must end, and
  * the harness looks for what is left behind. The frames of one connection are counted in plain
  * threads, on plain sockets. */
+#include "base/sys.h"
 #include "talk.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -303,3 +304,70 @@ TEST_WITH(a_unary_call_cut_at_every_frame, 60, false) { cut_sweep(0); }
 TEST_WITH(a_server_stream_cut_at_every_frame, 60, false) { cut_sweep(LIST); }
 TEST_WITH(a_client_stream_cut_at_every_frame, 60, false) { cut_sweep(COLLECT); }
 TEST_WITH(a_bidirectional_stream_cut_at_every_frame, 60, false) { cut_sweep(CHAT); }
+
+/* A raw server that makes our client reset its stream just as the sender makes room for a message,
+ * for which it lets go of the connection's lock. */
+enum { ROOM_TEXT = 100000, ROOM_BLOCK = 131072 }; /* what is sent, the buffer that it wants */
+enum room { ROOM_CLOSED, ROOM_ARMED, ROOM_HELD, ROOM_RESET };
+static _Atomic int room;
+static void *(*room_malloc)(size_t size);
+
+static void *room_hold(size_t size)
+{
+    int armed = ROOM_ARMED;
+    if (size == ROOM_BLOCK && atomic_compare_exchange_strong(&room, &armed, ROOM_HELD))
+        while (atomic_load(&room) == ROOM_HELD)
+            usleep(1000);
+    return room_malloc(size);
+}
+
+static void *room_server(void *listener)
+{
+    static const unsigned char open[] = { 0,    0, 6, 4, 0, 0, 0, 0, 0, 0, 4,    0x7f, 0xff, 0xff,
+                                          0xff, 0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0,    0,    0 };
+    static const unsigned char zero[] = { 0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 0, 0 };
+    char octets[4096];
+    int fd = accept4(*(int *)listener, NULL, NULL, SOCK_CLOEXEC);
+    check(fd >= 0);
+    middle_say(fd, open, sizeof open); /* windows for all */
+    while (atomic_load(&room) != ROOM_HELD)
+        usleep(1000);
+    middle_say(fd, zero, sizeof zero); /* a WINDOW_UPDATE of nothing */
+    usleep(50000);                     /* by then it was read, or the test shows nothing */
+    atomic_store(&room, ROOM_RESET);
+    while (recv(fd, octets, sizeof octets, 0) > 0) {
+    }
+    close(fd);
+    return NULL;
+}
+
+TEST_PLAIN(a_stream_may_be_reset_while_its_sender_makes_room)
+{
+    static char text[ROOM_TEXT];
+    if (getenv("SENNIT_THREADS"))
+        return; /* sender and reader are one thread */
+    struct sockaddr_in at;
+    socklen_t len = sizeof at;
+    char address[64];
+    pthread_t thread;
+    int listener = middle_socket(0);
+    check(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
+    snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(at.sin_port));
+    check(pthread_create(&thread, NULL, room_server, &listener) == 0);
+
+    sennit_conn *c = echo_dial(address);
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 30 * SENNIT_SECOND);
+    sennit_stream *s = sennit_start(c, ctx, &echo_methods[CHAT], NULL, NULL, 0);
+    check(!sennit_send(s, &(struct echo_msg){ .number = 1 }));
+    room_malloc = sys.malloc, sys.malloc = room_hold;
+    atomic_store(&room, ROOM_ARMED);
+    memset(text, 'r', sizeof text);
+    sennit_err err = sennit_send(s, &(struct echo_msg){ .text = { text, sizeof text } });
+    check(err && atomic_load(&room) == ROOM_RESET);
+    sys.malloc = room_malloc;
+    check_int(sennit_finish(s, NULL)->code, SENNIT_INTERNAL);
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    pthread_join(thread, NULL);
+    close(listener);
+}

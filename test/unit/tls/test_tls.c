@@ -299,6 +299,32 @@ static void saw_line(void *self, const sennit_log_line *l)
 }
 
 /* By both clients, and in both servers' logs. */
+TEST(handshakes_that_are_done_and_that_fail_are_counted)
+{
+    struct world w;
+    struct pki other;
+    sennit_stats s;
+    world_pki(&w);
+    pki_make(&other, NULL, "Other Root", NULL, 30);
+    world_start(&w, (sennit_tls_options){ 0 }, &plain);
+    sennit_conn *c = world_dial(&w, (sennit_tls_options){ 0 });
+    check_str(world_call(c), "fine");
+    sennit_get_stats(&s);
+    check_int(s.handshakes, 2); /* ours and the server's */
+    check_int(s.failed_handshakes, 0);
+    sennit_conn_free(c);
+    c = world_dial(&w, (sennit_tls_options){ .ca_pem = pki_cert(&other) });
+    check(strstr(world_call(c), "handshake failed"));
+    sennit_conn_free(c);
+    while (s.failed_handshakes < 2) { /* the server hears of it a little later */
+        sennit_sleep(NULL, SENNIT_MILLISECOND);
+        sennit_get_stats(&s);
+    }
+    check_int(s.handshakes, 2);
+    pki_free(&other);
+    world_stop(&w);
+}
+
 TEST(tls_and_plain_text_are_told_apart)
 {
     static struct saw saw;
