@@ -112,6 +112,8 @@ void h2_in_free(struct h2_in *in);
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
+/* No octets have come for a while: frees what is only good for speed. */
+void h2_in_rest(struct h2_in *in);
 /* Not 0 while a header block, or a frame that is not DATA, is half read: its number, so that timers
  * tell a slow one from many. */
 uint32_t h2_in_partial(const struct h2_in *in);

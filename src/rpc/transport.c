@@ -296,6 +296,17 @@ static void transport_pump(struct transport *t)
     h2_out_pump(&t->out);
 }
 
+/* Drops the lock; buffers that hold nothing go back to where they were borrowed. */
+static void transport_unlock_stripped(struct transport *t)
+{
+    uint8_t *mine = h2_out_strip(&t->out, H2_OUT_LEAST), *other = NULL;
+    if (mine)
+        other = h2_out_strip(&t->out, H2_OUT_LEAST);
+    lock_drop(&t->lock, LOCK_WRITE);
+    pool_give(&transport_buffers, mine);
+    pool_give(&transport_buffers, other);
+}
+
 /* One round: false when there is no more to do now. */
 static bool transport_flush_round(struct transport *t)
 {
@@ -306,9 +317,11 @@ static bool transport_flush_round(struct transport *t)
         bool got = !t->closed && !t->hold &&
                    h2_out_take(&t->out, &t->unsent, &t->unsent_len, &t->unsent_cap);
         t->unsent_refs = t->out.taken_refs, t->unsent_octets = t->out.taken_octets;
-        lock_drop(&t->lock, LOCK_WRITE);
-        if (!got)
+        if (!got) {
+            transport_unlock_stripped(t);
             return false;
+        }
+        lock_drop(&t->lock, LOCK_WRITE);
         t->unsent_at = 0;
     }
     /* Before the try: no edge is lost. The kernel orders a full socket before its edge. */
@@ -334,12 +347,7 @@ static bool transport_flush_round(struct transport *t)
         t->reading_paused = false;
         transport_wake(t);
     }
-    uint8_t *mine = h2_out_strip(&t->out, H2_OUT_LEAST), *other = NULL;
-    if (mine)
-        other = h2_out_strip(&t->out, H2_OUT_LEAST);
-    lock_drop(&t->lock, LOCK_WRITE);
-    pool_give(&transport_buffers, mine);
-    pool_give(&transport_buffers, other);
+    transport_unlock_stripped(t);
     return sent > 0;
 }
 
@@ -398,6 +406,18 @@ void transport_drop_refs(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
     transport_let_refs_go(buf, refs);
     sys.free(buf);
+}
+
+void transport_rest(struct transport *t)
+{
+    uint8_t *buf = NULL;
+    h2_in_rest(t->in);
+    do {
+        lock_take(&t->lock, LOCK_WRITE);
+        buf = h2_out_strip(&t->out, SIZE_MAX);
+        lock_drop(&t->lock, LOCK_WRITE);
+        sys.free(buf);
+    } while (buf);
 }
 
 /* -- the end --------------------------------------------------------------------------------- */

@@ -609,6 +609,7 @@ static bool transport_read(struct transport *t, uint8_t *slab)
         }
         transport_tell(t);
         transport_refill(t);
+        clock_read(t);
         if (unlikely(t->n_first < sizeof t->first) && first_is_other(t, slab, (size_t)n))
             return false;
         transport_parse(t, slab, (size_t)n);

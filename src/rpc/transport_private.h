@@ -68,6 +68,7 @@ struct transport {
     bool settled, drain_acked; /* the peer's SETTINGS came; its answer to the drain's ping */
     const struct transport_clock *clock;
     int64_t timer_at; /* what timer was set to; INT64_MAX: it is not */
+    int64_t rest_at;  /* when to look whether it is at rest; 0: it was, and nothing came since */
     bool clock_due;   /* look at the clock at the end of this turn */
     unsigned strikes;
     bool too_many_pings; /* said the peer */
@@ -177,6 +178,7 @@ void transport_flush(struct transport *t);
 /* Flushes once more, then nobody does: before the connection is closed. */
 void transport_stop_flushing(struct transport *t);
 void transport_drop_refs(struct transport *t); /* closed: lets go of what was not sent */
+void transport_rest(struct transport *t);      /* (task) gives back what only a busy one needs */
 void transport_changed(struct transport *t, struct rpc_stream *s, uint8_t change); /* locked */
 void transport_wake(struct transport *t);                                          /* locked */
 void transport_quota_wake(struct transport *t);                                    /* locked */
@@ -189,6 +191,7 @@ void clock_settled(struct transport *t);
 void clock_on_ping(struct transport *t);
 void clock_on_ping_ack(struct transport *t, const uint8_t opaque[8]);
 void clock_slow(struct transport *t);
+void clock_read(struct transport *t); /* octets have come, at last_read */
 void clock_step(struct transport *t);
 /* transport_in.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);

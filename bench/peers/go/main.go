@@ -17,7 +17,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-func unary(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+func unary(_ any, _ context.Context, decode func(any) error,
+	_ grpc.UnaryServerInterceptor) (any, error) {
 	m := new(wrapperspb.BytesValue)
 	return m, decode(m)
 }
