@@ -125,6 +125,7 @@ void transport_unref(struct transport *t)
     sys.free(t->ready_requests);
     sys.free(t->reason_text);
     sys.free(t->goaway_text);
+    sys.free(t->authority);
     net_auth_free(t->auth);
     void (*freed)(void *owner) = t->ops->freed;
     void *owner = t->owner;

@@ -80,6 +80,8 @@ struct transport {
     int64_t refilled_at; /* h2_in's budget, for the time gone by */
     uint32_t partial;    /* the frame or header block under way (see h2_in_partial), */
     int64_t slow_at;     /* and when it takes too long */
+    char *authority;     /* server: of the first request; then fixed. NULL: none yet */
+    uint32_t authority_len;
 
     /* Guarded by lock. */
     struct lock lock;
