@@ -215,7 +215,8 @@ static bool netpoll_spin(int64_t limit)
 {
     static const struct timespec zero;
     struct rt_state *s = &rt_state;
-    int32_t running = atomic_load(&s->enlisted) - (int32_t)atomic_load(&s->n_idle);
+    int32_t running = atomic_load_explicit(&s->enlisted, memory_order_relaxed) -
+                      (int32_t)atomic_load_explicit(&s->n_idle, memory_order_relaxed);
     if (netpoll_luck < NETPOLL_LUCK_LEAST || running >= (int32_t)s->cpus)
         return false;
     int64_t next = rt_timers_next(), end = sys_now() + NETPOLL_SPIN_NS;
