@@ -5,6 +5,7 @@
 #   make test      unit, peer and house tests          make ci           all that CI runs
 #   make sim SEED=n [COUNT=m] [TRACE=1]   the simulation: same seed, same hash
 #   make mutants   of model and simulation: those that three minutes allow, others each hour
+#   make coverage  of src/h2 and src/rpc by the unit and peer tests, against its goals
 #   make interop   with grpc of other makes           make fmt          clang-format in place
 #   make bench     server CPU beside grpc-go and tonic, in turns
 #   make install   PREFIX=... DESTDIR=...              make clean
@@ -31,7 +32,8 @@ ifeq ($(SETUP_$(PRESET)),)
 $(error PRESET=$(PRESET) is none of release, debug, asan, tsan)
 endif
 
-.PHONY: build run test sim mutants ci interop soak bench fmt install clean deps-build deps-test
+.PHONY: build run test sim mutants coverage ci interop soak bench fmt install clean deps-build \
+        deps-test
 
 build: $(DIR)/build.ninja
 	@ninja -C $(DIR)
@@ -61,6 +63,15 @@ mutants: build
 	@test/model/mutants --seconds 80 --start $(MUTANT)
 	@test/sim/mutants $(DIR) --seconds 80 --start $(MUTANT)
 
+coverage: deps-build
+	@test -d build-coverage || meson setup build-coverage -Dbuildtype=debug -Doptimization=0 \
+		-Db_coverage=true >/dev/null
+	@ninja -C build-coverage >/dev/null
+	@-meson test -C build-coverage --suite base --suite h2 --suite rpc --suite client \
+		--suite server --suite svc --suite fuzz --suite peer | tail -n 8
+	@build-coverage/test/unit/rpc/test_faults --faults >/dev/null
+	@tools/coverage build-coverage
+
 ci:
 	@.ci/run
 
@@ -84,4 +95,4 @@ install: build
 	@meson install -C $(DIR) --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:
-	@rm -rf build build-debug build-asan build-tsan build-ci
+	@rm -rf build build-debug build-asan build-tsan build-coverage build-ci

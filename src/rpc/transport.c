@@ -8,10 +8,10 @@
  *   1. flushing 0 -> 1 makes this thread the flusher; else it becomes 2 and the flusher goes round
  *      once more: no octet appended before the call is left behind.
  *   2. The flusher takes all octets under the lock, sends them without it, lets go of the streams
- *      whose bodies the buffer refers to, gives it back and lets waiting bodies flow (pump) under
- *      the lock again.
- *   3. On -EAGAIN it keeps the rest in `unsent` and leaves; writability wakes the task, which
- * flushes.
+ *      whose bodies the buffer refers to, and under the lock again gives the buffer back and lets
+ *      waiting bodies flow (pump).
+ *   3. On -EAGAIN it keeps the rest in `unsent` and leaves; writability wakes the task, which does
+ *      the same.
  *   4. It leaves by flushing 1 -> 0; if that fails (2), round again.
  *   What was appended is ordered by the lock; 1 and 4 hand over `unsent` alone.
  * End protocol: whoever wants the end sets close_wanted under the lock and wakes the task. The task

@@ -65,8 +65,8 @@ static struct lock netpoll_lock; /* guards the two below */
 static struct fd_slab *netpoll_slabs;
 static struct rt_fd *netpoll_free;
 static int netpoll_ep = -1, netpoll_event = -1, netpoll_timer = -1; /* the last one: loop.c's */
-static int64_t netpoll_armed; /* when netpoll_timer is due, 0: it was and is not set */
-static int netpoll_luck;      /* the poller's */
+static int64_t netpoll_armed;    /* when netpoll_timer is due, 0: it was and is not set */
+static _Atomic int netpoll_luck; /* the poller's; a hint */
 static _Atomic int64_t netpoll_last, netpoll_until, netpoll_open_fds;
 
 int64_t rt_netpoll_last(void) { return atomic_load_explicit(&netpoll_last, memory_order_relaxed); }
@@ -210,19 +210,28 @@ void rt_netpoll_arm(int64_t limit)
     sys.timerfd_settime(netpoll_timer, TFD_TIMER_ABSTIME, &t);
 }
 
+static void netpoll_more_luck(void)
+{
+    int luck = atomic_load_explicit(&netpoll_luck, memory_order_relaxed);
+    if (luck < NETPOLL_LUCK_MOST)
+        atomic_store_explicit(&netpoll_luck, luck + 1, memory_order_relaxed);
+}
+
 /* True: an event came, or a timer is due. */
 static bool netpoll_spin(int64_t limit)
 {
     static const struct timespec zero;
     struct rt_state *s = &rt_state;
-    int32_t running = atomic_load(&s->enlisted) - (int32_t)atomic_load(&s->n_idle);
-    if (netpoll_luck < NETPOLL_LUCK_LEAST || running >= (int32_t)s->cpus)
+    int32_t running = atomic_load_explicit(&s->enlisted, memory_order_relaxed) -
+                      (int32_t)atomic_load_explicit(&s->n_idle, memory_order_relaxed);
+    int luck = atomic_load_explicit(&netpoll_luck, memory_order_relaxed);
+    if (luck < NETPOLL_LUCK_LEAST || running >= (int32_t)s->cpus)
         return false;
     int64_t next = rt_timers_next(), end = sys_now() + NETPOLL_SPIN_NS;
     next = next < limit ? next : limit;
     for (int i = 0; i < NETPOLL_SPINS; i++) {
         if (netpoll_fetch(&zero) > 0) {
-            netpoll_luck += netpoll_luck < NETPOLL_LUCK_MOST;
+            netpoll_more_luck();
             return true;
         }
         int64_t now = sys_now();
@@ -233,7 +242,7 @@ static bool netpoll_spin(int64_t limit)
         for (int k = 0; k < 16; k++)
             rt_relax();
     }
-    netpoll_luck /= 4;
+    atomic_store_explicit(&netpoll_luck, luck / 4, memory_order_relaxed);
     return false;
 }
 
@@ -245,9 +254,8 @@ void rt_netpoll_block(int64_t limit)
         int64_t now = sys_now(), left = until - now;
         left = left < 0 ? 0 : left;
         struct timespec ts = { left / 1000000000, left % 1000000000 };
-        if (netpoll_fetch(until == INT64_MAX ? NULL : &ts) > 0 &&
-            sys_now() - now < NETPOLL_SOON_NS && netpoll_luck < NETPOLL_LUCK_MOST)
-            netpoll_luck++;
+        if (netpoll_fetch(until == INT64_MAX ? NULL : &ts) > 0 && sys_now() - now < NETPOLL_SOON_NS)
+            netpoll_more_luck();
     }
     int64_t now = sys_now();
     atomic_store_explicit(&rt_state.coarse, now, memory_order_relaxed);

@@ -50,7 +50,7 @@ void scene_poll_start(void)
 {
     poll_event = false;
     memset(&poll_kernel, 0, sizeof poll_kernel);
-    netpoll_luck = 0;
+    *(int *)&netpoll_luck = 0;
     *(int64_t *)&netpoll_until = *(int64_t *)&netpoll_open_fds = *(int64_t *)&netpoll_last = 0;
     netpoll_free = NULL, netpoll_slabs = NULL;
     memset(&netpoll_lock, 0, sizeof netpoll_lock);

@@ -511,6 +511,67 @@ TEST(two_buffers_take_turns)
     h2_out_fini(&out);
 }
 
+/* Constants that the table knows are an octet each, kept from one block to the next until the table
+ * changes; what is sent is the same. */
+TEST(constants_that_are_ready_are_sent_as_the_table_has_them)
+{
+    static const struct h2_header constants[] = { { ":method", "POST", 7, 4, HPACK_INDEX },
+                                                  { ":scheme", "http", 7, 4, HPACK_INDEX } };
+    const struct h2_header rest = { "x-id", "1", 4, 1, HPACK_PLAIN },
+                           indexed = { "x-new", "2", 5, 1, HPACK_INDEX };
+    struct h2_ready ready = { 0 };
+    uint8_t first[64];
+    size_t first_len = 0;
+    start(&client_config);
+    appended();
+    for (int i = 0; i < 4; i++) {
+        check_int(h2_out_ready(&out, &ready), i > 0);
+        streams[i] = (struct h2_out_stream){ 0 };
+        room(200);
+        h2_out_open(&out, &streams[i]);
+        h2_out_headers_ready(&out, &streams[i], &ready, constants, 2, &rest, 1, true);
+        if (i == 0)
+            memcpy(first, out.buf + 9, first_len = out.len - 9);
+        check_int(out.len - 9, first_len);
+        check(memcmp(out.buf + 9, first, first_len) == 0);
+        appended();
+    }
+    for (int i = 4; i < 7; i++) { /* the table grows, and changes */
+        size_t size = h2_out_wants(&out);
+        if (size)
+            sys.free(h2_out_grow_table(&out, sys.malloc(size), size));
+        streams[i] = (struct h2_out_stream){ 0 };
+        room(200);
+        h2_out_open(&out, &streams[i]);
+        h2_out_headers(&out, &streams[i], &indexed, 1, true);
+    }
+    check(!h2_out_ready(&out, &ready));
+    h2_out_fini(&out);
+}
+
+TEST(an_idle_sender_gives_up_buffers_that_are_small_enough)
+{
+    uint8_t *a, *b;
+    size_t n, cap;
+    start(&client_config);
+    h2_out_ping(&out, body, false);
+    check(h2_out_take(&out, &a, &n, &cap));
+    room(100);
+    h2_out_give_back(&out, a, cap);       /* two buffers now, one of them spare */
+    check(h2_out_strip(&out, 1) == NULL); /* neither is so small */
+    b = h2_out_strip(&out, SIZE_MAX);
+    check(b);
+    sys.free(b);
+    b = h2_out_strip(&out, SIZE_MAX);
+    check(b && !out.buf);
+    sys.free(b);
+    room(100); /* and takes new ones */
+    h2_out_ping(&out, body, true);
+    check(h2_out_strip(&out, SIZE_MAX) == NULL); /* what is to be sent stays */
+    check_str(appended(), "p");
+    h2_out_fini(&out);
+}
+
 static int fail_at;
 static void *(*real_malloc)(size_t), *(*real_calloc)(size_t, size_t);
 static void *failing_malloc(size_t n) { return --fail_at == 0 ? NULL : real_malloc(n); }

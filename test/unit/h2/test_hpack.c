@@ -513,3 +513,68 @@ TEST(size_updates_are_sent_least_first)
     check(p - buf == (ptrdiff_t)n && memcmp(buf, want, n) == 0);
     hpack_encoder_free(e);
 }
+
+static int fail_at;
+static void *(*real_malloc)(size_t), *(*real_realloc)(void *, size_t),
+    *(*real_calloc)(size_t, size_t);
+static void *failing_malloc(size_t n) { return --fail_at == 0 ? NULL : real_malloc(n); }
+static void *failing_calloc(size_t n, size_t m)
+{
+    return --fail_at == 0 ? NULL : real_calloc(n, m);
+}
+static void *failing_realloc(void *p, size_t n)
+{
+    return --fail_at == 0 ? NULL : real_realloc(p, n);
+}
+static void fail_from_now(bool on)
+{
+    if (on) {
+        real_malloc = sys.malloc, real_realloc = sys.realloc, real_calloc = sys.calloc;
+        sys.malloc = failing_malloc, sys.realloc = failing_realloc, sys.calloc = failing_calloc;
+    } else {
+        sys.malloc = real_malloc, sys.realloc = real_realloc, sys.calloc = real_calloc;
+    }
+}
+
+/* Each allocation of a decoder's life fails once: what it says then is no memory, and never a wrong
+ * list; it can be freed, and another one decodes. */
+TEST(a_block_without_memory_is_told_and_never_decoded_wrongly)
+{
+    static const char insert[] = "4003 6162 6302 7879", again[] = "be be be be be";
+    int refused = 0;
+    for (int n = 1, all = 0; !all; n++) {
+        check(n < 50);
+        fail_at = n;
+        fail_from_now(true);
+        struct hpack_decoder *d = hpack_decoder_new(4096);
+        bool told = !d;
+        for (int i = 0; d && i < 4 && !told; i++) {
+            const char *got = decode_hex(d, i == 0 ? insert : again);
+            told = strcmp(got, "?") == 0;
+            if (!told && i == 0)
+                check_str(got, "abc: xy");
+            if (!told && i > 0)
+                check_str(got, "abc: xy\nabc: xy\nabc: xy\nabc: xy\nabc: xy");
+        }
+        fail_from_now(false);
+        hpack_decoder_free(d);
+        refused += told;
+        all = !told && fail_at > 0; /* none was left to fail */
+    }
+    check(refused > 3);
+}
+
+TEST(names_are_told_from_what_begins_or_ends_as_they_do)
+{
+    check_int(hpack_name_token("grpc", 4), H2_TOK_OTHER);
+    check_int(hpack_name_token("grpx-", 5), H2_TOK_OTHER);
+    check_int(hpack_name_token("grpc-x", 6), H2_TOK_GRPC_OTHER);
+    check_int(hpack_name_token("", 0), H2_TOK_OTHER);
+    check_int(hpack_name_token(":x", 2), H2_TOK_UNKNOWN_PSEUDO);
+}
+
+TEST(nothing_at_all_can_be_freed)
+{
+    hpack_decoder_free(NULL);
+    hpack_encoder_free(NULL);
+}
