@@ -72,9 +72,9 @@ static inline sennit_conn *sennit_test_dial(sennit_server *s, const sennit_conn_
  * slowly as ever, and jump by advance. For the life of the process, before the first use of
  * anything else: else FAILED_PRECONDITION. Not for SENNIT_THREADS_NONE with a host's own loop. */
 SENNIT_API sennit_err sennit_test_clock_start(void);
-/* d nanoseconds pass: timers fire in their order, each at its time, and what they wake runs until it
- * waits again before the next one comes (what does not wait is given 200 ms of real time). From a
- * plain thread, one at a time; a goroutine may, too, but sees less well what still runs. Without
+/* d nanoseconds pass: timers fire in their order, each at its time, and what they wake runs until
+ * it waits again before the next one comes (what does not wait is given 200 ms of real time). From
+ * a plain thread, one at a time; a goroutine may, too, but sees less well what still runs. Without
  * clock_start: no effect. */
 SENNIT_API void sennit_test_clock_advance(sennit_duration d);
 
