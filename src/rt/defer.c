@@ -70,6 +70,8 @@ void rt_defer(struct rt_defer *d)
     list_push_back(&l->head, &d->node);
     atomic_fetch_add(&l->len, 1);
     lock_drop(&l->lock, LOCK_TIMER);
+    if (w)
+        rt_call_worker(w);
 }
 
 /* Under l's lock. */

@@ -13,6 +13,7 @@
  * Search: all schedules with at most MODEL_SWITCHES changes of a thread that could have gone on,
  * and all choices of stores, by replaying lists of choices; at most MODEL_RUNS runs, which is told.
  */
+#include "base/asym.h"
 #include "base/sys.h"
 #include "model_scenes.h"
 #include <errno.h>
@@ -225,6 +226,21 @@ void model_fence(int order)
     model_global(order);
     if (model_releases(order))
         t->fenced = t->now;
+}
+
+/* Every thread passes a fence: see base/asym.h. */
+bool asym_heavy(void)
+{
+    struct model_clock all = model_sc;
+    model_step(false);
+    for (int i = 0; i < model_n; i++) {
+        model_join(&all, &threads[i].now);
+        model_join(&all, &threads[i].pending);
+    }
+    for (int i = 0; i < model_n; i++)
+        threads[i].now = threads[i].fenced = all;
+    model_sc = all;
+    return true;
 }
 
 static void model_learn(const struct model_value *v, int order)
