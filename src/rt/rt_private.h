@@ -116,7 +116,8 @@ struct rt_worker {
     /* sysmon's */
     uint64_t seen_tick;
     int64_t seen_at, seen_cpu;
-    bool hog;
+    bool hog, asleep; /* in the same tick for long: burns CPU; stands still in the kernel */
+    int tid;          /* written once, before it is at work */
     _Atomic uintptr_t ring[RT_RING];
 };
 

@@ -39,6 +39,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { WORKER_STACK = 512 << 10, WORKER_POLL_NS = 100000, WORKER_SPIN_NS = 10000 };
 
@@ -461,6 +462,7 @@ static void *worker_main(void *arg)
 {
     struct rt_worker *w = arg;
     worker_float();
+    w->tid = gettid();
     rt_local_worker(w);
     rt_worker_bounds(w);
     rt_overflow_thread(w);

@@ -234,6 +234,30 @@ TEST(others_finish_beside_stuck_workers)
     close(stuck_pipe[1]);
 }
 
+/* Many handlers that sleep in the kernel do so together: each that is found asleep brings one more
+ * worker. In some try all of them stand there at once before the first has slept for 100 ms. */
+enum { KERNEL_SLEEPERS = 256 };
+static _Atomic int kernel_now, kernel_most;
+static void kernel_sleep(void *arg)
+{
+    int now = atomic_fetch_add(&kernel_now, 1) + 1, most = atomic_load(&kernel_most);
+    while (now > most && !atomic_compare_exchange_weak(&kernel_most, &most, now))
+        ;
+    usleep(100000);
+    atomic_fetch_sub(&kernel_now, 1);
+    counter_hit(arg);
+}
+TEST(those_that_stand_still_in_the_kernel_do_so_together)
+{
+    for (int tries = 0; tries < 8 && atomic_load(&kernel_most) < KERNEL_SLEEPERS; tries++) {
+        struct counter c = { .until = KERNEL_SLEEPERS };
+        for (int i = 0; i < KERNEL_SLEEPERS; i++)
+            check(!rt_go(kernel_sleep, &c, "sleeper", 0));
+        counter_wait(&c);
+    }
+    check_int(atomic_load(&kernel_most), KERNEL_SLEEPERS);
+}
+
 /* A pthread mutex held over a park, as code that knows nothing of goroutines does: those who queue
  * on it block their threads, and the owner must come back all the same. */
 enum { QUEUED = MANY > 1000 ? 300 : 40 };
