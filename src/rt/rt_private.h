@@ -69,6 +69,12 @@ struct rt_after {
 
 /* How thieves stand to a worker's ring and slot: see runq.c. */
 enum rt_claim { RT_OWNED, RT_CLAIMED, RT_SHARED };
+/* What __cxa_get_globals gives: the exceptions that catch blocks and destructors deal with now. */
+struct rt_caught {
+    void *exceptions;
+    unsigned uncaught;
+};
+
 enum rt_status { RT_RUN, RT_STUCK, RT_IDLE, RT_RETIRED };
 
 struct rt_worker {
@@ -91,6 +97,7 @@ struct rt_worker {
     uint64_t id_next, id_end;
     void *altstack;
     int *errno_at;            /* of this thread */
+    struct rt_caught *caught; /* of this thread, by the C++ runtime; NULL: there is none */
     _Atomic uint32_t *defers; /* how many wait in this worker's list: see defer.c */
     pthread_t thread;
     /* shared */

@@ -152,6 +152,14 @@ SCHED_INLINE struct rt_worker *sched_arrive(struct rt_g *g)
     return w;
 }
 
+/* A catch block may park, and a destructor while the stack is unwound. What the C++ runtime keeps of
+ * that belongs to the thread: it is taken along, and who comes next finds none. */
+__attribute__((noinline)) static void sched_caught_take(struct rt_worker *w, struct rt_caught *to)
+{
+    *to = *w->caught;
+    *w->caught = (struct rt_caught){ NULL, 0 };
+}
+
 /* Leaves the context of self (NULL: the native one) for next, or for the native stack. A fresh next
  * needs a cached stack. fake NULL: the context does not come back. Returns the worker that it comes
  * back on. */
@@ -159,7 +167,12 @@ SCHED_INLINE struct rt_worker *sched_leave(struct rt_worker *w, void **save, voi
                                            struct rt_g *self, struct rt_g *next)
 {
     struct rt_stack *s = NULL;
+    struct rt_caught caught, *has_caught = NULL;
     bool fresh = next && !next->stack;
+    if (unlikely(w->caught != NULL) && (w->caught->exceptions || w->caught->uncaught)) {
+        has_caught = &caught;
+        sched_caught_take(w, &caught);
+    }
     if (fresh) {
         s = sched_give_stack(w, next, rt_stack_get(w, rt_g_class(next)));
         w->coming = next;
@@ -177,7 +190,10 @@ SCHED_INLINE struct rt_worker *sched_leave(struct rt_worker *w, void **save, voi
         rt_switch(save, next ? next->sp : w->native_sp);
     else
         rt_switch_last(next ? next->sp : w->native_sp);
-    return sched_arrive(self);
+    w = sched_arrive(self);
+    if (unlikely(has_caught != NULL))
+        *w->caught = caught;
+    return w;
 }
 
 /* It was called, or after so many starts: timers, poller and global queue want a look, if there is

@@ -418,9 +418,13 @@ void rt_worker_run(struct rt_worker *w, uintptr_t item)
     rt_run_g(w, rt_g_of(item));
 }
 
+/* Of libstdc++ or libc++abi, if the program has it. */
+extern void *__cxa_get_globals(void) __attribute__((weak));
+
 void rt_worker_bounds(struct rt_worker *w)
 {
     w->errno_at = &errno;
+    w->caught = __cxa_get_globals ? __cxa_get_globals() : NULL;
 #ifdef RT_ASAN
     pthread_attr_t a;
     void *lo = NULL;
