@@ -30,6 +30,7 @@ struct rt_stack {
     uint32_t size;
     uint8_t cls;
     bool guarded, clean; /* clean: in the pool, without pages */
+    uint32_t valgrind;   /* its number there */
     int64_t trimmed;     /* since when that park was, after which it was trimmed */
 };
 

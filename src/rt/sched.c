@@ -152,8 +152,8 @@ SCHED_INLINE struct rt_worker *sched_arrive(struct rt_g *g)
     return w;
 }
 
-/* A catch block may park, and a destructor while the stack is unwound. What the C++ runtime keeps of
- * that belongs to the thread: it is taken along, and who comes next finds none. */
+/* A catch block may park, and a destructor while the stack is unwound. What the C++ runtime keeps
+ * of that belongs to the thread: it is taken along, and who comes next finds none. */
 __attribute__((noinline)) static void sched_caught_take(struct rt_worker *w, struct rt_caught *to)
 {
     *to = *w->caught;

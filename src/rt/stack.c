@@ -11,6 +11,7 @@
  * without this, 27 with). A stack belongs to the loop or the goroutine on it, else to a worker's
  * cache or to the pool. Slabs live until rt_shutdown. */
 #include "rt/rt_private.h"
+#include "rt/valgrind.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,13 @@ static _Atomic uint32_t stack_mprotects;
 static _Atomic int64_t stack_made, stack_unguarded;
 static _Atomic bool stack_no_install; /* the kernel has no guard regions */
 static uint32_t stack_mprotects_most;
+static bool stack_valgrind; /* it watches us */
+
+static void stack_forget(struct stack_slab *b)
+{
+    for (uint32_t i = 0; stack_valgrind && i < b->used; i++)
+        valgrind_ask(VALGRIND_DEREGISTER, b->stacks[i].valgrind, 0);
+}
 
 static bool stack_add_slab(unsigned cls)
 {
@@ -88,6 +96,7 @@ void rt_stack_start(void)
 {
     const char *want = getenv("SENNIT_STACK_GUARDS");
     bool none = want && strcmp(want, "none") == 0;
+    stack_valgrind = valgrind_ask(VALGRIND_RUNNING, 0, 0) != 0;
     atomic_store(&stack_no_install, none || (want && strcmp(want, "mprotect") == 0));
     stack_mprotects_most = none ? 0 : stack_read_most();
 }
@@ -114,6 +123,9 @@ static void stack_guard(struct rt_stack *s)
 {
     char *guard = s->base - STACK_GUARD;
     atomic_fetch_add(&stack_made, 1);
+    if (unlikely(stack_valgrind))
+        s->valgrind = (uint32_t)valgrind_ask(VALGRIND_REGISTER, (uintptr_t)s->base,
+                                             (uintptr_t)s->base + s->size - 1);
     if (!atomic_load(&stack_no_install)) {
         int rc = sys.madvise(guard, STACK_GUARD, STACK_GUARD_INSTALL);
         s->guarded = rc >= 0;
@@ -171,6 +183,7 @@ static void stack_unmap(struct rt_stack *s)
         p = &(*p)->next;
     *p = slab->next;
     lock_drop(&stack_lock, LOCK_SCHED);
+    stack_forget(slab);
     san_ignore_begin();
     sys.munmap(slab->map, slab->len);
     sys.free(slab);
@@ -288,6 +301,7 @@ void rt_stack_stop(void)
         while (stack_slabs[cls]) {
             struct stack_slab *b = stack_slabs[cls];
             stack_slabs[cls] = b->next;
+            stack_forget(b);
             sys.munmap(b->map, b->len);
             sys.free(b);
         }

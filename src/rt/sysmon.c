@@ -5,10 +5,10 @@
  * more than 1 ms while work waits and nobody is idle is marked as stuck, and a spare one is
  * enlisted. It also polls when no worker has for long, and flushes defers older than 100 us.
  *
- * Where stuck workers stand still in the kernel, the next goroutines will presumably do the same: so
- * for each of them one more worker is enlisted, as long as items wait, and their number doubles at
- * each look: 256 handlers that sleep for 100 ms are done in 115 ms; by `target` at a time they took
- * 300. A hog that lost its CPU must not count as one that stands still, or hogs would be given
+ * Where stuck workers stand still in the kernel, the next goroutines will presumably do the same:
+ * so for each of them one more worker is enlisted, as long as items wait, and their number doubles
+ * at each look: 256 handlers that sleep for 100 ms are done in 115 ms; by `target` at a time they
+ * took 300. A hog that lost its CPU must not count as one that stands still, or hogs would be given
  * ever more threads: the kernel is asked for each worker's state, once.
  *
  * The cap (LIMIT_SPARE_WORKERS) counts CPU hogs only, told from sleepers by their thread's CPU
