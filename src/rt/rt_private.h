@@ -556,6 +556,13 @@ void rt_host_run(void (*fn)(void *arg), void *arg); /* on the loop's native stac
 bool rt_fork_watch(void);             /* from now on children are told; false: no memory */
 void rt_fork_stop(const char *doing); /* in a child that may not: says so and aborts */
 
+/* -- held.c ---------------------------------------------------------------------------------- */
+#ifdef RT_HELD
+void rt_held_check(const struct rt_g *g, const char *doing); /* g is about to park */
+#else
+static inline void rt_held_check(const struct rt_g *g, const char *doing) { (void)g, (void)doing; }
+#endif
+
 /* -- blocking.c ------------------------------------------------------------------------------ */
 void rt_blocking_stop(void);
 bool rt_blocking_busy(void);

@@ -343,6 +343,7 @@ __attribute__((noinline)) static void sched_park_thread(rt_commit_fn *commit, vo
 SCHED_INLINE void sched_park(struct rt_worker *w, struct rt_g *g, const char *reason)
 {
     int saved = *w->errno_at;
+    rt_held_check(g, reason);
     g->reason = reason;
     g->u.since = atomic_load_explicit(&rt_state.coarse, memory_order_relaxed);
     atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_relaxed);
@@ -424,6 +425,7 @@ void sennit_yield(void)
         return;
     }
     struct rt_g *g = w->cur;
+    rt_held_check(g, "yielding");
     struct rt_g *next = sched_next(w, NULL);
     if (!next && !w->held && !sched_called(w) && rt_local_len(w) == 0 &&
         !rt_state.none) { /* a host's budget must end */
