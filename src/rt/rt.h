@@ -41,8 +41,8 @@ void rt_park(rt_commit_fn *commit, void *arg, const char *reason);
 void rt_park_under(struct lock *l, struct rt_g **self, const char *reason);
 void rt_unpark(struct rt_g *g); /* from anywhere, exactly once for each park */
 
-/* NULL, or FAILED_PRECONDITION in the forked child of a process that had used the library. Calls
- * that would touch what the parent owns (sockets) ask first. */
+/* NULL, or FAILED_PRECONDITION in the forked child of a process that had used the library, or where
+ * goroutines cannot run. Calls that would touch what the parent owns (sockets) ask first. */
 sennit_err rt_refused(void);
 
 uint64_t rt_id(const struct rt_g *g);

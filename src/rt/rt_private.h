@@ -554,7 +554,8 @@ void rt_host_run(void (*fn)(void *arg), void *arg); /* on the loop's native stac
 
 /* -- fork.c -- */
 bool rt_fork_watch(void);             /* from now on children are told; false: no memory */
-void rt_fork_stop(const char *doing); /* in a child that may not: says so and aborts */
+void rt_fork_stop(const char *doing); /* in a child: says so and aborts */
+bool rt_shadowed(void);               /* true: nothing can run here, and rt_refused tells why */
 
 /* -- held.c ---------------------------------------------------------------------------------- */
 #ifdef RT_HELD

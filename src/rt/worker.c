@@ -598,6 +598,8 @@ static void worker_count_cpus(void)
 static bool worker_start_locked(void)
 {
     struct rt_state *s = &rt_state;
+    if (rt_shadowed())
+        return false;
     s->none = rt_loop_wanted();
     worker_count_cpus();
     s->can_claim = asym_heavy();

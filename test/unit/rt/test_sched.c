@@ -2,6 +2,7 @@
  *
  * Goroutines: start, park, unpark, yield, migration, stuck workers, shutdown. Nothing here depends
  * on timing: what could hang runs into the harness' limit. */
+#include "base/sys.h"
 #include "crew.h"
 #include "rt/rt.h"
 #include <dirent.h>
@@ -510,3 +511,19 @@ TEST(stack_overflow_names_the_goroutine)
     check(strstr(text, "(pkg.Deep/Fall)"));
 }
 #endif
+
+static int shadow_on(void) { return 1; }
+TEST(shadow_stacks_are_refused_with_the_cure)
+{
+    struct counter c = { .until = 1 };
+    sennit_mutex m = { 0 };
+    sys.shadow_stack = shadow_on;
+    for (int i = 0; i < 2; i++) {
+        sennit_err err = rt_go(stuck_other, &c, "other", 0);
+        check(err && err->code == SENNIT_FAILED_PRECONDITION);
+        check(strstr(err->message, "shstk=off"));
+    }
+    check(!sennit_mutex_lock(&m, NULL)); /* what needs no goroutine works */
+    sennit_mutex_unlock(&m);
+    check(!sennit_sleep(NULL, 2 * SENNIT_MILLISECOND));
+}
