@@ -20,7 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
-enum { NETPOLL_SLAB = 64, NETPOLL_EVENTS = 128 };
+enum { NETPOLL_SLAB = 64, NETPOLL_EVENTS = 120 };
 
 struct fd_waiter {
     struct ctx_watch watch;

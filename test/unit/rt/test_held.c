@@ -27,7 +27,7 @@ static void sleeps_with_one(void *arg)
     pthread_mutex_lock(&held_b);
     check(held_locks_here() == 1);
     pthread_mutex_unlock(&held_b);
-    (void)sennit_sleep(NULL, SENNIT_MILLISECOND);
+    (void)sennit_sleep(NULL, SENNIT_SECOND); /* so long that it does park */
     rt_note_set(&held_done);
 }
 static void yields_with_one(void *arg)
