@@ -4,7 +4,8 @@
 #   make [build]   everything into build/bin           make run NAME=x   server and client over TCP
 #   make test      unit, peer and house tests          make ci           all that CI runs
 #   make sim SEED=n [COUNT=m] [TRACE=1]   the simulation: same seed, same hash
-#   make interop   against grpc-go (needs go)          make fmt          clang-format in place
+#   make mutants   of model and simulation: those that three minutes allow, others each hour
+#   make interop   with grpc of other makes           make fmt          clang-format in place
 #   make install   PREFIX=... DESTDIR=...              make clean
 # PRESET=debug|asan|tsan chooses another build in its own directory: make PRESET=asan test
 
@@ -29,7 +30,7 @@ ifeq ($(SETUP_$(PRESET)),)
 $(error PRESET=$(PRESET) is none of release, debug, asan, tsan)
 endif
 
-.PHONY: build run test sim ci interop fmt install clean deps-build deps-test
+.PHONY: build run test sim mutants ci interop soak fmt install clean deps-build deps-test
 
 build: $(DIR)/build.ninja
 	@ninja -C $(DIR)
@@ -53,12 +54,23 @@ sim: $(DIR)/build.ninja
 	@ninja -C $(DIR) test/sim/sim >/dev/null
 	@$(DIR)/test/sim/sim $(SEED) $(COUNT) $(if $(TRACE),--trace)
 
+MUTANT ?= $(shell echo $$(($$(date +%s) / 3600 * 29)))
+
+mutants: build
+	@test/model/mutants --seconds 80 --start $(MUTANT)
+	@test/sim/mutants $(DIR) --seconds 80 --start $(MUTANT)
+
 ci:
 	@.ci/run
 
 interop: build
 	@test/interop/run_interop --build $(DIR)
 	@test/interop/run_official --build $(DIR)
+	@test/interop/run_connect --build $(DIR)
+	@test/interop/run_clients --build $(DIR)
+
+soak: build
+	@test/interop/run_interop --build $(DIR) --soak
 
 fmt:
 	@tools/tidy --list | xargs clang-format -i

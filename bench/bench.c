@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: bench server --port P --threads N [--cert FILE --key FILE]\n"
@@ -46,12 +47,10 @@ static bool parse_flag(struct bench_args *a, const char *name, const char *value
         return (a->mode = value);
     if (strcmp(name, "--secs") == 0)
         return (a->secs = strtod(value, NULL)) > 0;
-#ifdef SENNIT_TLS
     if (strcmp(name, "--cert") == 0)
         return (a->cert = value);
     if (strcmp(name, "--key") == 0)
         return (a->key = value);
-#endif
     return false;
 }
 
@@ -65,11 +64,27 @@ const sennit_creds *bench_creds(const struct bench_args *a)
         return sennit_tls_new(&(sennit_tls_options){ .cert_file = a->cert, .key_file = a->key });
     return sennit_tls_new(&(sennit_tls_options){ .ca_file = a->cert, .server_name = "localhost" });
 }
+static void bench_with_tls(char **argv) { (void)argv; }
 #else
 const sennit_creds *bench_creds(const struct bench_args *a)
 {
     (void)a;
     return sennit_insecure();
+}
+
+/* Plain text is measured without OpenSSL, as programs have it that do not link sennit_tls: the
+ * same program with TLS lies beside this one. */
+static void bench_with_tls(char **argv)
+{
+    char path[1024];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof "_tls");
+
+    if (n > 0) {
+        snprintf(path + n, sizeof "_tls", "_tls");
+        execv(path, argv);
+    }
+    fputs("bench: built without TLS\n", stderr);
+    exit(2);
 }
 #endif
 
@@ -100,6 +115,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench: no mode %s\n%s", a.mode, usage);
         return 2;
     }
+    if (a.cert)
+        bench_with_tls(argv);
     char threads[32];
     snprintf(threads, sizeof threads, "%ld", a.threads);
     setenv("SENNIT_MAXPROCS", threads, 1); /* read at the first call into the library */

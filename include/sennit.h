@@ -102,6 +102,7 @@ struct sennit_error {
     uint32_t n_details;
     const char *message; /* never NULL */
     const sennit_detail *details;
+    uint32_t reason; /* set by the library in errors of its own: see sennit_err_reason */
 };
 typedef const struct sennit_error *sennit_err; /* NULL is success */
 
@@ -120,6 +121,10 @@ SENNIT_API sennit_err sennit_err_copy(sennit_arena *a, sennit_err err);
 /* "rpc error: code = Unavailable desc = ...", as grpc-go prints it; valid as long as an error that
  * the caller received now. Never NULL. */
 SENNIT_API const char *sennit_err_text(sennit_err err);
+/* Of an error that the library made itself: "SENNIT-E202", a name that stays (doc/errors.md has
+ * them all), and what to do about it. "" for errors of users and statuses of the peer. Static. */
+SENNIT_API const char *sennit_err_reason(sennit_err err);
+SENNIT_API const char *sennit_err_hint(sennit_err err);
 
 /* -- contexts: deadline, cancellation, values, metadata, arena ------------------------------- */
 
@@ -173,9 +178,9 @@ SENNIT_API sennit_md *sennit_md_make(sennit_ctx *ctx);
 SENNIT_API sennit_md *sennit_md_out(sennit_ctx *ctx);
 /* In a handler: what the client sent (NULL: nothing); lives as long as ctx. */
 SENNIT_API const sennit_md *sennit_md_in(sennit_ctx *ctx);
-/* Appends; key (0-9 a-z _ - . and not "grpc-...") and value are copied. A value is printable
- * ASCII unless the key ends in "-bin". INVALID_ARGUMENT says what is wrong; NULL md:
- * RESOURCE_EXHAUSTED. */
+/* Appends; key (0-9 a-z _ - . and not "grpc-..." or one of HTTP's, as "content-type", "te",
+ * "user-agent", "host") and value are copied. A value is printable ASCII unless the key ends in
+ * "-bin". INVALID_ARGUMENT says what is wrong; NULL md: RESOURCE_EXHAUSTED. */
 SENNIT_API sennit_err sennit_md_add(sennit_md *md, const char *key, sennit_str value);
 /* The nth (from 0) value of key, or NULL. md may be NULL. */
 SENNIT_API const sennit_str *sennit_md_get(const sennit_md *md, const char *key, size_t nth);
@@ -386,6 +391,7 @@ typedef struct sennit_stats {
     int64_t workers, spare_workers; /* threads; beside ones that are stuck */
     int64_t timers, fds;            /* armed; registered */
     int64_t stacks, unguarded_stacks; /* made; without a guard below, for want of mappings */
+    int64_t handshakes, failed_handshakes; /* of TLS, on either side: done; failed */
 } sennit_stats;
 SENNIT_API void sennit_stats_sized(sennit_stats *out, size_t size);
 static inline void sennit_get_stats(sennit_stats *out) { sennit_stats_sized(out, sizeof *out); }
@@ -502,28 +508,6 @@ typedef struct sennit_interceptor {
                          sennit_next *next);
 } sennit_interceptor;
 
-/* What happens to an RPC, for metrics and traces. Called in the goroutine that does it, so it may
- * block, but the RPC waits meanwhile; e and what it points to live for the call alone. A stream's
- * two halves may call at once. New kinds may come: ignore those you do not know. */
-typedef enum sennit_event_kind {
-    SENNIT_EVENT_BEGIN = 1,   /* client: before anything is sent; server: before the handler */
-    SENNIT_EVENT_OUT_MESSAGE, /* handed to the connection */
-    SENNIT_EVENT_IN_MESSAGE,  /* whole and opened; not yet decoded */
-    SENNIT_EVENT_END          /* status: NULL for OK. Last, and once */
-} sennit_event_kind;
-typedef struct sennit_event {
-    sennit_event_kind kind;
-    bool client, compressed;      /* compressed: of a message */
-    const sennit_method *method;
-    size_t size, wire_size;       /* of a message, in octets: itself, and compressed and framed */
-    int64_t begin;                /* when the RPC began, by sennit_now */
-    sennit_err status;
-} sennit_event;
-typedef struct sennit_stats_hook { /* two fields for ever */
-    void *self;
-    void (*event)(void *self, sennit_ctx *ctx, const sennit_event *e); /* ctx: of the RPC */
-} sennit_stats_hook;
-
 /* How messages are compressed, under the name that grpc-encoding has. "gzip" and "deflate" are
  * there; sennit_zstd_register adds "zstd". Both functions put their result into a and may be called
  * from any goroutine; the library checks names and limits. */
@@ -559,6 +543,8 @@ typedef struct sennit_peer {
     const char *protocol, *cipher; /* tls: "TLSv1.3", "TLS_AES_128_GCM_SHA256"; "": plain text */
     int64_t pid, uid, gid;         /* local, of a unix socket's peer; else -1 */
 } sennit_peer;
+
+#include "sennit_observe.h"
 
 /* -- connections and calls ------------------------------------------------------------------- */
 
@@ -700,6 +686,8 @@ SENNIT_DEFINE_AUTO(sennit_server)
 /* In a handler, of its own RPC; else NULL. The ctx ends when the handler returns. */
 SENNIT_API const sennit_method *sennit_handler_method(sennit_ctx *ctx);
 SENNIT_API const sennit_peer *sennit_handler_peer(sennit_ctx *ctx);
+/* Whom the client asked for: its :authority, or else its host header; "": neither was sent. */
+SENNIT_API const char *sennit_handler_authority(sennit_ctx *ctx);
 /* In a handler, before its headers go out: how its messages are compressed; "identity": not at all.
  * Without it they are as the request was. A client that does not accept name gets plain messages.
  * UNIMPLEMENTED: no such compressor is registered. */

@@ -49,6 +49,7 @@ typedef struct sennit_enum_desc {
 #define SENNIT_MSG_EXTENDABLE 4  /* has extension ranges */
 #define SENNIT_MSG_EXTENSION 8   /* stands for an extension: its one field is the value */
 #define SENNIT_MSG_RAW 16        /* sennit_raw: octets that are not looked into */
+#define SENNIT_MSG_CODEC 32      /* the desc of a sennit_codec */
 typedef struct sennit_msg_desc {
     uint32_t version, size;         /* sizeof the struct */
     uint32_t n_fields, n_dense;     /* fields[i].number == i + 1 for i < n_dense */
@@ -59,6 +60,19 @@ typedef struct sennit_msg_desc {
     const void *empty;              /* the default instance, of `size` octets */
     const struct sennit_file_desc *file; /* NULL: written by hand */
 } sennit_msg_desc;
+/* A message of another runtime (protobuf-c, nanopb, your own), carried by the same calls: its desc
+ * stands in a sennit_method where generated code has its table. The functions run on the goroutine
+ * of the call: those that recurse on input need a stack for it. JSON and text: INVALID_ARGUMENT. */
+typedef struct sennit_codec {
+    sennit_msg_desc desc; /* version, size, flags (SENNIT_MSG_CODEC), name and empty; the rest 0 */
+    const void *data;     /* the runtime's own table */
+    size_t (*size)(const struct sennit_codec *c, const void *msg); /* octets; SIZE_MAX: refused */
+    /* Writes so many octets; false: refused. */
+    bool (*encode)(const struct sennit_codec *c, const void *msg, char *to, size_t size);
+    /* Into *msg, which is as *desc.empty, from octets that live as long as a and end in a NUL.
+     * false: malformed, or no memory. What it takes from a (sennit_alloc) is freed with a. */
+    bool (*decode)(const struct sennit_codec *c, sennit_arena *a, sennit_str octets, void *msg);
+} sennit_codec;
 typedef struct sennit_ext_desc { const sennit_msg_desc *extendee, *value; } sennit_ext_desc;
 typedef struct sennit_file_desc {
     uint32_t version, n_deps, n_messages, n_enums, n_exts;

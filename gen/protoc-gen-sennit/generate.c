@@ -75,7 +75,7 @@ static void generate_file(struct gen *g, struct file *file, sennit_plugin_Respon
 static void generate(struct gen *g, char *in, size_t n_in, sennit_plugin_Response *response)
 {
     enum pb_result r =
-        in ? pb_decode(&sennit__sennit_plugin_Request, &g->request, in, n_in, g->a, 0)
+        in ? pb_decode_msg(&sennit__sennit_plugin_Request, &g->request, in, n_in, g->a, 0)
            : PB_TOO_LARGE;
     if (r != PB_OK) {
         g->error = gen_printf(g, "the request of protoc cannot be read: %s", pb_result_text(r));
@@ -122,5 +122,5 @@ enum pb_result gen_answer(struct sennit_arena *a, char *in, size_t n, sennit_str
         response.has_error = 1;
         response.error = error_text(&g);
     }
-    return pb_encode(&sennit__sennit_plugin_Response, &response, a, 0, out);
+    return pb_encode_msg(&sennit__sennit_plugin_Response, &response, a, 0, out);
 }

@@ -296,7 +296,7 @@ static const sennit_plugin_File *load_decode(struct gen *g, sennit_str octets, s
     }
     if (octets.len)
         memcpy(copy, octets.data, octets.len);
-    enum pb_result r = pb_decode(&sennit__sennit_plugin_File, f, copy, octets.len, g->a, 0);
+    enum pb_result r = pb_decode_msg(&sennit__sennit_plugin_File, f, copy, octets.len, g->a, 0);
     if (r == PB_OK)
         return f;
     gen_fail(g, NULL, (gen_path){ "", 0 }, "file descriptor %zu of the request: %s", index,

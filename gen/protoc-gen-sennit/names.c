@@ -59,7 +59,26 @@ static const char *const local_names[] = {
 };
 
 /* clang-format on */
-bool name_is_reserved(const char *s) { return name_in(reserved_names, countof(reserved_names), s); }
+/* <stdint.h> has some hundred macros, as INT32_MAX and UINT_FAST8_WIDTH, which sennit.h includes.
+ */
+static bool name_is_of_stdint(const char *s)
+{
+    static const char *const firsts[] = { "INT",   "UINT",   "SIZE_",      "PTRDIFF_",
+                                          "WINT_", "WCHAR_", "SIG_ATOMIC_" };
+    static const char *const lasts[] = { "_MAX", "_MIN", "_WIDTH", "_C" };
+    size_t n = strlen(s);
+    bool first = false, last = false;
+    for (size_t i = 0; i < countof(firsts); i++)
+        first |= strncmp(s, firsts[i], strlen(firsts[i])) == 0;
+    for (size_t i = 0; i < countof(lasts); i++)
+        last |= n > strlen(lasts[i]) && strcmp(s + n - strlen(lasts[i]), lasts[i]) == 0;
+    return first && last;
+}
+
+bool name_is_reserved(const char *s)
+{
+    return name_in(reserved_names, countof(reserved_names), s) || name_is_of_stdint(s);
+}
 
 bool name_is_local(const char *s) { return name_in(local_names, countof(local_names), s); }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * arena.c: blocks of 1 KiB doubling to 64 KiB; a larger request gets a block of its own, behind the
- * current one, so that the free rest of the current one is not lost. */
+ * arena.c: blocks of 1 KiB doubling to 64 KiB; a request of more than half a block gets one of its
+ * own, behind the current one, so that the free rest of the current one is not lost. */
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/sys.h"
@@ -39,27 +39,38 @@ void arena_fini(struct sennit_arena *a)
     a->used = 0;
 }
 
-void arena_reset(struct sennit_arena *a)
+/* All blocks but the newest small one, which is the result. */
+static struct arena_block *arena_free_others(struct arena_block *b)
 {
-    /* One block is kept for the next round: a loop of calls then allocates nothing. */
     struct arena_block *kept = NULL;
-    while (a->blocks) {
-        struct arena_block *b = a->blocks;
-        a->blocks = b->next;
+    while (b) {
+        struct arena_block *next = b->next;
         if (!kept && b->size <= ARENA_LARGEST)
             kept = b;
         else
             sys.free(b);
+        b = next;
     }
+    if (kept)
+        kept->next = NULL;
+    return kept;
+}
+
+void arena_reset(struct sennit_arena *a)
+{
+    /* One block is kept for the next round: a loop of calls then allocates nothing. */
+    struct arena_block *kept = a->blocks;
+    if (kept && unlikely(kept->next || kept->size > ARENA_LARGEST))
+        kept = arena_free_others(kept);
     a->blocks = kept;
     a->used = kept ? kept->size : 0;
     a->failed = false;
-    a->at = a->first;
-    a->end = a->first ? a->first + a->first_size : NULL;
     if (kept && kept->size - sizeof *kept > a->first_size) {
-        kept->next = NULL;
         a->at = (char *)(kept + 1);
         a->end = (char *)kept + kept->size;
+    } else {
+        a->at = a->first;
+        a->end = a->first ? a->first + a->first_size : NULL;
     }
 }
 
@@ -83,9 +94,11 @@ static void *arena_take(struct sennit_arena *a, size_t n)
         a->at += n;
         return p;
     }
-    bool shared = a->blocks && a->end == (char *)a->blocks + a->blocks->size;
+    struct arena_block *newest = a->blocks; /* is it the current one? Its end may have been taken */
+    uintptr_t past = newest ? (uintptr_t)a->end - (uintptr_t)(newest + 1) : 0;
+    bool shared = newest && past <= newest->size - sizeof *newest;
     size_t size = shared ? min_size(a->blocks->size * 2, ARENA_LARGEST) : ARENA_FIRST;
-    bool own = n > size - sizeof(struct arena_block);
+    bool own = n > (size - sizeof(struct arena_block)) / 2;
     struct arena_block *b = arena_grow(a, own ? n + sizeof *b : size);
     if (!b) {
         a->failed = true;

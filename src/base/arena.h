@@ -39,6 +39,17 @@ static inline void *arena_alloc(struct sennit_arena *a, size_t size)
     }
     return arena_alloc_slow(a, size, 8);
 }
+/* Makes what was taken last larger, in its place; false: it was not the last, or no room is left.
+ */
+static inline bool arena_extend(struct sennit_arena *a, const char *p, size_t size, size_t larger)
+{
+    size_t n = (size + 7) & ~(size_t)7, want = (larger + 7) & ~(size_t)7;
+    if (a->shared || p + n != a->at || a->at == a->first || want < larger ||
+        want - n > (size_t)(a->end - a->at))
+        return false;
+    a->at += want - n;
+    return true;
+}
 void *arena_zalloc(struct sennit_arena *a, size_t size);
 /* Copies n octets and adds a NUL. NULL data: no memory. */
 sennit_str arena_str(struct sennit_arena *a, const void *data, size_t n);

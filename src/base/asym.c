@@ -18,7 +18,7 @@ static void asym_register(void)
 
 bool asym_heavy(void)
 {
-    pthread_once(&asym_once, asym_register);
-    atomic_thread_fence(memory_order_seq_cst);
-    return !atomic_load(&asym_missing) && sys.membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) >= 0;
+    pthread_once(&asym_once, asym_register); /* the call is a fence of the caller's, too */
+    return !atomic_load_explicit(&asym_missing, memory_order_relaxed) &&
+           sys.membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) >= 0;
 }

@@ -23,7 +23,8 @@ char *base64_encode(char *to, const void *from, size_t n)
     return to;
 }
 
-static int base64_value(char c)
+/* url: of either alphabet. */
+static int base64_value(char c, bool url)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -31,10 +32,12 @@ static int base64_value(char c)
         return c - 'a' + 26;
     if (c >= '0' && c <= '9')
         return c - '0' + 52;
+    if (url && (c == '-' || c == '_'))
+        return c == '-' ? 62 : 63;
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-ptrdiff_t base64_decode(char *to, const char *s, size_t n)
+static ptrdiff_t base64_read(char *to, const char *s, size_t n, bool url)
 {
     char *start = to;
     uint32_t v = 0;
@@ -43,7 +46,7 @@ ptrdiff_t base64_decode(char *to, const char *s, size_t n)
     if (n % 4 == 1)
         return -1;
     for (size_t i = 0; i < n; i++) {
-        int digit = base64_value(s[i]);
+        int digit = base64_value(s[i], url);
         if (digit < 0)
             return -1;
         v = v << 6 | (uint32_t)digit;
@@ -55,4 +58,10 @@ ptrdiff_t base64_decode(char *to, const char *s, size_t n)
     if (n % 4 == 3)
         *to++ = (char)(v >> 10), *to++ = (char)(v >> 2);
     return to - start;
+}
+
+ptrdiff_t base64_decode(char *to, const char *s, size_t n) { return base64_read(to, s, n, false); }
+ptrdiff_t base64_decode_any(char *to, const char *s, size_t n)
+{
+    return base64_read(to, s, n, true);
 }

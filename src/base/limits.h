@@ -21,9 +21,10 @@
 #define LIMIT_WINDOW_GROWTH       33554432u /* of all streams of a connection, above the initial */
 #define LIMIT_CLOSED_STREAMS      128u      /* ids remembered after our RST, for late frames */
 #define LIMIT_GLITCHES            1000u     /* free abuse budget per connection, see h2_in.c */
-#define LIMIT_GLITCH_REFILL       100u  /* given back for each completed stream, up to the budget */
-#define LIMIT_GLITCH_OCTETS       256u  /* of DATA give one back */
-#define LIMIT_GLITCH_FRAME        4u    /* per DATA frame we send: updates, a PING */
+#define LIMIT_GLITCH_REFILL       100u /* given back for each completed stream, up to the budget */
+#define LIMIT_GLITCH_OCTETS       256u /* of DATA give one back */
+#define LIMIT_GLITCH_FRAME        4u   /* per DATA frame we send: updates, a PING */
+#define LIMIT_GLITCH_UPDATES      65536u /* WINDOW_UPDATEs owed for DATA sent: a few a stream */
 #define LIMIT_GLITCH_RATE         30u   /* a second: people who cancel what they watch, keepalive */
 #define LIMIT_GOAWAY_TEXT         1024u /* octets of debug text kept */
 
@@ -32,8 +33,14 @@
 #define LIMIT_PUT_OFF        64u     /* requests not begun as nobody reads; then none is read */
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
+/* -- borrowed while a connection is busy -- */
+#define LIMIT_TURNS_KEPT   4u   /* slabs to read into, and more: readers that run at once, mostly */
+#define LIMIT_CALLS_KEPT   256u /* records of calls, for the next ones: one connection's worth */
+#define LIMIT_BUFFERS_KEPT 64u  /* of 4 KiB, to send from, while a batch is unsent */
+
 /* -- secured connections -- */
 #define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */
+#define LIMIT_PIPE            65536u /* octets of a pipe in memory, each way: as a socket has */
 #define LIMIT_PROXY_ANSWER    8192u  /* octets of the head of an answer to CONNECT */
 #define LIMIT_HANDSHAKE_READ  16384u /* octets read or written at once during a handshake */
 #define LIMIT_HANDSHAKES      4096u  /* of one server at a time; more wait in the backlog */
@@ -50,21 +57,26 @@
 #define LIMIT_PB_SIZE      2147483647u /* protobuf's limit on a message */
 
 /* -- goroutines ------------------------------------------------------------------------------ */
-#define LIMIT_SPARE_WORKERS    64     /* threads beside stuck workers; counts CPU hogs only */
-#define LIMIT_BLOCKING_THREADS 64     /* of rt_blocking_call */
-#define LIMIT_WORKERS          1024   /* all threads that run goroutines, blocked ones included */
-#define LIMIT_DUMPED           4096   /* goroutines in one dump: it takes their square */
-#define LIMIT_READ_TURN        65536u /* octets one connection reads before others get a turn */
-#define LIMIT_READ_SLAB        65536u /* octets of one recv */
-#define LIMIT_ERRORS_KEPT      64u    /* per goroutine or thread: law 1 */
-#define LIMIT_ERROR_TEXT       4096u  /* octets of one error's message */
-#define LIMIT_ARENA_CAP        (1ull << 30) /* of a context: a runaway loop ends in an error */
+#define LIMIT_SPARE_WORKERS    64   /* threads beside stuck workers; counts CPU hogs only */
+#define LIMIT_BLOCKING_THREADS 64   /* of rt_blocking_call */
+#define LIMIT_WORKERS          1024 /* all threads that run goroutines, blocked ones included */
+#define LIMIT_DUMPED           4096 /* goroutines in one dump: it takes their square */
+#define LIMIT_BLOCKS_KEPT      16777216u /* octets of free blocks: some messages both ways */
+#define LIMIT_READ_TURN        65536u    /* octets one connection reads before others get a turn */
+#define LIMIT_READ_SLAB        65536u    /* octets of one recv */
+#define LIMIT_ERRORS_KEPT      64u       /* per goroutine or thread: law 1 */
+#define LIMIT_ERROR_TEXT       4096u     /* octets of one error's message */
+#define LIMIT_LOG_LINE         512u      /* octets of one line */
+#define LIMIT_LOG_QUEUE        256u      /* lines that the program's logger is behind */
+#define LIMIT_LOG_EVERY_NS     10000000000ll /* between lines that a peer can cause at will */
+#define LIMIT_ARENA_CAP        (1ull << 30)  /* of a context: a runaway loop ends in an error */
 
 /* -- RPC ------------------------------------------------------------------------------------- */
 #define LIMIT_COMPRESSORS           16u /* registered in one program */
 #define LIMIT_METADATA_VALUE        65536u
-#define LIMIT_TOKEN                 8192u           /* octets of a token file: half a header list */
-#define LIMIT_RETRY_BUFFER          262144u         /* octets kept of an unanswered stream: A6 */
+#define LIMIT_PAGE                  256u    /* octets kept of a web page in an answer's place */
+#define LIMIT_TOKEN                 8192u   /* octets of a token file: half a header list */
+#define LIMIT_RETRY_BUFFER          262144u /* octets kept of an unanswered stream: A6 */
 #define LIMIT_SLOW_NS               10000000000ll   /* a header block or frame, to its end */
 #define LIMIT_HANDSHAKE_NS          10000000000ll   /* preface, SETTINGS, then the first HEADERS */
 #define LIMIT_CONNECT_NS            20000000000ll   /* for one attempt: gRPC connection backoff */

@@ -17,8 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#ifndef LOCK_SPINS     /* the model sets less */
-#define LOCK_SPINS 200 /* about the length of the longest section; then sleeping is cheaper */
+/* About the length of the longest section; beyond it sleeping is cheaper. (A model has fewer of
+ * this and of other numbers that time or memory, not the protocol, asks for.) */
+#ifndef LOCK_SPINS
+#define LOCK_SPINS 200
 #endif
 
 static inline void lock_relax(void)

@@ -4,7 +4,8 @@
  * take it; nobody may park, call the system (but for the lock's own futex) or run user code while
  * holding it. Order, checked in debug builds by rank (a lock may be taken only while all held ones
  * have a lower rank): LOCK_REGISTRY < LOCK_CONN < LOCK_CTX < LOCK_STREAM < LOCK_WRITE < LOCK_ARENA
- * < LOCK_PRIM < LOCK_TIMER < LOCK_SCHED {0} is unlocked and of rank 0 (unchecked). */
+ * < LOCK_PRIM < LOCK_TIMER < LOCK_SCHED < LOCK_BLOCKS. {0} is unlocked and of rank 0 (unchecked).
+ */
 #ifndef SENNIT_BASE_LOCK_H
 #define SENNIT_BASE_LOCK_H
 
@@ -21,7 +22,8 @@ enum lock_rank {
     LOCK_ARENA,
     LOCK_PRIM,
     LOCK_TIMER,
-    LOCK_SCHED
+    LOCK_SCHED,
+    LOCK_BLOCKS
 };
 struct lock {
     _Atomic uint32_t state; /* 0 free, 1 held */

@@ -3,9 +3,11 @@
  * sys.c: the default table: libc and the kernel, with -errno instead of errno. Debug builds count
  * live allocations and descriptors for the end-of-test check. */
 #include "base/sys.h"
+#include "base/blocks.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -53,12 +55,30 @@ struct sys_counts sys_counts(void)
 
 /* -- memory ---------------------------------------------------------------------------------- */
 
-static void *sys_malloc(size_t size) { return sys_count_block(malloc(size)); }
-static void *sys_calloc(size_t n, size_t size) { return sys_count_block(calloc(n, size)); }
+static void *sys_malloc(size_t size)
+{
+    void *p = blocks_take(size);
+    return sys_count_block(p ? p : malloc(blocks_size(size)));
+}
+static void *sys_calloc(size_t n, size_t size)
+{
+    size_t all;
+    if (__builtin_mul_overflow(n, size, &all))
+        return NULL;
+    void *p = blocks_take(all);
+    return sys_count_block(p ? memset(p, 0, all) : calloc(1, blocks_size(all)));
+}
 static void *sys_realloc(void *p, size_t size)
 {
-    void *q = realloc(p, size);
-    return p ? q : sys_count_block(q);
+    if (!p)
+        return sys_malloc(size);
+    void *q = blocks_take(size);
+    if (!q)
+        return realloc(p, blocks_size(size));
+    memcpy(q, p, min_size(size, malloc_usable_size(p)));
+    if (!blocks_keep(p))
+        free(p);
+    return q;
 }
 static void *sys_aligned_alloc(size_t align, size_t size)
 {
@@ -68,8 +88,10 @@ static void sys_free(void *p)
 {
     if (p)
         SYS_COUNT(sys_allocations, -1);
-    free(p);
+    if (!p || !blocks_keep(p))
+        free(p);
 }
+bool sys_trim(void) { return blocks_trim(free); }
 static void *sys_mmap(size_t len, int prot, int flags)
 {
     void *p = mmap(NULL, len, prot, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

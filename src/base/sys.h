@@ -82,6 +82,10 @@ struct sys_counts {
 };
 struct sys_counts sys_counts(void);
 
+/* Gives back to the system what sys.free kept (blocks.h) and nobody has needed since the last call.
+ * True: some is left, call again. */
+bool sys_trim(void);
+
 static inline int64_t sys_now(void) /* monotonic, nanoseconds */
 {
     struct timespec ts = { 0, 0 };

@@ -7,7 +7,7 @@
  * anything (the reply, metadata) the block is chained to the context and lives as long; the reader
  * holds it too until HTTP/2 has let go of the stream. */
 #include "base/limits.h"
-#include "base/sys.h"
+#include "base/pool.h"
 #include "client/plan.h"
 #include "rpc/intercept.h"
 
@@ -23,13 +23,15 @@ struct client_call {
     char first[CALL_FIRST_BLOCK];
 };
 
+static struct pool call_pool = { .size = sizeof(struct client_call), .most = LIMIT_CALLS_KEPT };
+
 static void call_ended(struct rpc_stream *s) { (void)s; } /* the note is set anyway */
 
 static void call_free(struct rpc_stream *s)
 {
     struct client_call *c = container_of(s, struct client_call, s);
     arena_fini(&c->arena);
-    sys.free(c);
+    pool_give(&call_pool, c);
 }
 
 static const struct rpc_stream_ops call_ops = { .ended = call_ended, .free = call_free };
@@ -43,13 +45,13 @@ static void call_ctx_ended(struct ctx_watch *w)
 {
     struct client_call *c = container_of(w, struct client_call, watch);
     bool late = atomic_load(&w->ctx->state) == CTX_EXPIRED;
-    stream_finish(&c->s, late ? SENNIT_DEADLINE_EXCEEDED : SENNIT_CANCELLED,
+    stream_finish(&c->s, late ? WHY(DEADLINE) : WHY(CANCELLED),
                   sennit_s(late ? "context deadline exceeded" : "context canceled"));
 }
 
 static struct client_call *call_new(const struct call_plan *p, struct transport *t)
 {
-    struct client_call *c = sys.malloc(sizeof *c);
+    struct client_call *c = pool_take(&call_pool);
     if (!c)
         return NULL;
     memset(c, 0, offsetof(struct client_call, first));
@@ -61,7 +63,7 @@ static struct client_call *call_new(const struct call_plan *p, struct transport 
 }
 
 /* What the arena must hold later is taken before the reader, too, allocates there. */
-static sennit_err call_open(const struct call_plan *p, struct client_call *c, bool *gone)
+static sennit_err call_open(struct call_plan *p, struct client_call *c, bool *gone)
 {
     sennit_str framed;
     if (call_wants_more(p)) {
@@ -74,22 +76,21 @@ static sennit_err call_open(const struct call_plan *p, struct client_call *c, bo
     return err ? err : call_open_stream(p, &c->s, framed, true, gone);
 }
 
-static sennit_err call_status(const struct call_plan *p, struct client_call *c)
+static sennit_err call_status(struct call_plan *p, struct client_call *c)
 {
     sennit_err err = call_status_error(&c->s, &c->arena, sennit_ctx_deadline(p->ctx));
     struct rpc_msg *m = err ? NULL : stream_take(&c->s);
     if (err)
         return err;
     if (!m)
-        return sennit_errorf(SENNIT_INTERNAL,
+        return sennit_errorf(WHY(CARDINALITY),
                              "cardinality violation: %s ended with OK and without a response",
                              p->method->path);
     return message_decode(&p->rpc, &c->s, m, p->reply, &c->arena);
 }
 
 /* The stream is open: waits for its end and takes the result. */
-static sennit_err call_finish(const struct call_plan *p, struct client_call *c, bool watched,
-                              bool *again)
+static sennit_err call_finish(struct call_plan *p, struct client_call *c, bool watched, bool *again)
 {
     struct rpc_stream *s = &c->s;
     while (!atomic_load_explicit(&s->done, memory_order_acquire))
@@ -100,6 +101,8 @@ static sennit_err call_finish(const struct call_plan *p, struct client_call *c, 
     *again = s->unprocessed;
     if (*again)
         return NULL;
+    if (unlikely(p->rpc.stats))
+        call_tell_metadata(p, s);
     sennit_err err = call_status(p, c);
     if (c->out)
         call_hand_out(s, c->out);
@@ -111,7 +114,7 @@ static sennit_err call_finish(const struct call_plan *p, struct client_call *c, 
     return err;
 }
 
-static sennit_err call_attempt(const struct call_plan *p, bool *again)
+static sennit_err call_attempt(struct call_plan *p, bool *again)
 {
     sennit_err err;
     bool gone = false;
@@ -130,7 +133,7 @@ static sennit_err call_attempt(const struct call_plan *p, bool *again)
         bool watched = ctx_watch_add(p->ctx, &c->watch, call_ctx_ended);
         if (!watched) {
             sennit_err ended = sennit_ctx_error(p->ctx);
-            stream_finish(&c->s, ended ? ended->code : SENNIT_CANCELLED,
+            stream_finish(&c->s, ended ? WHY_OF(ended) : WHY(CANCELLED),
                           sennit_s(ended ? ended->message : "context canceled"));
         }
         err = call_finish(p, c, watched, again);
@@ -143,7 +146,7 @@ static sennit_err call_run(struct call_plan *p)
 {
     sennit_err err = NULL;
     if (!conn_enter(p->conn))
-        return sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+        return sennit_errorf(WHY(CLOSING), "grpc: the client connection is closing");
     bool again = true;
     for (int i = 0; again && !err && i < CALL_ATTEMPTS; i++) {
         again = false;
@@ -151,7 +154,7 @@ static sennit_err call_run(struct call_plan *p)
     }
     conn_leave(p->conn);
     if (again && !err)
-        err = sennit_errorf(SENNIT_UNAVAILABLE,
+        err = sennit_errorf(WHY(REFUSED),
                             "%s: the server refused the call %d times without "
                             "looking at it",
                             p->method->path, CALL_ATTEMPTS);

@@ -16,7 +16,7 @@ static sennit_err call_creds_add(const struct call_plan *p, const sennit_call_cr
     sennit_err err = creds->add(creds->self, p->ctx, p->method, md);
     if (!err || !status_is_callers(err->code))
         return err;
-    return sennit_errorf(SENNIT_INTERNAL,
+    return sennit_errorf(WHY(CALL_CREDS),
                          "transport: received per-RPC creds error with illegal status: %s",
                          sennit_err_text(err));
 }
@@ -29,7 +29,7 @@ sennit_err call_creds_md(const struct call_plan *p, struct rpc_stream *s, const 
     if (!all[0] && !all[1])
         return NULL;
     if (!transport_auth(s->t)->secure)
-        return sennit_errorf(SENNIT_UNAUTHENTICATED,
+        return sennit_errorf(WHY(INSECURE),
                              "transport: cannot send secure credentials on an insecure connection");
     sennit_md *md = md_new(s->arena);
     sennit_err err = md ? NULL : sennit_no_memory;
@@ -48,7 +48,7 @@ static sennit_err bearer_add(sennit_md *md, const char *token, size_t len)
     while (len && (token[len - 1] == '\n' || token[len - 1] == '\r' || token[len - 1] == ' '))
         len--;
     if (!len)
-        return sennit_errorf(SENNIT_UNAUTHENTICATED, "call credentials: the token is empty");
+        return sennit_errorf(WHY(TOKEN), "call credentials: the token is empty");
     sennit_str value = arena_printf(md->arena, "Bearer %.*s", (int)len, token);
     return value.data ? sennit_md_add(md, "authorization", value) : sennit_no_memory;
 }
@@ -80,8 +80,8 @@ sennit_err sennit_bearer_file(void *self, sennit_ctx *ctx, const sennit_method *
     else
         n = fd;
     if (n < 0 || len > LIMIT_TOKEN)
-        return sennit_errorf(
-            SENNIT_UNAUTHENTICATED, "call credentials: cannot read the token file \"%s\": %s",
-            (const char *)self, n < 0 ? net_errno_text((int)-n) : "longer than a token may be");
+        return sennit_errorf(WHY(TOKEN), "call credentials: cannot read the token file \"%s\": %s",
+                             (const char *)self,
+                             n < 0 ? net_errno_text((int)-n) : "longer than a token may be");
     return bearer_add(md, token, len);
 }

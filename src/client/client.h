@@ -22,8 +22,10 @@ struct sennit_conn {
     sennit_stats_hook stats;      /* a copy; event NULL: none */
     sennit_call_creds call_creds; /* what options.call_creds points to */
     struct net_target target;
-    struct net_proxy proxy;             /* of the environment, if it is to be used */
-    sennit_dialer dialer;               /* dial NULL: ours */
+    struct net_proxy proxy;                       /* of the environment, if it is to be used */
+    sennit_dialer dialer;                         /* dial NULL: ours */
+    struct net_io *(*pipe)(void *to, int *error); /* of sennit_test_dial; NULL: none */
+    void *pipe_to;
     const char *name;                   /* the target as it was given; in arena */
     const char *authority, *user_agent; /* in arena */
     struct sennit_arena arena;          /* filled by dial only */
@@ -35,11 +37,11 @@ struct sennit_conn {
     struct transport *t;            /* READY: held */
     struct list links;              /* all that have not closed, the draining ones too */
     struct list waiters;
-    size_t users; /* calls, the connector and links inside */
-    sennit_code last_code;
-    char last_error[512]; /* of the last attempt that failed */
-    unsigned attempts;    /* that failed in a row */
-    bool connecting;      /* the connector's goroutine lives */
+    size_t users;          /* calls, the connector and links inside */
+    sennit_code last_code; /* with its reason, see rt/why.h */
+    char last_error[512];  /* of the last attempt that failed */
+    unsigned attempts;     /* that failed in a row */
+    bool connecting;       /* the connector's goroutine lives */
 };
 
 /* One attempt's connection; the transport's owner. */
@@ -47,8 +49,10 @@ struct client_link {
     struct list node;         /* in conn->links; guarded by its lock */
     struct sennit_conn *conn; /* counted in its users until the link has closed */
     struct transport *t;
+    struct transport_clock clock;
     struct rt_note note;
     _Atomic int state; /* enum link_state */
+    bool told;         /* the stats hook has heard of its beginning */
 };
 enum link_state { LINK_NEW, LINK_READY, LINK_CLOSED };
 

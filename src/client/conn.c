@@ -26,15 +26,15 @@ static void conn_fail(struct sennit_conn *c, sennit_err err)
 static sennit_err conn_check_options(const sennit_conn_options *o)
 {
     if (o->service_config_json)
-        return sennit_errorf(SENNIT_UNIMPLEMENTED, "sennit_conn_options.service_config_json is not "
-                                                   "supported by this version");
+        return sennit_errorf(WHY(UNSUPPORTED), "sennit_conn_options.service_config_json is not "
+                                               "supported by this version");
     if (!o->creds)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(CREDS_MISSING),
                              "no credentials: set sennit_conn_options.creds, for plain text to "
                              "sennit_insecure()");
     if (o->call_creds && !creds_may_be_secure(o->creds))
         return sennit_errorf(
-            SENNIT_FAILED_PRECONDITION,
+            WHY(CREDS_PLAIN),
             "grpc: the credentials require transport level security: set "
             "sennit_conn_options.creds to TLS, or to local ones for a unix socket");
     return NULL;
@@ -195,7 +195,7 @@ static bool conn_pick_step(struct sennit_conn *c, sennit_ctx *ctx, bool wait_for
     case CONN_READY:
         return true;
     case CONN_SHUTDOWN:
-        *err = sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+        *err = sennit_errorf(WHY(CLOSING), "grpc: the client connection is closing");
         return true;
     case CONN_FAILED:
         if (!wait_for_ready) {
@@ -220,7 +220,7 @@ static bool conn_pick_step(struct sennit_conn *c, sennit_ctx *ctx, bool wait_for
         char text[sizeof c->last_error];
         memcpy(text, c->last_error, sizeof text);
         lock_drop(&c->lock, LOCK_CONN);
-        *err = sennit_errorf(SENNIT_DEADLINE_EXCEEDED,
+        *err = sennit_errorf(WHY(NOT_READY),
                              "context deadline exceeded while waiting for connections to become "
                              "ready; last error: %s",
                              text);
@@ -273,7 +273,7 @@ sennit_err sennit_conn_ready(sennit_conn *c, sennit_ctx *ctx)
     if (c->bad)
         return sennit_err_copy(NULL, c->bad);
     if (!conn_enter(c))
-        return sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+        return sennit_errorf(WHY(CLOSING), "grpc: the client connection is closing");
     struct transport *t = conn_pick(c, ctx, true, &err);
     if (t)
         transport_unref(t);
@@ -290,7 +290,7 @@ static void conn_close_links(struct sennit_conn *c)
         struct transport *t = l->t;
         transport_ref(t);
         lock_drop(&c->lock, LOCK_CONN);
-        transport_close(t, SENNIT_CANCELLED, "grpc: the client connection is closing");
+        transport_close(t, WHY(CLOSING), "grpc: the client connection is closing");
         transport_unref(t);
         lock_take(&c->lock, LOCK_CONN);
     }

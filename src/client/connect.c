@@ -9,6 +9,8 @@
 #include "base/sys.h"
 #include "client/client.h"
 #include "net/creds.h"
+#include "rpc/message.h"
+#include "rt/log.h"
 #include <stdio.h>
 
 /* -- a link: what the transport tells of itself ---------------------------------------------- */
@@ -26,10 +28,33 @@ static void connect_draining(struct transport *t)
     struct client_link *l = transport_owner(t);
     struct sennit_conn *c = l->conn;
     lock_take(&c->lock, LOCK_CONN);
-    if (transport_pinged_too_much(t) && c->keepalive_time < LIMIT_KEEPALIVE_NS)
+    bool slower = transport_pinged_too_much(t) && c->keepalive_time > 0 &&
+                  c->keepalive_time < LIMIT_KEEPALIVE_NS;
+    if (slower)
         c->keepalive_time *= 2;
+    sennit_duration now = c->keepalive_time;
     lock_drop(&c->lock, LOCK_CONN);
+    if (slower)
+        log_line(LOG_CLIENT, SENNIT_LOG_WARN, WHY(PINGS),
+                 "%s says too_many_pings: keepalive_time is %lld ms from now on", c->name,
+                 (long long)(now / SENNIT_MILLISECOND));
     conn_forget(c, t);
+}
+
+/* Calls that ended may keep the transport longer than the channel lives. */
+static void connect_leave(struct client_link *l)
+{
+    conn_leave(l->conn);
+    l->conn = NULL;
+    transport_unref(l->t); /* the owner's */
+}
+
+static void connect_tell_end(void *link)
+{
+    struct client_link *l = link;
+    message_connection(&l->conn->stats, SENNIT_EVENT_CONN_END, true, &transport_auth(l->t)->peer,
+                       sennit_errorf(transport_why(l->t), "%s", transport_reason(l->t)));
+    connect_leave(l);
 }
 
 static void connect_closed(struct transport *t, const char *reason)
@@ -41,10 +66,11 @@ static void connect_closed(struct transport *t, const char *reason)
     conn_forget(l->conn, t);
     lock_take(&l->conn->lock, LOCK_CONN);
     list_remove(&l->node);
+    bool told = l->told;
     lock_drop(&l->conn->lock, LOCK_CONN);
-    conn_leave(l->conn); /* calls that ended may keep the transport longer than the channel lives */
-    l->conn = NULL;
-    transport_unref(t); /* the owner's */
+    /* This is a task: the user's hook wants a goroutine. */
+    if (!told || rt_go(connect_tell_end, l, "sennit stats", RT_GO_SYSTEM))
+        connect_leave(l);
 }
 
 static void connect_freed(void *owner) { sys.free(owner); }
@@ -60,13 +86,15 @@ static const struct transport_ops connect_ops = {
 
 /* -- one attempt ----------------------------------------------------------------------------- */
 
-/* Keeps the text for fail-fast RPCs; in grpc-go's words. */
-static void connect_failed(struct sennit_conn *c, const char *fmt, const char *what)
+/* Keeps the text for fail-fast RPCs, in grpc-go's words, and the reason: a WHY(). */
+static void connect_failed(struct sennit_conn *c, sennit_code why, const char *fmt,
+                           const char *what)
 {
     lock_take(&c->lock, LOCK_CONN);
-    c->last_code = SENNIT_UNAVAILABLE;
+    c->last_code = WHY_AS(why, SENNIT_UNAVAILABLE);
     snprintf(c->last_error, sizeof c->last_error, fmt, what);
     lock_drop(&c->lock, LOCK_CONN);
+    log_line(LOG_CLIENT, SENNIT_LOG_INFO, why, "no connection to %s: %s", c->name, what);
 }
 
 static struct transport_clock connect_clock(struct sennit_conn *c)
@@ -82,29 +110,45 @@ static struct transport_clock connect_clock(struct sennit_conn *c)
     };
 }
 
+/* In the connector's goroutine, before any call has l. */
+static struct transport *connect_told(struct sennit_conn *c, struct client_link *l)
+{
+    const sennit_peer *peer = &transport_auth(l->t)->peer;
+    message_connection(&c->stats, SENNIT_EVENT_CONN_BEGIN, true, peer, NULL);
+    lock_take(&c->lock, LOCK_CONN);
+    bool closed = list_empty(&l->node);
+    l->told = c->stats.event && !closed;
+    lock_drop(&c->lock, LOCK_CONN);
+    if (closed && c->stats.event) /* meanwhile */
+        message_connection(&c->stats, SENNIT_EVENT_CONN_END, true, peer,
+                           sennit_errorf(transport_why(l->t), "%s", transport_reason(l->t)));
+    return l->t;
+}
+
 /* The owner's reference to a transport that has its preface; NULL: failed. */
 static struct transport *connect_handshake(struct sennit_conn *c, struct net_io *io,
                                            sennit_ctx *ctx)
 {
+    struct client_link *l = sys.calloc(1, sizeof *l);
     struct transport_config config = {
         .max_header_list = c->options.max_header_list_size,
         .stream_window = c->options.initial_window_size,
         .conn_window = c->options.initial_conn_window_size,
-        .clock = connect_clock(c),
+        .clock = l ? &l->clock : NULL,
         .abuse_budget = c->options.abuse_budget,
     };
-    struct client_link *l = sys.calloc(1, sizeof *l);
     if (!l) {
         io->ops->close(io);
-        connect_failed(c, "%s", "no memory for a connection");
+        connect_failed(c, WHY(NO_MEMORY), "%s", "no memory for a connection");
         return NULL;
     }
     list_init(&l->node);
     l->conn = c;
+    l->clock = connect_clock(c);
     struct transport *t = transport_new(io, &config, &connect_ops, l);
     if (!t) {
         sys.free(l);
-        connect_failed(c, "%s", "no memory for a connection");
+        connect_failed(c, WHY(NO_MEMORY), "%s", "no memory for a connection");
         return NULL;
     }
     l->t = t;
@@ -118,10 +162,11 @@ static struct transport *connect_handshake(struct sennit_conn *c, struct net_io 
     while (atomic_load(&l->state) == LINK_NEW && !late)
         late = ctx_note_wait(ctx, &l->note, "waiting for the server's SETTINGS");
     if (atomic_load(&l->state) == LINK_READY)
-        return t;
-    connect_failed(c, "connection error: desc = \"error reading server preface: %s\"",
+        return connect_told(c, l);
+    connect_failed(c, late ? WHY(NO_PREFACE) : transport_why(t),
+                   "connection error: desc = \"error reading server preface: %s\"",
                    late ? late->message : transport_reason(t));
-    transport_close(t, SENNIT_UNAVAILABLE, "the server did not send its preface in time");
+    transport_close(t, WHY(NO_PREFACE), "the server did not send its preface in time");
     transport_unref(t);
     return NULL;
 }
@@ -133,7 +178,7 @@ static struct net_io *connect_secure(struct sennit_conn *c, struct net_io *io, s
     sennit_creds *creds = (sennit_creds *)(uintptr_t)c->options.creds;
     io = creds_handshake(creds, io, false, c->authority, ctx, &err);
     if (!io)
-        connect_failed(c,
+        connect_failed(c, WHY_OF(err),
                        "connection error: desc = \"transport: authentication handshake failed: "
                        "%s\"",
                        err->message);
@@ -153,7 +198,7 @@ static bool connect_through(struct sennit_conn *c, struct net_io *io, sennit_ctx
     sennit_err err = c->proxy.used ? net_proxy_connect(&c->proxy, io, ctx) : NULL;
     if (!err)
         return true;
-    connect_failed(c, CONNECT_DIAL, err->message);
+    connect_failed(c, WHY_OF(err), CONNECT_DIAL, err->message);
     io->ops->close(io);
     return false;
 }
@@ -168,7 +213,7 @@ static struct transport *connect_address(struct sennit_conn *c, const struct net
     if (!io) {
         char text[256];
         net_error_text(text, sizeof text, "dial", a, error);
-        connect_failed(c, CONNECT_DIAL, text);
+        connect_failed(c, WHY(DIAL), CONNECT_DIAL, text);
     } else if (connect_through(c, io, &ctx)) {
         t = connect_stream(c, io, &ctx);
     }
@@ -181,13 +226,15 @@ static struct transport *connect_custom(struct sennit_conn *c)
 {
     struct sennit_ctx ctx;
     ctx_init(&ctx, c->ctx, sennit_now() + LIMIT_CONNECT_NS, NULL, 0);
-    int error = c->dialer.dial(c->dialer.self, &ctx, c->name);
-    struct net_io *io = error < 0 ? NULL : net_io_given(error, &error);
+    int error = c->pipe ? 0 : c->dialer.dial(c->dialer.self, &ctx, c->name);
+    struct net_io *io = c->pipe     ? c->pipe(c->pipe_to, &error)
+                        : error < 0 ? NULL
+                                    : net_io_given(error, &error);
     struct transport *t = NULL;
     if (io)
         t = connect_stream(c, io, &ctx);
     else
-        connect_failed(c, CONNECT_DIAL, net_errno_text(-error));
+        connect_failed(c, WHY(DIAL), CONNECT_DIAL, net_errno_text(-error));
     ctx_fini(&ctx);
     return t;
 }
@@ -202,7 +249,7 @@ static struct transport *connect_any(struct sennit_conn *c)
     if (to->kind == NET_TARGET_DNS) {
         sennit_err err = net_resolve(to, &resolved);
         if (err)
-            connect_failed(c, "name resolver error: %s", err->message);
+            connect_failed(c, WHY_OF(err), "name resolver error: %s", err->message);
         addrs = &resolved;
     }
     for (size_t i = 0; i < addrs->n && !t && !sennit_ctx_error(c->ctx); i++)
@@ -214,7 +261,7 @@ static struct transport *connect_any(struct sennit_conn *c)
 /* True: connected (or shut down): nothing more to do. */
 static bool connect_attempt(struct sennit_conn *c)
 {
-    struct transport *t = c->dialer.dial ? connect_custom(c) : connect_any(c);
+    struct transport *t = c->dialer.dial || c->pipe ? connect_custom(c) : connect_any(c);
     if (!t)
         return false;
     struct client_link *l = transport_owner(t);
@@ -230,10 +277,14 @@ static bool connect_attempt(struct sennit_conn *c)
     }
     bool shut = c->state == CONN_SHUTDOWN;
     lock_drop(&c->lock, LOCK_CONN);
+    if (use)
+        log_line(LOG_CLIENT, SENNIT_LOG_DEBUG, SENNIT_OK, "connected to %s at %s", c->name,
+                 transport_auth(t)->peer.address);
     if (!use) {
         if (!shut) /* it has ended since its handshake: the calls that wait want to know why */
-            connect_failed(c, "connection error: desc = \"%s\"", transport_reason(t));
-        transport_close(t, SENNIT_CANCELLED, "grpc: the client connection is closing");
+            connect_failed(c, transport_why(t), "connection error: desc = \"%s\"",
+                           transport_reason(t));
+        transport_close(t, WHY(CLOSING), "grpc: the client connection is closing");
         transport_unref(t);
         return shut;
     }

@@ -25,7 +25,7 @@ static sennit_err call_choose_compressor(struct call_plan *p)
         return NULL;
     p->compressor = compress_named(name);
     return p->compressor ? NULL
-                         : sennit_errorf(SENNIT_INTERNAL,
+                         : sennit_errorf(WHY_AS(WHY(COMPRESSOR), SENNIT_INTERNAL),
                                          "grpc: Compressor is not installed for requested "
                                          "grpc-encoding \"%s\"",
                                          name);
@@ -39,7 +39,7 @@ sennit_err call_check(struct call_plan *p)
     if (p->conn->bad)
         return sennit_err_copy(NULL, p->conn->bad);
     if (!p->ctx)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(NO_CONTEXT),
                              "%s: a call needs a context (the reply lives as long as it): pass "
                              "sennit_ctx_timeout(NULL, ...)",
                              p->method->path);
@@ -59,13 +59,13 @@ size_t call_send_limit(const struct call_plan *p)
     return own && (!limit || own < limit) ? own : limit;
 }
 
-sennit_err call_encode(const struct call_plan *p, struct sennit_arena *a, sennit_str *framed)
+sennit_err call_encode(struct call_plan *p, struct sennit_arena *a, sennit_str *framed)
 {
     return message_encode(&p->rpc, p->compressor, p->request, a, call_send_limit(p), framed);
 }
 
-sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sennit_str framed,
-                            bool end, bool *gone)
+sennit_err call_open_stream(struct call_plan *p, struct rpc_stream *s, sennit_str framed, bool end,
+                            bool *gone)
 {
     const sennit_md *creds;
     sennit_err err = call_creds_md(p, s, &creds);
@@ -83,6 +83,7 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
         .len = framed.len,
         .end = end,
     };
+    message_metadata(&p->rpc, SENNIT_EVENT_OUT_HEADER, p->o.metadata, &transport_auth(s->t)->peer);
     switch (transport_open(s->t, s, p->ctx, &r)) {
     case TRANSPORT_OK:
     case TRANSPORT_WAITS:
@@ -92,7 +93,7 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
         *gone = true;
         return NULL;
     case TRANSPORT_TOO_LARGE:
-        return sennit_errorf(SENNIT_INTERNAL,
+        return sennit_errorf(WHY_AS(WHY(HEADERS_TOO_LARGE), SENNIT_INTERNAL),
                              "the metadata of %s is larger than the server takes "
                              "(SETTINGS_MAX_HEADER_LIST_SIZE)",
                              p->method->path);
@@ -106,14 +107,21 @@ sennit_err call_open_stream(const struct call_plan *p, struct rpc_stream *s, sen
 
 sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64_t deadline)
 {
-    sennit_code code = s->code;
-    if (code == SENNIT_CANCELLED && deadline <= sennit_now())
-        code = SENNIT_DEADLINE_EXCEEDED;
+    sennit_code code = STREAM_WHY(s);
+    if (WHY_CODE(code) == SENNIT_CANCELLED && deadline <= sennit_now())
+        code = WHY(DEADLINE);
     if (code == SENNIT_OK)
         return NULL;
     sennit_err err = sennit_errorf(code, "%.*s", (int)min_size(s->message.len, LIMIT_ERROR_TEXT),
                                    s->message.data);
     return s->details.len ? details_attach(a, err, s->details) : err;
+}
+
+void call_tell_metadata(struct call_plan *p, struct rpc_stream *s)
+{
+    if (atomic_load_explicit(&s->has_header, memory_order_acquire))
+        message_metadata(&p->rpc, SENNIT_EVENT_IN_HEADER, s->header, &transport_auth(s->t)->peer);
+    message_metadata(&p->rpc, SENNIT_EVENT_IN_TRAILER, s->trailer, NULL);
 }
 
 bool call_wants_more(const struct call_plan *p) { return p->o.header || p->o.trailer || p->o.peer; }

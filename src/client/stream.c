@@ -16,7 +16,8 @@
 #include "client/plan.h"
 #include "rpc/intercept.h"
 
-#define STREAM_FIRST_BLOCK 1024 /* octets: headers and the first request without an allocation */
+#define STREAM_FIRST_BLOCK 192 /* octets: header lists without an allocation */
+#define STREAM_KEPT_FIRST  64  /* octets kept for another attempt, at first */
 
 struct client_stream;
 struct client_attempt {
@@ -35,9 +36,8 @@ struct client_stream {
     struct ctx_watch watch;
     bool watched;
     struct client_attempt *attempts; /* the newest first */
-    struct call_handout out;
 
-    sennit_str request; /* framed, in the sender's arena; of methods that take one message */
+    sennit_str request; /* framed, in api.kept; of methods that take one message */
 
     sennit_mutex repeat; /* guards what follows, and is held while an attempt is made */
     _Atomic bool repeated;
@@ -135,7 +135,7 @@ static sennit_err client_attempt_start(struct client_stream *c, sennit_str body,
         if (err)
             return err;
     }
-    return sennit_errorf(SENNIT_UNAVAILABLE, "%s: no connection stayed up long enough to start",
+    return sennit_errorf(WHY(REFUSED), "%s: no connection stayed up long enough to start",
                          c->plan.method->path);
 }
 
@@ -145,7 +145,7 @@ static void client_stream_end_if_late(struct client_stream *c)
     sennit_err ended = sennit_ctx_error(c->plan.ctx);
     if (!ended)
         return;
-    stream_finish(s, ended->code, sennit_s(ended->message));
+    stream_finish(s, WHY_OF(ended), sennit_s(ended->message));
     transport_reset(s, TRANSPORT_CANCEL);
 }
 
@@ -187,7 +187,7 @@ static void client_stream_keep(struct client_stream *c, const char *framed, size
 {
     struct rpc_stream *s = atomic_load(&c->api.s);
     bool answered = atomic_load_explicit(&s->has_header, memory_order_acquire);
-    size_t room = c->kept_cap ? c->kept_cap : STREAM_FIRST_BLOCK;
+    size_t room = c->kept_cap ? c->kept_cap : STREAM_KEPT_FIRST;
     while (room < c->kept_len + len)
         room *= 2;
     bool fits = !answered && c->kept_len + len <= c->kept_most;
@@ -209,7 +209,7 @@ static void client_stream_keep(struct client_stream *c, const char *framed, size
 }
 
 static enum transport_result client_stream_send(struct sennit_stream *st, const char *framed,
-                                                size_t len)
+                                                size_t len, struct rpc_stream **to)
 {
     struct client_stream *c = client_stream_of(st);
     if (!atomic_load_explicit(&c->kept_over, memory_order_acquire)) {
@@ -217,14 +217,18 @@ static enum transport_result client_stream_send(struct sennit_stream *st, const 
         bool keep = !atomic_load(&c->kept_over);
         enum transport_result r = TRANSPORT_OK;
         if (keep) {
+            size_t before = c->kept_len;
             client_stream_keep(c, framed, len);
-            r = transport_send(atomic_load(&st->s), framed, len, false);
+            *to = atomic_load(&st->s);
+            r = transport_send(*to, framed, len, false);
+            if (r == TRANSPORT_NO_MEMORY && c->kept)
+                c->kept_len = before; /* the sender is told that it was not sent */
         }
         sennit_mutex_unlock(&c->repeat);
         if (keep)
             return r;
     }
-    struct rpc_stream *s = atomic_load_explicit(&st->s, memory_order_acquire);
+    struct rpc_stream *s = *to = atomic_load_explicit(&st->s, memory_order_acquire);
     if (atomic_load_explicit(&c->repeated, memory_order_relaxed) && !transport_wait_drained(s))
         return TRANSPORT_DEAD; /* what is repeated goes first */
     return transport_send(s, framed, len, false);
@@ -237,14 +241,18 @@ static void client_stream_half_close(struct sennit_stream *st)
     struct rpc_stream *s = atomic_load(&st->s);
     bool repeated = atomic_load(&c->repeated), ended = repeated && c->repeat_ended;
     sennit_mutex_unlock(&c->repeat);
-    if (!ended && (!repeated || transport_wait_drained(s)))
-        transport_send(s, NULL, 0, true);
+    if (ended || (repeated && !transport_wait_drained(s)))
+        return;
+    if (transport_send(s, NULL, 0, true) == TRANSPORT_NO_MEMORY) { /* the server would wait on */
+        stream_finish(s, WHY(NO_MEMORY), sennit_s(sennit_no_memory->message));
+        transport_reset(s, TRANSPORT_CANCEL);
+    }
 }
 
 /* -- life ------------------------------------------------------------------------------------- */
 
-static const struct sennit_error client_abandoned = { .code = SENNIT_CANCELLED,
-                                                      .message = "the stream was not finished" };
+static const struct sennit_error client_abandoned =
+    ERR_FIXED(WHY(ABANDONED), "the stream was not finished");
 
 static void client_stream_cleanup(struct ctx_cleanup *cleanup)
 {
@@ -266,7 +274,7 @@ static void client_stream_ctx_ended(struct ctx_watch *w)
     struct client_stream *c = container_of(w, struct client_stream, watch);
     struct rpc_stream *s = atomic_load(&c->api.s);
     bool late = atomic_load(&w->ctx->state) == CTX_EXPIRED;
-    stream_finish(s, late ? SENNIT_DEADLINE_EXCEEDED : SENNIT_CANCELLED,
+    stream_finish(s, late ? WHY(DEADLINE) : WHY(CANCELLED),
                   sennit_s(late ? "context deadline exceeded" : "context canceled"));
     transport_reset(s, TRANSPORT_CANCEL);
 }
@@ -275,7 +283,7 @@ static void client_stream_ctx_ended(struct ctx_watch *w)
 static sennit_err client_stream_status(struct sennit_stream *st, struct rpc_stream *s)
 {
     struct client_stream *c = client_stream_of(st);
-    call_hand_out(s, &c->out);
+    call_hand_out(s, &(struct call_handout){ .o = c->plan.o });
     return call_status_error(s, s->arena, sennit_ctx_deadline(st->ctx));
 }
 
@@ -303,7 +311,6 @@ static struct client_stream *client_stream_new(const struct call_plan *p)
     stream_api_init(&c->api, NULL, &client_stream_side, &c->plan.rpc);
     c->api.max_send = call_send_limit(p);
     c->kept_most = p->o.max_retry_buffer_size ? p->o.max_retry_buffer_size : LIMIT_RETRY_BUFFER;
-    c->out.o = p->o;
     c->cleanup.fn = client_stream_cleanup;
     return c;
 }
@@ -311,7 +318,7 @@ static struct client_stream *client_stream_new(const struct call_plan *p)
 /* The stream tells it from every call. */
 static void client_stream_fail(struct client_stream *c, sennit_err err)
 {
-    c->api.failed_start = sennit_err_copy(&c->api.recv_error_arena, err);
+    c->api.failed_start = sennit_err_copy(&c->api.kept, err);
     stream_api_tell_end(&c->api, err);
 }
 
@@ -319,7 +326,7 @@ static sennit_err client_stream_open(struct client_stream *c)
 {
     sennit_err err = NULL;
     if (c->plan.request) {
-        err = call_encode(&c->plan, &c->api.send_arena, &c->request);
+        err = call_encode(&c->plan, &c->api.kept, &c->request);
         atomic_store(&c->api.closed_send, true);
     }
     if (!err)
@@ -341,7 +348,7 @@ static struct client_stream *client_stream_begin(const struct call_plan *p)
         return NULL;
     sennit_err err = call_check(&c->plan);
     if (!err && !conn_enter(p->conn)) {
-        err = sennit_errorf(SENNIT_CANCELLED, "grpc: the client connection is closing");
+        err = sennit_errorf(WHY(CLOSING), "grpc: the client connection is closing");
     } else if (!err) {
         err = client_stream_open(c);
         conn_leave(p->conn);
@@ -385,13 +392,13 @@ static struct client_stream *client_stream_intercepted(const struct call_plan *p
                                    .arg = &start };
     sennit_err err = intercept_run(&call, p->ctx, NULL, NULL);
     if (!err && !start.got)
-        err = sennit_errorf(SENNIT_INTERNAL, "%s: an interceptor returned success without a stream",
+        err = sennit_errorf(WHY(NO_STREAM), "%s: an interceptor returned success without a stream",
                             p->method->path);
     if (!err || (start.got && start.got->api.failed_start))
         return start.got;
     if (start.got) { /* nobody has it yet */
         struct rpc_stream *s = atomic_load(&start.got->api.s);
-        stream_finish(s, SENNIT_CANCELLED, sennit_s("an interceptor gave up"));
+        stream_finish(s, WHY(ABANDONED), sennit_s("an interceptor gave up"));
         transport_reset(s, TRANSPORT_CANCEL);
         client_stream_fail(start.got, err);
         return start.got;

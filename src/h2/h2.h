@@ -110,10 +110,13 @@ void h2_in_free(struct h2_in *in);
  * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
  * NONE. After ERROR it returns NONE and swallows all. */
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
+/* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
+void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
 /* Not 0 while a header block, or a frame that is not DATA, is half read: its number, so that timers
  * tell a slow one from many. */
 uint32_t h2_in_partial(const struct h2_in *in);
 const struct h2_settings *h2_in_peer(const struct h2_in *in);
+const struct h2_config *h2_in_config(const struct h2_in *in); /* never changes: for any thread */
 /* Client: the transport opened id (ids rise). end: our side has ended. 0, or -1 no memory. */
 int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
 /* Server: sets the owner of a stream that HEADERS has just announced. */
@@ -152,9 +155,12 @@ bool h2_in_pop(struct h2_in *in, void **user);
 /* Client, after GOAWAY: pops the owner of one stream above last_id; false: none left. */
 bool h2_in_pop_above(struct h2_in *in, uint32_t last_id, void **user);
 /* Gives n back to the abuse budget, up to its size. The transport calls it for what makes a peer
- * send small frames: DATA that we sent (out->earned: WINDOW_UPDATE of stream and connection,
- * bandwidth PING), PINGs of ours (their acks), and time gone by (LIMIT_GLITCH_RATE a second). */
+ * send small frames: PINGs of ours (their acks), and time gone by (LIMIT_GLITCH_RATE a second). */
 void h2_in_refill(struct h2_in *in, uint32_t n);
+/* The same for DATA that we sent (out->earned: bandwidth PING, WINDOW_UPDATE of stream and
+ * connection). Of the last, which readers of many streams send all at once, more than the budget's
+ * size may be owed. */
+void h2_in_earned(struct h2_in *in, uint32_t n);
 /* How often that happened so far. */
 uint64_t h2_in_glitches(const struct h2_in *in, enum h2_glitch g);
 /* hpack_memo of the connection's decoder. */
@@ -189,14 +195,17 @@ struct h2_out {
     uint32_t next_id; /* client: 1, 3, ... */
     struct h2_settings peer;
     struct list pending, all;
-    size_t high_water; /* DATA is appended only while len and held are below this */
-    size_t held;       /* octets that were taken and that the socket did not take yet */
-    bool server, no_memory;
-    bool taken;      /* the other buffer is with the caller of h2_out_take */
-    uint32_t earned; /* by the peer, for DATA appended: see h2_in_refill; the caller zeroes it */
+    size_t high_water;  /* DATA is appended only while len and held are below this */
+    size_t held;        /* octets that were taken and that the socket did not take yet */
+    bool server, begun; /* begun: the preface is appended */
+    bool taken;         /* the other buffer is with the caller of h2_out_take */
+    bool answered;      /* HEADERS or DATA were appended; the caller clears it */
+    uint32_t earned;    /* by the peer, for DATA appended: see h2_in_earned; the caller zeroes it */
 };
-/* Appends preface (client), SETTINGS and the connection's window. 0, or -1 no memory. */
-int h2_out_init(struct h2_out *o, const struct h2_config *c);
+int h2_out_init(struct h2_out *o, bool server); /* 0, or -1 no memory */
+/* Before anything else: appends preface (client), SETTINGS and the connection's window. */
+#define H2_OUT_BEGIN 128 /* octets */
+void h2_out_begin(struct h2_out *o, const struct h2_config *c);
 void h2_out_fini(struct h2_out *o);
 /* Is there room for n more octets? If not, the caller makes it without holding the lock meanwhile:
  *     while (!h2_out_room(o, n)) { size = h2_out_grow_size(o, n); unlock; b = sys.malloc(size);
@@ -217,6 +226,18 @@ size_t h2_headers_bound(const struct h2_header *h, size_t n);
 bool h2_out_open(struct h2_out *o, struct h2_out_stream *s);
 /* Server: links the stream under the peer's id. */
 void h2_out_accept(struct h2_out *o, struct h2_out_stream *s, uint32_t id);
+/* Constant fields, encoded once: kept by the owner (guarded as out is) for the next block that
+ * begins with the same ones. {0} has none. */
+struct h2_ready {
+    uint64_t epoch; /* of the encoder; 0: none */
+    uint8_t len, octets[15];
+};
+bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r); /* as fresh as the table */
+/* A block of the constants (not looked at when ready is fresh; else ready keeps what may be kept)
+ * and h. Room as for all of them. */
+void h2_out_headers_ready(struct h2_out *o, struct h2_out_stream *s, struct h2_ready *ready,
+                          const struct h2_header *constants, size_t n_constants,
+                          const struct h2_header *h, size_t n, bool end_stream);
 /* HEADERS (and CONTINUATION). Needs room. */
 void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h, size_t n,
                     bool end_stream);
@@ -249,5 +270,12 @@ void h2_out_goaway(struct h2_out *o, uint32_t last_id, uint32_t code, const char
  * False: none wait, or the other buffer is still out. */
 bool h2_out_take(struct h2_out *o, uint8_t **buf, size_t *len, size_t *cap);
 void h2_out_give_back(struct h2_out *o, uint8_t *buf, size_t cap);
+/* Takes a buffer without octets away from o, which gets another by h2_out_grow; NULL: there is
+ * none of at most most octets. Those of the least size have H2_OUT_LEAST. */
+#define H2_OUT_LEAST 4096u
+uint8_t *h2_out_strip(struct h2_out *o, size_t most);
+/* hpack_encoder_wants and hpack_encoder_grow of its encoder. */
+size_t h2_out_wants(const struct h2_out *o);
+void *h2_out_grow_table(struct h2_out *o, void *block, size_t size);
 
 #endif

@@ -106,6 +106,12 @@ void h2_in_refill(struct h2_in *in, uint32_t n)
     in->glitches += n < missing ? n : missing;
 }
 
+void h2_in_earned(struct h2_in *in, uint32_t n)
+{
+    h2_in_refill(in, n);
+    in->updates = (uint32_t)min_size((size_t)in->updates + n, LIMIT_GLITCH_UPDATES);
+}
+
 uint64_t h2_in_glitches(const struct h2_in *in, enum h2_glitch g) { return in->counts[g]; }
 
 /* The peer erred on one stream. RST_STREAM on an idle stream is forbidden: the connection ends. */
@@ -349,10 +355,12 @@ void h2_in_free(struct h2_in *in)
     if (!in)
         return;
     hpack_decoder_free(in->hpack);
-    sys.free(in->table.slots);
+    h2_in_streams_fini(in);
     sys.free(in->block);
     sys.free(in);
 }
+
+void h2_in_lend(struct h2_in *in, struct hpack_scratch *s) { hpack_decoder_lend(in->hpack, s); }
 
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev)
 {
@@ -376,6 +384,8 @@ uint32_t h2_in_partial(const struct h2_in *in)
         return 0;
     return in->frames + 1 ? in->frames + 1 : 1;
 }
+
+const struct h2_config *h2_in_config(const struct h2_in *in) { return &in->c; }
 
 const struct h2_settings *h2_in_peer(const struct h2_in *in) { return &in->peer; }
 

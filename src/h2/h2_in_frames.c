@@ -128,7 +128,10 @@ static bool in_window_update(struct h2_in *in, struct h2_event *ev, const uint8_
         return h2_in_stream_error(in, ev, id, H2_PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
     if (increment == 0)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "WINDOW_UPDATE of 0");
-    h2_in_spend(in, H2_GLITCH_WINDOW_UPDATE); /* out->earned pays for those that are due */
+    if (in->updates)
+        in->updates--, in->counts[H2_GLITCH_WINDOW_UPDATE]++; /* an answer to DATA */
+    else
+        h2_in_spend(in, H2_GLITCH_WINDOW_UPDATE);
     in_tell(ev, H2_EV_WINDOW, s);
     ev->increment = increment;
     return true;

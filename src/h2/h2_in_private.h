@@ -38,7 +38,8 @@ struct h2_in_table {
 
 /* Last ids that left the table; older ones are known to be closed, but not how. */
 struct h2_in_ring {
-    uint32_t ids[LIMIT_CLOSED_STREAMS], at;
+    uint32_t *ids; /* grows up to LIMIT_CLOSED_STREAMS; 0: none yet */
+    uint16_t cap, at;
 };
 enum h2_in_closed {
     H2_IN_UNKNOWN,    /* closed long ago, or skipped by its opener */
@@ -101,11 +102,12 @@ struct h2_in {
     bool bdp_due, bdp_out;
     uint32_t bdp_skip, bdp_again;
     int64_t bdp_at;
-    uint64_t bdp_from, bdp_rate;
+    uint64_t bdp_from, bdp_rate, bdp_heard;
 
     uint32_t glitches, most_glitches; /* left of the budget, its size */
-    const char *too_many;             /* of these: the budget is spent */
-    uint64_t counts[H2_GLITCHES];
+    uint32_t updates;     /* WINDOW_UPDATEs that DATA of ours has paid for; they cost no budget */
+    const char *too_many; /* of these: the budget is spent */
+    uint32_t counts[H2_GLITCHES];
     bool settled;      /* the peer's first SETTINGS came */
     bool acked;        /* our SETTINGS are */
     bool going;        /* the peer sent GOAWAY */
@@ -136,6 +138,7 @@ const char *h2_in_check_response(const struct h2_event *ev, int64_t *length, boo
 const char *h2_in_check_trailers(const struct h2_event *ev);
 
 /* h2_in_streams.c */
+void h2_in_streams_fini(struct h2_in *in);
 struct h2_in_stream *h2_in_find(const struct h2_in *in, uint32_t id);
 struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id); /* NULL: no memory */
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how);

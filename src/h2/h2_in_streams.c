@@ -7,7 +7,8 @@
  * connection's reader, as the struct h2_in. */
 #include "h2/h2_in_private.h"
 
-#define IN_TABLE_FIRST 8u
+#define IN_TABLE_FIRST 2u /* half of it is used: most connections have one stream at a time */
+#define IN_RING_FIRST  4u
 
 static uint32_t in_slot(const struct h2_in_table *t, uint32_t id)
 {
@@ -77,19 +78,45 @@ static void in_table_remove(struct h2_in_table *t, struct h2_in_stream *s)
 
 /* -- closed ids ------------------------------------------------------------------------------ */
 
+/* Full: twice the room, while there is memory and the limit allows it. */
+static void in_ring_grow(struct h2_in_ring *r)
+{
+    uint32_t cap = r->cap ? 2u * r->cap : IN_RING_FIRST;
+    uint32_t *ids = cap <= LIMIT_CLOSED_STREAMS ? sys.realloc(r->ids, cap * sizeof *ids) : NULL;
+    if (!ids)
+        return;
+    memset(ids + r->cap, 0, (cap - r->cap) * sizeof *ids);
+    r->ids = ids;
+    r->at = r->cap;
+    r->cap = (uint16_t)cap;
+}
+
 static void in_ring_add(struct h2_in_ring *r, uint32_t id)
 {
-    r->ids[r->at] = id;
-    r->at = (r->at + 1) % LIMIT_CLOSED_STREAMS;
+    if (r->at == r->cap)
+        in_ring_grow(r);
+    if (r->at == r->cap)
+        r->at = 0;
+    if (r->cap) /* without memory it is forgotten how the stream was closed */
+        r->ids[r->at++] = id;
 }
 
 static bool in_ring_has(const struct h2_in_ring *r, uint32_t id)
 {
-    for (size_t i = 0; i < LIMIT_CLOSED_STREAMS; i++) {
+    for (size_t i = 0; i < r->cap; i++) {
         if (r->ids[i] == id)
             return true;
     }
     return false;
+}
+
+void h2_in_streams_fini(struct h2_in *in)
+{
+    sys.free(in->table.slots);
+    sys.free(in->we_reset.ids);
+    sys.free(in->answered.ids);
+    sys.free(in->peer_reset.ids);
+    sys.free(in->ended.ids);
 }
 
 void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how)
@@ -119,7 +146,7 @@ void h2_in_late_end(struct h2_in *in, uint32_t id, enum h2_in_closed how)
 {
     if (how != H2_IN_ANSWERED)
         return;
-    for (size_t i = 0; i < LIMIT_CLOSED_STREAMS; i++) {
+    for (size_t i = 0; i < in->answered.cap; i++) {
         if (in->answered.ids[i] == id)
             in->answered.ids[i] = 0;
     }

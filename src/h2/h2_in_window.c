@@ -79,6 +79,9 @@ bool h2_in_bdp_due(struct h2_in *in)
     if (likely(!in->bdp_due))
         return false;
     in->bdp_due = false;
+    /* Without DATA since the last answer a ping would count as idle chatter with the peer. */
+    if (in->arrived == in->bdp_heard)
+        return false;
     if (in->bdp_skip == 0)
         return true;
     in->bdp_skip--;
@@ -97,6 +100,7 @@ bool h2_in_bdp_ack(struct h2_in *in, const uint8_t opaque[8], int64_t now)
     if (!in->bdp_out || memcmp(opaque, h2_bdp_opaque, 8) != 0)
         return false;
     in->bdp_out = false;
+    in->bdp_heard = in->arrived;
     uint64_t sample = in->arrived - in->bdp_from;
     uint64_t took = now > in->bdp_at ? (uint64_t)(now - in->bdp_at) : 1;
     sample = sample < LIMIT_WINDOW_MOST ? sample : LIMIT_WINDOW_MOST;

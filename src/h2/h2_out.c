@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * h2_out.c: the buffer that frames are appended to, and the frames that belong to the connection.
- * Nothing here or in h2_out_streams.c allocates but h2_out_init: every append is preceded by making
- * room outside the lock, and asserts that it is there. Two buffers take turns, one filling, one
- * being sent. Guarded by the connection's write lock, which the owner of struct h2_out holds. */
+ * Nothing here or in h2_out_streams.c allocates but h2_out_init, the encoder: every append is
+ * preceded by making room outside the lock, and asserts that it is there. Two buffers take turns,
+ * one filling, one being sent; an idle connection's owner takes both away. Guarded by the
+ * connection's write lock, which the owner of struct h2_out holds. */
 #include "h2/h2_out_private.h"
-
-#define OUT_FIRST_CAP 4096u
 
 /* -- buffer ---------------------------------------------------------------------------------- */
 
@@ -33,7 +32,7 @@ bool h2_out_room(const struct h2_out *o, size_t n) { return o->cap - o->len >= n
 
 size_t h2_out_grow_size(const struct h2_out *o, size_t n)
 {
-    size_t size = OUT_FIRST_CAP;
+    size_t size = H2_OUT_LEAST;
     while (size < o->len + n)
         size *= 2;
     return size;
@@ -74,6 +73,26 @@ void h2_out_give_back(struct h2_out *o, uint8_t *buf, size_t cap)
     o->spare = buf, o->spare_cap = cap;
 }
 
+uint8_t *h2_out_strip(struct h2_out *o, size_t most)
+{
+    uint8_t *buf = NULL;
+    if (o->spare && o->spare_cap <= most) {
+        buf = o->spare;
+        o->spare = NULL, o->spare_cap = 0;
+    } else if (o->len == 0 && o->cap <= most) {
+        buf = o->buf;
+        o->buf = NULL, o->cap = 0;
+    }
+    return buf;
+}
+
+size_t h2_out_wants(const struct h2_out *o) { return hpack_encoder_wants(o->hpack); }
+
+void *h2_out_grow_table(struct h2_out *o, void *block, size_t size)
+{
+    return hpack_encoder_grow(o->hpack, block, size);
+}
+
 /* -- life ------------------------------------------------------------------------------------ */
 
 static uint8_t *out_setting(uint8_t *p, enum h2_setting id, uint32_t value)
@@ -101,32 +120,30 @@ static void out_first_settings(struct h2_out *o, const struct h2_config *c)
     memcpy(h2_out_frame(o, n, H2_SETTINGS, 0, 0), body, n);
 }
 
-int h2_out_init(struct h2_out *o, const struct h2_config *c)
+int h2_out_init(struct h2_out *o, bool server)
 {
     *o = (struct h2_out){ .window = H2_DEFAULT_WINDOW,
                           .next_id = 1,
                           .peer = H2_SETTINGS_DEFAULT,
                           .high_water = LIMIT_OUT_HIGH_WATER,
-                          .server = c->server };
+                          .server = server };
     list_init(&o->pending);
     list_init(&o->all);
     o->hpack = hpack_encoder_new();
-    o->buf = o->hpack ? sys.malloc(OUT_FIRST_CAP) : NULL;
-    if (!o->buf) {
-        hpack_encoder_free(o->hpack);
-        o->hpack = NULL;
-        o->no_memory = true;
-        return -1;
-    }
-    o->cap = OUT_FIRST_CAP;
-    if (!c->server) {
+    return o->hpack ? 0 : -1;
+}
+
+void h2_out_begin(struct h2_out *o, const struct h2_config *c)
+{
+    sn_assert(!o->begun && o->len == 0 && h2_out_room(o, H2_OUT_BEGIN));
+    o->begun = true;
+    if (!o->server) {
         memcpy(o->buf, H2_PREFACE, H2_PREFACE_LEN);
         o->len = H2_PREFACE_LEN;
     }
     out_first_settings(o, c);
     if (c->connection_window > H2_DEFAULT_WINDOW)
         h2_out_window_update(o, 0, c->connection_window - H2_DEFAULT_WINDOW);
-    return 0;
 }
 
 void h2_out_fini(struct h2_out *o)

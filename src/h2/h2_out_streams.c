@@ -92,21 +92,75 @@ static void out_cut_block(struct h2_out *o, uint8_t *p, size_t n, unsigned flags
     h2_out_frame_header(p, more ? H2_DEFAULT_FRAME : n, H2_HEADERS,
                         flags | (more ? 0 : H2_END_HEADERS), id);
     o->len += n + (more + 1) * H2_FRAME_HEADER;
+    o->answered = true;
+}
+
+static uint8_t *out_encode(struct h2_out *o, uint8_t *p, const struct h2_header *h, size_t n,
+                           bool first)
+{
+    for (size_t i = 0; i < n; i++)
+        p = hpack_encode(o->hpack, p, first && i == 0, h[i].name, h[i].name_len, h[i].value,
+                         h[i].value_len, h[i].how);
+    return p;
+}
+
+static uint8_t *out_block_start(const struct h2_out *o, const struct h2_out_stream *s)
+{
+    sn_assert(s->id && !s->local_closed && s->body_len == 0);
+    return o->buf + o->len + H2_FRAME_HEADER;
+}
+
+static void out_block_end(struct h2_out *o, struct h2_out_stream *s, const uint8_t *end,
+                          bool end_stream)
+{
+    uint8_t *frame = o->buf + o->len;
+    sn_assert((size_t)(end - frame) <= o->cap - o->len);
+    out_cut_block(o, frame, (size_t)(end - frame) - H2_FRAME_HEADER, end_stream ? H2_END_STREAM : 0,
+                  s->id);
+    if (end_stream)
+        out_local_end(o, s);
 }
 
 void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h, size_t n,
                     bool end_stream)
 {
-    sn_assert(s->id && !s->local_closed && s->body_len == 0);
     sn_assert(h2_out_room(o, h2_headers_bound(h, n)));
-    uint8_t *start = o->buf + o->len + H2_FRAME_HEADER, *p = start;
-    for (size_t i = 0; i < n; i++)
-        p = hpack_encode(o->hpack, p, i == 0, h[i].name, h[i].name_len, h[i].value, h[i].value_len,
-                         h[i].how);
-    out_cut_block(o, start - H2_FRAME_HEADER, (size_t)(p - start), end_stream ? H2_END_STREAM : 0,
-                  s->id);
-    if (end_stream)
-        out_local_end(o, s);
+    out_block_end(o, s, out_encode(o, out_block_start(o, s), h, n, true), end_stream);
+}
+
+bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r)
+{
+    return r->epoch && r->epoch == hpack_encoder_epoch(o->hpack);
+}
+
+/* Constants that were just encoded: kept if all of them are indexes, that is, a table that has not
+ * changed made one octet of each. */
+static void out_keep(struct h2_ready *r, uint64_t before, uint64_t after, const uint8_t *p,
+                     size_t len, size_t n)
+{
+    r->epoch = 0;
+    if (!before || before != after || len != n || len > sizeof r->octets)
+        return;
+    r->epoch = after;
+    r->len = (uint8_t)len;
+    memcpy(r->octets, p, len);
+}
+
+void h2_out_headers_ready(struct h2_out *o, struct h2_out_stream *s, struct h2_ready *ready,
+                          const struct h2_header *constants, size_t n_constants,
+                          const struct h2_header *h, size_t n, bool end_stream)
+{
+    uint8_t *start = out_block_start(o, s), *p = start;
+    if (likely(h2_out_ready(o, ready))) {
+        memcpy(p, ready->octets, sizeof ready->octets); /* the bound is more for each field */
+        p += ready->len;
+    } else {
+        uint64_t epoch = hpack_encoder_epoch(o->hpack);
+        p = out_encode(o, p, constants, n_constants, true);
+        out_keep(ready, epoch, hpack_encoder_epoch(o->hpack), start, (size_t)(p - start),
+                 n_constants);
+    }
+    out_block_end(o, s, out_encode(o, p, h, n, false), end_stream);
 }
 
 /* -- bodies ---------------------------------------------------------------------------------- */
@@ -153,6 +207,7 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
     memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
     if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
         o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
+    o->answered = true;
     s->window -= (int64_t)n;
     o->window -= (int64_t)n;
     s->body += n;
@@ -169,6 +224,7 @@ bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
     if (len == 0) {
         if (end_stream) {
             h2_out_frame(o, 0, H2_DATA, H2_END_STREAM, s->id);
+            o->answered = true;
             out_local_end(o, s);
         }
         return true;

@@ -58,6 +58,20 @@ enum hpack_result {
 };
 struct hpack_decoder *hpack_decoder_new(uint32_t max_table_size); /* what our SETTINGS said */
 void hpack_decoder_free(struct hpack_decoder *d);
+/* What one block is decoded with. {0} is a fresh one; it keeps its room for the next block,
+ * whosever that is. */
+struct hpack_scratch {
+    struct h2_field *fields;
+    size_t n_fields, room_fields;
+    uint8_t *octets; /* Huffman strings */
+    size_t cap, used;
+    size_t list_size, max_list; /* of the current block */
+    bool over;
+};
+void hpack_scratch_fini(struct hpack_scratch *s);
+/* Lends d a scratch, or takes it away with NULL, and all fields with it. A decoder that has none
+ * when it decodes makes its own, and must not be lent one any more. */
+void hpack_decoder_lend(struct hpack_decoder *d, struct hpack_scratch *s);
 /* One whole header block. Fields stay valid until the next call. max_list: sum of name + value + 32
  * allowed; max_fields: named cap. *fields, *n: what was decoded. */
 int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
@@ -79,8 +93,16 @@ void hpack_encoder_free(struct hpack_encoder *e);
 void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max);
 /* Octets that hpack_encode may write at most for this field, size updates included. */
 size_t hpack_encode_bound(size_t name_len, size_t value_len);
+/* Octets of the larger rings that the last blocks could have used; 0: none. The owner may hand a
+ * block of that size to hpack_encoder_grow, which returns the one to be freed: the old rings, or
+ * block itself when they have grown meanwhile. */
+size_t hpack_encoder_wants(const struct hpack_encoder *e);
+void *hpack_encoder_grow(struct hpack_encoder *e, void *block, size_t size);
+/* Changes with the table: fields that were encoded as indexes alone are encoded the same way as
+ * long as it stays. 0: a size update is owed, nothing encoded before may be used. */
+uint64_t hpack_encoder_epoch(const struct hpack_encoder *e);
 /* Appends one field at p, returns the new end. first: this field starts a block. Never allocates:
- * the table is a fixed ring. Huffman where it is shorter (constants only; literals PLAIN go raw
+ * see hpack_encoder_wants. Huffman where it is shorter (constants only; literals PLAIN go raw
  * when short). */
 uint8_t *hpack_encode(struct hpack_encoder *e, uint8_t *p, bool first, const char *name,
                       size_t name_len, const char *value, size_t value_len, enum hpack_index how);

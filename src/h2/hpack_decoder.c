@@ -3,8 +3,10 @@
  * hpack_decoder.c: header blocks to fields (RFC 7541 3, 6).
  * Dynamic entries are blocks of their own in a ring; one that is evicted while a block is decoded
  * may still be pointed to by an earlier field, so it goes to a graveyard that the next block
- * empties. Memory: the table (its size limit plus a header per entry), the scratch for Huffman
- * strings (at most 8/5 of the encoded block) and the field array (LIMIT_HEADER_FIELDS). */
+ * empties. Memory: the table (its size limit plus a header per entry), and while a block is decoded
+ * the scratch: room for Huffman strings (at most 8/5 of the encoded block) and the field array
+ * (LIMIT_HEADER_FIELDS). An idle connection's decoder is the table alone: its owner lends a scratch
+ * for each turn of reading. */
 #include "base/limits.h"
 #include "base/sys.h"
 #include "h2/hpack_private.h"
@@ -13,23 +15,33 @@
 #define DECODER_FIELDS_FIRST 16 /* room of the field array at first */
 
 struct decoder_entry {
-    struct decoder_entry *next; /* in the graveyard */
-    struct h2_field field;      /* name and value lie behind it */
+    union {
+        struct h2_field field;      /* its name may be the static table's */
+        struct decoder_entry *next; /* in the graveyard */
+    };
+    uint32_t unseen; /* number of the block that inserted it, all of whose fields are dropped */
     uint8_t name_flags;
-    uint64_t unseen; /* number of the block that inserted it, all of whose fields are dropped */
+    char text[]; /* name, unless static, and value */
+};
+/* What a block began with: octets that are an index each, and the fields that they are. Clients
+ * begin all their requests alike, so the next block most likely begins so, too. */
+#define DECODER_RUN_LEAST  3u /* octets; fewer are decoded as fast */
+#define DECODER_RUN_OCTETS 20u
+struct decoder_run {
+    uint32_t n, room, list_size; /* n 0: it is stale */
+    uint8_t octets[DECODER_RUN_OCTETS];
+    struct h2_field fields[];
 };
 struct hpack_decoder {
     struct decoder_entry **ring; /* newest at (head - 1) & mask */
     uint32_t mask, head, count, inserted;
     uint32_t size, limit, announced;
+    uint32_t block;                           /* counts blocks; never 0 while one is decoded */
     struct decoder_entry *graveyard, *unseen; /* the latter: nothing points to them */
-    uint64_t block;                           /* counts blocks, from 1 */
-    struct h2_field *fields;
-    size_t n_fields, room_fields;
-    uint8_t *scratch;
-    size_t scratch_cap, scratch_used;
-    size_t list_size, max_list; /* of the current block */
-    bool over;
+    struct hpack_scratch *scratch;
+    struct decoder_run *run; /* the last one; or NULL */
+    bool changed;            /* the table has, in this block */
+    bool owns_scratch;
 };
 
 /* -- life ------------------------------------------------------------------------------------ */
@@ -56,8 +68,17 @@ static struct decoder_entry *decoder_entry(const struct hpack_decoder *d, uint32
     return d->ring[(d->head - 1 - age) & d->mask];
 }
 
+/* The table, or what is remembered there: the run is stale. */
+static void decoder_changed(struct hpack_decoder *d)
+{
+    d->changed = true;
+    if (d->run)
+        d->run->n = 0;
+}
+
 static void decoder_evict(struct hpack_decoder *d, uint32_t limit)
 {
+    decoder_changed(d);
     while (d->size > limit) {
         struct decoder_entry *e = decoder_entry(d, --d->count);
         d->size -= e->field.name_len + e->field.value_len + HPACK_ENTRY_COST;
@@ -74,10 +95,35 @@ void hpack_decoder_free(struct hpack_decoder *d)
     decoder_evict(d, 0);
     decoder_bury(&d->graveyard);
     decoder_bury(&d->unseen);
+    sys.free(d->run);
     sys.free(d->ring);
-    sys.free(d->fields);
-    sys.free(d->scratch);
+    if (d->owns_scratch) {
+        hpack_scratch_fini(d->scratch);
+        sys.free(d->scratch);
+    }
     sys.free(d);
+}
+
+void hpack_scratch_fini(struct hpack_scratch *s)
+{
+    sys.free(s->fields);
+    sys.free(s->octets);
+    *s = (struct hpack_scratch){ 0 };
+}
+
+void hpack_decoder_lend(struct hpack_decoder *d, struct hpack_scratch *s)
+{
+    sn_assert(!d->owns_scratch);
+    decoder_bury(&d->graveyard); /* nobody has fields any more */
+    decoder_bury(&d->unseen);
+    d->scratch = s;
+}
+
+static bool decoder_own_scratch(struct hpack_decoder *d)
+{
+    d->scratch = sys.calloc(1, sizeof *d->scratch);
+    d->owns_scratch = d->scratch != NULL;
+    return d->owns_scratch;
 }
 
 /* -- integers and strings -------------------------------------------------------------------- */
@@ -120,13 +166,14 @@ static const uint8_t *decoder_string(struct hpack_decoder *d, const uint8_t *p, 
     *s = (const char *)p;
     *n = len;
     if (huffman) {
-        uint8_t *to = d->scratch + d->scratch_used;
-        ptrdiff_t got = huffman_decode(to, d->scratch_cap - d->scratch_used, p, len);
+        struct hpack_scratch *x = d->scratch;
+        uint8_t *to = x->octets + x->used;
+        ptrdiff_t got = huffman_decode(to, x->cap - x->used, p, len);
         if (got < 0)
             return NULL;
         *s = (const char *)to;
         *n = (uint32_t)got;
-        d->scratch_used += (size_t)got;
+        x->used += (size_t)got;
     }
     return p + len;
 }
@@ -149,30 +196,35 @@ static bool decoder_ring_room(struct hpack_decoder *d)
     return true;
 }
 
-/* f's strings may lie in an entry that this very insertion evicts: the graveyard keeps them. */
-static int decoder_insert(struct hpack_decoder *d, struct h2_field *f, uint8_t name_flags)
+/* f's strings may lie in an entry that this very insertion evicts: the graveyard keeps them.
+ * static_name: f->name is the static table's, and needs no copy. */
+static int decoder_insert(struct hpack_decoder *d, struct h2_field *f, uint8_t name_flags,
+                          bool static_name)
 {
     uint64_t cost = (uint64_t)f->name_len + f->value_len + HPACK_ENTRY_COST;
     decoder_evict(d, cost > d->limit ? 0 : d->limit - (uint32_t)cost);
     if (cost > d->limit)
         return HPACK_OK;
-    size_t octets = (size_t)f->name_len + f->value_len + 2;
-    struct decoder_entry *e = decoder_ring_room(d) ? sys.malloc(sizeof *e + octets) : NULL;
+    size_t name_size = static_name ? 0 : (size_t)f->name_len + 1;
+    size_t size = offsetof(struct decoder_entry, text) + name_size + f->value_len + 1;
+    struct decoder_entry *e = decoder_ring_room(d) ? sys.malloc(max_size(size, sizeof *e)) : NULL;
     if (!e)
         return HPACK_NO_MEMORY;
-    char *name = (char *)(e + 1), *value = name + f->name_len + 1;
-    memcpy(name, f->name, f->name_len);
-    name[f->name_len] = 0;
+    char *value = e->text + name_size;
+    e->field = *f;
+    if (!static_name) {
+        e->field.name = memcpy(e->text, f->name, f->name_len);
+        e->text[f->name_len] = 0;
+    }
     memcpy(value, f->value, f->value_len);
     value[f->value_len] = 0;
-    e->field = *f;
-    e->field.name = name, e->field.value = value, e->field.memo = 0;
+    e->field.value = value, e->field.memo = 0;
     if (++d->inserted == 0)
         d->inserted = 1;
     e->field.entry = d->inserted;
     e->name_flags = name_flags;
-    e->unseen =
-        d->over ? d->block : 0; /* else a bomb of insertions would be held to the block's end */
+    /* Else a bomb of insertions would be held to the block's end. */
+    e->unseen = d->scratch->over ? d->block : 0;
     d->ring[d->head++ & d->mask] = e;
     d->count++;
     d->size += (uint32_t)cost;
@@ -186,25 +238,27 @@ void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo
     uint32_t age = d->inserted - f->entry;
     if (f->entry && age < d->count && decoder_entry(d, age)->field.entry == f->entry)
         decoder_entry(d, age)->field.memo = memo;
+    decoder_changed(d);
 }
 
 /* -- fields ---------------------------------------------------------------------------------- */
 
 static int decoder_emit(struct hpack_decoder *d, const struct h2_field *f)
 {
-    d->list_size += (size_t)f->name_len + f->value_len + HPACK_ENTRY_COST;
-    if (d->list_size > d->max_list || d->n_fields == LIMIT_HEADER_FIELDS) {
-        d->over = true;
-        return d->list_size > LIMIT_HEADER_BOMB * d->max_list ? HPACK_BOMB : HPACK_OK;
+    struct hpack_scratch *x = d->scratch;
+    x->list_size += (size_t)f->name_len + f->value_len + HPACK_ENTRY_COST;
+    if (x->list_size > x->max_list || x->n_fields == LIMIT_HEADER_FIELDS) {
+        x->over = true;
+        return x->list_size > LIMIT_HEADER_BOMB * x->max_list ? HPACK_BOMB : HPACK_OK;
     }
-    if (d->n_fields == d->room_fields) {
-        size_t room = d->room_fields ? d->room_fields * 2 : DECODER_FIELDS_FIRST;
-        struct h2_field *fields = sys.realloc(d->fields, room * sizeof *fields);
+    if (x->n_fields == x->room_fields) {
+        size_t room = x->room_fields ? x->room_fields * 2 : DECODER_FIELDS_FIRST;
+        struct h2_field *fields = sys.realloc(x->fields, room * sizeof *fields);
         if (!fields)
             return HPACK_NO_MEMORY;
-        d->fields = fields, d->room_fields = room;
+        x->fields = fields, x->room_fields = room;
     }
-    d->fields[d->n_fields++] = *f;
+    x->fields[x->n_fields++] = *f;
     return HPACK_OK;
 }
 
@@ -219,9 +273,19 @@ static const struct h2_field *decoder_lookup(const struct hpack_decoder *d, uint
     return index < d->count ? &decoder_entry(d, index)->field : NULL;
 }
 
-static uint8_t decoder_name_flags(const struct hpack_decoder *d, uint32_t index)
+/* The name at an index goes into f. False: there is none. */
+static bool decoder_name(const struct hpack_decoder *d, uint32_t index, struct h2_field *f,
+                         uint8_t *flags, bool *is_static)
 {
-    return index > HPACK_STATIC ? decoder_entry(d, index - HPACK_STATIC - 1)->name_flags : 0;
+    const struct h2_field *named = decoder_lookup(d, index);
+    if (!named)
+        return false;
+    const struct decoder_entry *e =
+        index > HPACK_STATIC ? decoder_entry(d, index - HPACK_STATIC - 1) : NULL;
+    f->name = named->name, f->name_len = named->name_len, f->token = named->token;
+    *flags = e ? e->name_flags : 0;
+    *is_static = !e || named->name != e->text;
+    return true;
 }
 
 /* A literal, its name by index or in full. bits: of the index; keep: goes into the table. */
@@ -229,7 +293,7 @@ static const uint8_t *decoder_literal(struct hpack_decoder *d, const uint8_t *p,
                                       unsigned bits, bool keep, int *result)
 {
     struct h2_field f = { .token = H2_TOK_OTHER };
-    bool never = bits == 4 && (*p & 0x10);
+    bool never = bits == 4 && (*p & 0x10), static_name = false;
     uint8_t name_flags;
     uint32_t index;
     *result = HPACK_COMPRESSION_ERROR;
@@ -237,11 +301,8 @@ static const uint8_t *decoder_literal(struct hpack_decoder *d, const uint8_t *p,
     if (!p)
         return NULL;
     if (index) {
-        const struct h2_field *named = decoder_lookup(d, index);
-        if (!named)
+        if (!decoder_name(d, index, &f, &name_flags, &static_name))
             return NULL;
-        f.name = named->name, f.name_len = named->name_len, f.token = named->token;
-        name_flags = decoder_name_flags(d, index);
     } else {
         p = decoder_string(d, p, end, &f.name, &f.name_len);
         if (!p)
@@ -253,7 +314,7 @@ static const uint8_t *decoder_literal(struct hpack_decoder *d, const uint8_t *p,
     if (!p)
         return NULL;
     f.flags = name_flags | hpack_value_flags(f.value, f.value_len);
-    *result = keep ? decoder_insert(d, &f, name_flags) : HPACK_OK;
+    *result = keep ? decoder_insert(d, &f, name_flags, static_name) : HPACK_OK;
     if (never)
         f.flags |= H2_FIELD_NEVER;
     if (*result == HPACK_OK)
@@ -289,18 +350,66 @@ static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
     size_t need = len / 5 * 8 + 16; /* the shortest code has five bits */
     decoder_bury(&d->graveyard);
     decoder_bury(&d->unseen);
-    d->block++;
-    d->n_fields = d->list_size = d->scratch_used = 0;
-    d->max_list = max_list;
-    d->over = false;
-    if (need <= d->scratch_cap)
-        return true;
-    uint8_t *scratch = sys.malloc(need);
-    if (!scratch)
+    if (!d->scratch && !decoder_own_scratch(d))
         return false;
-    sys.free(d->scratch);
-    d->scratch = scratch, d->scratch_cap = need;
+    if (++d->block == 0) { /* numbers come again: no old entry may look like a new one */
+        for (uint32_t age = 0; age < d->count; age++)
+            decoder_entry(d, age)->unseen = 0;
+        d->block = 1;
+    }
+    struct hpack_scratch *x = d->scratch;
+    d->changed = false;
+    x->n_fields = x->list_size = x->used = 0;
+    x->max_list = max_list;
+    x->over = false;
+    if (need <= x->cap)
+        return true;
+    uint8_t *octets = sys.malloc(need);
+    if (!octets)
+        return false;
+    sys.free(x->octets);
+    x->octets = octets, x->cap = need;
     return true;
+}
+
+/* The run at the start of a block, if it is the last one's again: its fields are taken as they are.
+ * The octets that it has. */
+static size_t decoder_again(struct hpack_decoder *d, const uint8_t *p, size_t len)
+{
+    const struct decoder_run *r = d->run;
+    struct hpack_scratch *x = d->scratch;
+    if (!r || r->n == 0 || len < r->n || memcmp(p, r->octets, r->n) != 0 || x->room_fields < r->n ||
+        r->list_size > x->max_list)
+        return 0;
+    memcpy(x->fields, r->fields, r->n * sizeof *r->fields);
+    x->n_fields = r->n;
+    x->list_size = r->list_size;
+    return r->n;
+}
+
+/* A whole block was decoded: what it began with is kept, unless it changed the table itself, so
+ * that the same octets mean something else from now on. Without memory it is not kept either. */
+static void decoder_keep(struct hpack_decoder *d, const uint8_t *p, size_t len)
+{
+    struct hpack_scratch *x = d->scratch;
+    uint32_t n = 0, list_size = 0;
+    while (n < len && n < DECODER_RUN_OCTETS && p[n] > 0x80 && p[n] < 0xff)
+        n++;
+    if (n < DECODER_RUN_LEAST || x->over || d->changed)
+        return;
+    struct decoder_run *r = d->run;
+    if (!r || r->room < n) {
+        r = sys.realloc(r, sizeof *r + n * sizeof *r->fields);
+        if (!r)
+            return;
+        r->room = n;
+        d->run = r;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        list_size += x->fields[i].name_len + x->fields[i].value_len + HPACK_ENTRY_COST;
+    r->n = n, r->list_size = list_size;
+    memcpy(r->octets, p, n);
+    memcpy(r->fields, x->fields, n * sizeof *r->fields);
 }
 
 int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
@@ -311,8 +420,9 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
     *fields = NULL, *n = 0;
     if (!decoder_begin(d, len, max_list))
         return HPACK_NO_MEMORY;
-    bool started = false;
-    while (p < end && result == HPACK_OK) {
+    size_t again = decoder_again(d, p, len);
+    bool started = again != 0;
+    for (p += again; p < end && result == HPACK_OK;) {
         uint8_t c = *p;
         if ((c & 0xe0) == 0x20) {
             if (started) /* how many came before it matters as little here as to other decoders */
@@ -328,6 +438,8 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
         else
             p = decoder_literal(d, p, end, 4, false, &result);
     }
-    *fields = d->fields, *n = d->n_fields;
-    return result != HPACK_OK ? result : d->over ? HPACK_TOO_LARGE : HPACK_OK;
+    if (result == HPACK_OK && !again && len)
+        decoder_keep(d, block, len);
+    *fields = d->scratch->fields, *n = d->scratch->n_fields;
+    return result != HPACK_OK ? result : d->scratch->over ? HPACK_TOO_LARGE : HPACK_OK;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * hpack_encoder.c: fields to header blocks. Only constants enter the table (HPACK_INDEX), so it is
- * small: a fixed ring of entries over a fixed ring of octets, all inside one allocation; encoding
- * never allocates. The table may be smaller than the peer's: entries we have dropped early are
- * simply never referred to again. */
+ * small: a ring of entries over a ring of octets. Encoding never allocates: what finds no room in
+ * the rings is sent as a literal, and hpack_encoder_wants tells the owner, who may give larger ones
+ * before the next block. So each connection has the rings that its constants need, and one that
+ * never sends a second block has none. The table may be smaller than the peer's: entries we have
+ * dropped early are simply never referred to again. */
 #include "base/limits.h"
 #include "base/sys.h"
 #include "h2/hpack_private.h"
@@ -12,44 +14,103 @@
 #define ENCODER_ENTRIES 32u /* entries of at least 32 octets; a power of two */
 
 struct encoder_entry {
-    uint16_t at, name_len, value_len; /* in octets[], wrapping never splits an entry */
+    uint16_t at, name_len, value_len; /* in octets, wrapping never splits an entry */
     uint16_t hash;
 };
+/* The rings: one block, entries first. */
+static const struct encoder_size {
+    uint16_t entries, octets; /* a power of two; each step has room for all of the one before */
+} encoder_sizes[] = { { 0, 0 }, { 4, 128 }, { 16, 384 }, { ENCODER_ENTRIES, ENCODER_OCTETS } };
 struct hpack_encoder {
-    struct encoder_entry ring[ENCODER_ENTRIES]; /* newest at (head - 1) */
+    struct encoder_entry *ring; /* newest at (head - 1) */
+    char *octets;
     uint32_t head, count, size, limit;
     uint32_t update_least, update_last; /* size updates owed to the decoder */
-    bool update_owed, update_two;
+    uint64_t epoch;
+    bool update_owed, update_two, wants;
+    uint8_t step; /* in encoder_sizes */
     uint16_t octets_at;
-    char octets[ENCODER_OCTETS];
 };
+
+static size_t encoder_block(unsigned step)
+{
+    return encoder_sizes[step].entries * sizeof(struct encoder_entry) + encoder_sizes[step].octets;
+}
+
+static void encoder_rings(struct hpack_encoder *e, void *block, unsigned step)
+{
+    e->ring = block;
+    e->octets = (char *)(e->ring + encoder_sizes[step].entries);
+    e->step = (uint8_t)step;
+}
 
 struct hpack_encoder *hpack_encoder_new(void)
 {
-    struct hpack_encoder *e = sys.malloc(sizeof *e);
-    if (e) {
-        memset(e, 0, offsetof(struct hpack_encoder, octets));
+    struct hpack_encoder *e = sys.calloc(1, sizeof *e);
+    if (e)
         e->limit = min_size(ENCODER_OCTETS, 4096);
-    }
     return e;
 }
 
-void hpack_encoder_free(struct hpack_encoder *e) { sys.free(e); }
-
-static struct encoder_entry *encoder_at(struct hpack_encoder *e, uint32_t age)
+void hpack_encoder_free(struct hpack_encoder *e)
 {
-    return &e->ring[(e->head - 1 - age) % ENCODER_ENTRIES];
+    if (e)
+        sys.free(e->ring);
+    sys.free(e);
+}
+
+uint64_t hpack_encoder_epoch(const struct hpack_encoder *e)
+{
+    return e->update_owed ? 0 : e->epoch + 1;
+}
+
+static uint32_t encoder_mask(const struct hpack_encoder *e)
+{
+    return encoder_sizes[e->step].entries - 1u;
+}
+
+static struct encoder_entry *encoder_at(const struct hpack_encoder *e, uint32_t age)
+{
+    return &e->ring[(e->head - 1 - age) & encoder_mask(e)];
+}
+
+size_t hpack_encoder_wants(const struct hpack_encoder *e)
+{
+    return e->wants ? encoder_block(e->step + 1u) : 0;
+}
+
+void *hpack_encoder_grow(struct hpack_encoder *e, void *block, size_t size)
+{
+    if (hpack_encoder_wants(e) != size)
+        return block; /* somebody else was faster */
+    struct hpack_encoder old = *e;
+    uint32_t octets = 0;
+    encoder_rings(e, block, e->step + 1u);
+    for (uint32_t i = 0; i < old.count; i++) {
+        const struct encoder_entry *x = encoder_at(&old, old.count - 1 - i);
+        uint32_t n = (uint32_t)x->name_len + x->value_len;
+        e->ring[i] = *x;
+        e->ring[i].at = (uint16_t)octets;
+        memcpy(e->octets + octets, old.octets + x->at, n);
+        octets += n;
+    }
+    e->head = old.count;
+    e->octets_at = (uint16_t)octets;
+    e->wants = false;
+    return old.ring;
 }
 
 static void encoder_drop_oldest(struct hpack_encoder *e)
 {
     const struct encoder_entry *old = encoder_at(e, --e->count);
+    e->epoch++;
     e->size -= old->name_len + old->value_len + HPACK_ENTRY_COST;
 }
 
 void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max)
 {
     uint32_t limit = (uint32_t)min_size(peer_max, ENCODER_OCTETS);
+    e->epoch++;
     while (e->size > limit)
         encoder_drop_oldest(e);
     e->limit = limit;
@@ -149,24 +210,39 @@ static bool encoder_overlaps(struct hpack_encoder *e, uint32_t at, uint32_t n)
     return x->at < at + n && at < (uint32_t)x->at + x->name_len + x->value_len;
 }
 
+/* Room for n octets in the rings as they are; false: none without dropping what the peer's table
+ * would still hold, and larger ones may be had. */
+static bool encoder_fits(struct hpack_encoder *e, size_t n)
+{
+    const struct encoder_size *size = &encoder_sizes[e->step];
+    uint32_t at = e->octets_at + n > size->octets ? 0 : e->octets_at;
+    return e->count < size->entries && n <= size->octets && !encoder_overlaps(e, at, (uint32_t)n);
+}
+
 static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *name,
                            size_t name_len, const char *value, size_t value_len)
 {
+    const struct encoder_size *size = &encoder_sizes[e->step];
     size_t n = name_len + value_len;
     if (n + HPACK_ENTRY_COST > e->limit)
         return false;
-    while (e->count && (e->size + n + HPACK_ENTRY_COST > e->limit || e->count == ENCODER_ENTRIES))
+    if (e->step + 1u < countof(encoder_sizes) && !encoder_fits(e, n)) {
+        e->wants = true;
+        return false;
+    }
+    while (e->count && (e->size + n + HPACK_ENTRY_COST > e->limit || e->count == size->entries))
         encoder_drop_oldest(e);
-    if (e->octets_at + n > ENCODER_OCTETS)
+    if (e->octets_at + n > size->octets)
         e->octets_at = 0;
     while (encoder_overlaps(e, e->octets_at, (uint32_t)n))
         encoder_drop_oldest(e);
-    struct encoder_entry *x = &e->ring[e->head++ % ENCODER_ENTRIES];
+    struct encoder_entry *x = &e->ring[e->head++ & encoder_mask(e)];
     *x = (struct encoder_entry){ e->octets_at, (uint16_t)name_len, (uint16_t)value_len, hash };
     memcpy(e->octets + x->at, name, name_len);
     memcpy(e->octets + x->at + name_len, value, value_len);
     e->octets_at = (uint16_t)(e->octets_at + n);
     e->count++;
+    e->epoch++;
     e->size += (uint32_t)(n + HPACK_ENTRY_COST);
     return true;
 }

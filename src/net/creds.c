@@ -5,6 +5,7 @@
 #include "net/creds.h"
 #include "base/sys.h"
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/un.h>
 
@@ -36,14 +37,16 @@ static bool creds_loopback(const struct net_addr *a)
  * the right to capture packets reads along, so secrets are not sent there. */
 static sennit_err creds_local_look(struct net_io *io, struct net_auth *auth)
 {
-    if (io->local.sa.ss_family == AF_UNIX) {
+    struct net_addr local, peer;
+    net_io_names(io, &local, &peer);
+    if (local.sa.ss_family == AF_UNIX) {
         struct ucred who;
         socklen_t len = sizeof who;
         int error = sys.getsockopt(rt_fd_number(io->fd), SOL_SOCKET, SO_PEERCRED, &who, &len);
         if (error < 0)
-            return sennit_errorf(SENNIT_UNAUTHENTICATED, "local credentials: SO_PEERCRED: %s",
+            return sennit_errorf(WHY(NOT_LOCAL), "local credentials: SO_PEERCRED: %s",
                                  net_errno_text(-error));
-        sennit_str identity = arena_printf(&auth->arena, "uid:%u", who.uid);
+        sennit_str identity = arena_printf(auth->arena, "uid:%u", who.uid);
         if (!identity.data)
             return sennit_no_memory;
         auth->peer.identity = identity.data;
@@ -51,9 +54,9 @@ static sennit_err creds_local_look(struct net_io *io, struct net_auth *auth)
         auth->secure = true;
         return NULL;
     }
-    if (creds_loopback(&io->peer) && creds_loopback(&io->local))
+    if (creds_loopback(&peer) && creds_loopback(&local))
         return NULL;
-    return sennit_errorf(SENNIT_UNAUTHENTICATED,
+    return sennit_errorf(WHY(NOT_LOCAL),
                          "local credentials: %s is not on this machine (want a unix socket or "
                          "loopback)",
                          auth->peer.address);
@@ -90,7 +93,7 @@ void sennit_creds_free(sennit_creds *c)
 sennit_err creds_prepare(sennit_creds *c, bool server)
 {
     if (c->version != CREDS_VERSION)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(CREDS_RELEASE),
                              "the credentials were made by another release of the library that "
                              "secures connections: install the same version of both");
     return c->ops->prepare ? c->ops->prepare(c, server) : NULL;
@@ -103,16 +106,32 @@ bool creds_may_be_secure(const sennit_creds *c)
     return c->version == CREDS_VERSION && (c->secure || c->ops->look);
 }
 
+/* Exactly as large as it must be: each connection has one. */
 static struct net_auth *creds_auth(const sennit_creds *c, const struct net_io *io)
 {
-    struct net_auth *a = sys.calloc(1, sizeof *a);
+    struct net_addr local, peer;
+    char local_text[NET_ADDR_TEXT], peer_text[NET_ADDR_TEXT];
+    if (io->fd) {
+        net_io_names(io, &local, &peer);
+        net_addr_text(&local, local_text), net_addr_text(&peer, peer_text);
+    } else {
+        memcpy(local_text, "pipe", 5), memcpy(peer_text, "pipe", 5);
+    }
+    size_t local_size = strlen(local_text) + 1, peer_size = strlen(peer_text) + 1;
+    struct net_auth *a = sys.calloc(1, sizeof *a + peer_size + local_size);
     if (!a)
         return NULL;
-    arena_init(&a->arena, NULL, 0);
+    if (c->ops->look || c->ops->session) {
+        a->arena = sennit_arena_new();
+        if (!a->arena) {
+            sys.free(a);
+            return NULL;
+        }
+    }
     a->scheme = c->scheme, a->secure = c->secure;
     a->peer = (sennit_peer){
-        .address = net_addr_text(&io->peer, a->address),
-        .local_address = net_addr_text(&io->local, a->local),
+        .address = memcpy(a->text, peer_text, peer_size),
+        .local_address = memcpy(a->text + peer_size, local_text, local_size),
         .auth_type = c->auth_type,
         .identity = "",
         .subject = "",
@@ -129,7 +148,7 @@ void net_auth_free(struct net_auth *a)
 {
     if (!a)
         return;
-    arena_fini(&a->arena);
+    sennit_arena_free(a->arena);
     sys.free(a);
 }
 
@@ -158,7 +177,7 @@ static struct net_io *creds_secure(sennit_creds *c, struct net_io *io, bool serv
         return NULL;
     }
     io = net_secure(s, io, ctx, err);
-    if (io && !s->ops->describe(s, &auth->arena, &auth->peer)) {
+    if (io && !s->ops->describe(s, auth->arena, &auth->peer)) {
         io->ops->close(io);
         *err = sennit_no_memory;
         return NULL;
@@ -178,6 +197,7 @@ struct net_io *creds_handshake(sennit_creds *c, struct net_io *io, bool server,
         io = NULL;
     } else if (c->ops->session) {
         io = creds_secure(c, io, server, authority, ctx, auth, err);
+        atomic_fetch_add(io ? &rt_handshakes : &rt_failed_handshakes, 1);
     }
     if (!io) {
         net_auth_free(auth);

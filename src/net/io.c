@@ -53,13 +53,21 @@ static void io_plain_close(struct net_io *io)
     sys.free(container_of(io, struct io_plain, io));
 }
 
-static const struct net_io_ops io_plain_ops = { io_plain_recv, io_plain_send, io_plain_close };
+static const struct net_io_ops io_plain_ops = { io_plain_recv, io_plain_send, io_plain_close,
+                                                NULL };
 
 static void io_name(int (*get)(int, struct sockaddr *, socklen_t *), int fd, struct net_addr *a)
 {
+    memset(a, 0, sizeof *a);
     a->len = sizeof a->sa;
     if (get(fd, (struct sockaddr *)&a->sa, &a->len) < 0)
         memset(a, 0, sizeof *a); /* only a text is missing */
+}
+
+void net_io_names(const struct net_io *io, struct net_addr *local, struct net_addr *peer)
+{
+    io_name(sys.getsockname, rt_fd_number(io->fd), local);
+    io_name(sys.getpeername, rt_fd_number(io->fd), peer);
 }
 
 struct net_io *net_io_plain(int fd, int *error)
@@ -74,10 +82,7 @@ struct net_io *net_io_plain(int fd, int *error)
     }
     p->io.ops = &io_plain_ops;
     p->fd = fd;
-    io_name(sys.getsockname, fd, &p->io.local);
-    io_name(sys.getpeername, fd, &p->io.peer);
-    if (p->io.local.sa.ss_family == AF_INET || p->io.local.sa.ss_family == AF_INET6)
-        sys.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* a hint: may fail */
+    sys.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails where there is none */
     return &p->io;
 }
 
@@ -128,7 +133,5 @@ struct net_io *net_dial(const struct net_addr *a, sennit_ctx *ctx, int *error)
         io->ops->close(io);
         return NULL;
     }
-    io_name(sys.getsockname, fd, &io->local);
-    io_name(sys.getpeername, fd, &io->peer);
     return io;
 }

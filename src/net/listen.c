@@ -26,9 +26,8 @@ static sennit_err listen_wrap(int fd, struct net_listener **out)
     if (error < 0) {
         sys.free(l);
         sys.close(fd);
-        return error == -ENOMEM
-                   ? sennit_no_memory
-                   : sennit_errorf(SENNIT_UNAVAILABLE, "listen: %s", net_errno_text(-error));
+        return error == -ENOMEM ? sennit_no_memory
+                                : sennit_errorf(WHY(LISTEN), "listen: %s", net_errno_text(-error));
     }
     net_addr_text(&l->local, l->text);
     *out = l;
@@ -62,7 +61,7 @@ static sennit_err listen_at(const struct net_addr *a, int fd, struct net_listene
     if (fd >= 0)
         return listen_wrap(fd, out);
     net_error_text(text, sizeof text, "listen", a, fd);
-    return sennit_errorf(SENNIT_UNAVAILABLE, "%s", text);
+    return sennit_errorf(WHY(LISTEN), "%s", text);
 }
 
 /* ":port", "[::]:port": every address, both families where there are two. */
@@ -82,7 +81,7 @@ static sennit_err listen_everywhere(const char *address, struct net_listener **o
     }
     if (!err)
         err = fd >= 0 ? listen_wrap(fd, out)
-                      : sennit_errorf(SENNIT_UNAVAILABLE, "listen tcp %s: bind: %s", address,
+                      : sennit_errorf(WHY(LISTEN), "listen tcp %s: bind: %s", address,
                                       net_errno_text(-fd));
     net_target_fini(&t);
     return err;
@@ -122,8 +121,8 @@ sennit_err net_listen(const char *address, struct net_listener **out)
     if (strncmp(address, "[::]:", 5) == 0)
         return listen_everywhere(address, out);
     if (!strchr(address, ':'))
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT,
-                             "listen tcp: address %s: missing port in address", address);
+        return sennit_errorf(WHY(LISTEN_ADDRESS), "listen tcp: address %s: missing port in address",
+                             address);
     sennit_err err = net_target_parse(address, &t);
     if (!err && t.kind == NET_TARGET_DNS)
         err = net_resolve(&t, &found);
@@ -131,7 +130,7 @@ sennit_err net_listen(const char *address, struct net_listener **out)
     if (!err && a)
         err = t.kind == NET_TARGET_UNIX ? listen_unix(a, out) : listen_at(a, listen_open(a), out);
     else if (!err)
-        err = sennit_errorf(SENNIT_UNAVAILABLE, "listen %s: the name has no address", address);
+        err = sennit_errorf(WHY(LISTEN), "listen %s: the name has no address", address);
     net_addrs_free(&found);
     net_target_fini(&t);
     return err;
@@ -143,12 +142,11 @@ sennit_err net_listen_fd(int fd, struct net_listener **out)
     socklen_t len = sizeof listening;
     *out = NULL;
     if (sys.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || !listening)
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT,
-                             "descriptor %d is not a listening stream socket", fd);
+        return sennit_errorf(WHY(LISTEN_ADDRESS), "descriptor %d is not a listening stream socket",
+                             fd);
     int flags = sys.fcntl(fd, F_GETFL, 0);
     if (flags < 0 || sys.fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT, "descriptor %d cannot be made non-blocking",
-                             fd);
+        return sennit_errorf(WHY(LISTEN_ADDRESS), "descriptor %d cannot be made non-blocking", fd);
     return listen_wrap(fd, out);
 }
 

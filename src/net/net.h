@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "rt/rt.h"
+#include "rt/why.h"
 #include "sennit.h"
 #include <sys/socket.h>
 
@@ -53,11 +54,11 @@ sennit_err net_proxy_connect(const struct net_proxy *p, struct net_io *io, senni
 
 /* -- what is known of the other end, once its credentials have been seen ---------------------- */
 struct net_auth {
-    const char *scheme; /* of requests on this connection */
-    bool secure;        /* secrets may be sent */
-    sennit_peer peer;   /* texts live here and in arena */
-    char address[NET_ADDR_TEXT], local[NET_ADDR_TEXT];
-    struct sennit_arena arena;
+    const char *scheme;         /* of requests on this connection */
+    bool secure;                /* secrets may be sent */
+    sennit_peer peer;           /* texts live here and in arena */
+    struct sennit_arena *arena; /* of kinds that look or have a session; else NULL */
+    char text[];                /* both addresses */
 };
 void net_auth_free(struct net_auth *a);
 
@@ -71,18 +72,23 @@ struct net_io_ops {
     ssize_t (*recv)(struct net_io *io, void *p, size_t n);
     ssize_t (*send)(struct net_io *io, const struct iovec *v, int n);
     void (*close)(struct net_io *io); /* and frees; nobody else is inside */
+    /* Where there is no fd: from now on readiness wakes task, and once at once. */
+    void (*start)(struct net_io *io, struct rt_task *task);
 };
 struct net_io {
     const struct net_io_ops *ops;
-    struct rt_fd *fd;
+    struct rt_fd *fd; /* NULL: a pipe in memory */
     /* Woken when recv or send gave -EAGAIN only because the other one was busy. Set before two
      * threads use io. */
     struct rt_task *task;
     bool more;          /* after recv: octets may be left that no edge will tell of: recv again */
     const char *reason; /* after recv failed: why, if the number does not tell; lives as io does */
-    struct net_addr local, peer;
     struct net_auth *auth; /* set by creds_handshake; who takes it sets NULL, and frees it */
 };
+/* Two ends in memory, with room for LIMIT_PIPE octets each way. False: no memory. */
+bool net_pipe(struct net_io *ends[2]);
+/* Asks the kernel; one that it does not know has no octets. */
+void net_io_names(const struct net_io *io, struct net_addr *local, struct net_addr *peer);
 /* Wraps a connected, non-blocking socket; on failure the fd is closed. NULL: no memory, *err set.
  */
 struct net_io *net_io_plain(int fd, int *error);

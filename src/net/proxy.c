@@ -171,11 +171,11 @@ sennit_err net_proxy_find(const struct net_target *t, struct net_proxy *p)
     if (strncmp(url, "http://", 7) == 0)
         rest = url + 7;
     else if (strstr(url, "://"))
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT,
+        return sennit_errorf(WHY(PROXY_NAMED),
                              "proxy: only http:// proxies are supported (HTTPS_PROXY)");
     if ((at = strrchr(rest, '@'))) {
         if (!proxy_user(p, rest, (size_t)(at - rest)))
-            return sennit_errorf(SENNIT_INVALID_ARGUMENT, "proxy: bad user in HTTPS_PROXY");
+            return sennit_errorf(WHY(PROXY_NAMED), "proxy: bad user in HTTPS_PROXY");
         rest = at + 1;
     }
     size_t n = strcspn(rest, "/");
@@ -193,7 +193,7 @@ sennit_err net_proxy_find(const struct net_target *t, struct net_proxy *p)
 static sennit_err proxy_waited(int waited, sennit_ctx *ctx)
 {
     sennit_err ended = sennit_ctx_error(ctx);
-    return ended ? ended : sennit_errorf(SENNIT_UNAVAILABLE, "proxy: %s", net_errno_text(-waited));
+    return ended ? ended : sennit_errorf(WHY(PROXY), "proxy: %s", net_errno_text(-waited));
 }
 
 static sennit_err proxy_send(struct net_io *io, char *p, size_t n, sennit_ctx *ctx)
@@ -221,13 +221,13 @@ static sennit_err proxy_receive(struct net_io *io, char *p, size_t size, sennit_
         if (waited < 0 && waited != -EINTR)
             return proxy_waited(waited, ctx);
         if (n == 0)
-            return sennit_errorf(SENNIT_UNAVAILABLE, "proxy: it closed the connection");
+            return sennit_errorf(WHY(PROXY), "proxy: it closed the connection");
         have += n > 0;
         p[have] = 0;
         if (n > 0 && have >= 4 && memcmp(p + have - 4, "\r\n\r\n", 4) == 0)
             return NULL;
     }
-    return sennit_errorf(SENNIT_UNAVAILABLE, "proxy: its answer is too long");
+    return sennit_errorf(WHY(PROXY), "proxy: its answer is too long");
 }
 
 sennit_err net_proxy_connect(const struct net_proxy *p, struct net_io *io, sennit_ctx *ctx)
@@ -246,8 +246,7 @@ sennit_err net_proxy_connect(const struct net_proxy *p, struct net_io *io, senni
         err = proxy_receive(io, text, LIMIT_PROXY_ANSWER, ctx);
     if (!err && (strncmp(text, "HTTP/1.", 7) != 0 || strlen(text) < 12 ||
                  strncmp(text + 8, " 200", 4) != 0))
-        err = sennit_errorf(SENNIT_UNAVAILABLE,
-                            "failed to do connect handshake, the proxy answered: %.*s",
+        err = sennit_errorf(WHY(PROXY), "failed to do connect handshake, the proxy answered: %.*s",
                             (int)strcspn(text, "\r\n"), text);
     sys.free(text);
     return err;

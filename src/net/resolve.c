@@ -43,10 +43,9 @@ sennit_err net_resolve(const struct net_target *t, struct net_addrs *out)
     struct resolve_job j = { .host = t->host, .port = t->port };
     memset(out, 0, sizeof *out);
     if (rt_blocking_call(resolve_run, &j) < 0)
-        return sennit_errorf(SENNIT_UNAVAILABLE, "cannot resolve \"%s\": no thread for it",
-                             t->host);
+        return sennit_errorf(WHY(RESOLVE), "cannot resolve \"%s\": no thread for it", t->host);
     if (j.error)
-        return sennit_errorf(SENNIT_UNAVAILABLE, "produced zero addresses: lookup %s: %s", t->host,
+        return sennit_errorf(WHY(RESOLVE), "produced zero addresses: lookup %s: %s", t->host,
                              j.error == EAI_NONAME ? "no such host" : gai_strerror(j.error));
     bool fine = resolve_take(&j, out);
     sys.freeaddrinfo(j.found);

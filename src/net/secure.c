@@ -12,6 +12,7 @@
  * idle connection holds none: received octets lie at the end of the caller's own buffer while their
  * plain text grows from its front, which cannot overtake them (NET_SESSION_HELD). */
 #include "base/limits.h"
+#include "base/quote.h"
 #include "base/sys.h"
 #include "net/creds.h"
 #include <errno.h>
@@ -229,7 +230,7 @@ static void secure_close(struct net_io *io)
     sys.free(c);
 }
 
-static const struct net_io_ops secure_ops = { secure_recv, secure_send, secure_close };
+static const struct net_io_ops secure_ops = { secure_recv, secure_send, secure_close, NULL };
 
 /* -- the handshake ---------------------------------------------------------------------------- */
 
@@ -237,6 +238,7 @@ struct secure_shake {
     struct net_io *raw;
     struct net_session *s;
     sennit_ctx *ctx;
+    bool heard; /* the peer's first octets have been seen */
     uint8_t in[LIMIT_HANDSHAKE_READ], out[LIMIT_HANDSHAKE_READ];
 };
 
@@ -246,11 +248,11 @@ static sennit_err secure_waited(int waited, sennit_ctx *ctx)
     if (waited == 0)
         return NULL;
     if (ended)
-        return sennit_errorf(ended->code, "%s",
+        return sennit_errorf(WHY_AS(WHY(HANDSHAKE), ended->code), "%s",
                              ended->code == SENNIT_DEADLINE_EXCEEDED
                                  ? "the peer did not finish the TLS handshake in time"
                                  : ended->message);
-    return sennit_errorf(SENNIT_UNAVAILABLE, "%s", net_errno_text(-waited));
+    return sennit_errorf(WHY(HANDSHAKE), "%s", net_errno_text(-waited));
 }
 
 static sennit_err secure_shake_send(struct secure_shake *h)
@@ -268,16 +270,38 @@ static sennit_err secure_shake_send(struct secure_shake *h)
     return NULL;
 }
 
+/* Everything in TLS is a record, which begins with its type: 20 to 23. What begins otherwise is
+ * plain text, mostly of somebody who took the one port for the other. It is told so by an alert
+ * (protocol_version), by which our clients see it. */
+static sennit_err secure_shake_first(struct secure_shake *h)
+{
+    static const uint8_t alert[] = { 21, 3, 1, 0, 2, 2, 70 };
+    char line[64];
+    if (h->heard || (h->in[0] >= 20 && h->in[0] <= 23)) {
+        h->heard = true;
+        return NULL;
+    }
+    memcpy(h->s->out, alert, sizeof alert);
+    h->s->out_len = sizeof alert;
+    sennit_err lost = secure_shake_send(h);
+    (void)lost; /* it has been told as well as it can be */
+    bool h2 = h->in[0] == 0 && (h->s->in_len < 4 || h->in[3] == 4); /* a SETTINGS frame */
+    return sennit_errorf(WHY(WANTS_PLAIN),
+                         "tls: first record does not look like a TLS handshake: the peer speaks "
+                         "plain text (%s)",
+                         h2 ? "HTTP/2" : quote_line(line, sizeof line, h->s->in, h->s->in_len));
+}
+
 static sennit_err secure_shake_receive(struct secure_shake *h)
 {
     for (;;) {
         ssize_t n = h->raw->ops->recv(h->raw, h->in, sizeof h->in);
         if (n > 0) {
             h->s->in = h->in, h->s->in_len = (size_t)n;
-            return NULL;
+            return secure_shake_first(h);
         }
         if (n == 0)
-            return sennit_errorf(SENNIT_UNAVAILABLE,
+            return sennit_errorf(WHY(HANDSHAKE),
                                  "EOF: the peer closed the connection during the TLS handshake");
         int waited = n == -EAGAIN ? rt_fd_wait_read(h->raw->fd, h->ctx) : (int)n;
         if (waited < 0 && waited != -EINTR)
@@ -309,7 +333,7 @@ static sennit_err secure_shake_hands(struct secure_shake *h)
         if (!err)
             err = secure_shake_send(h);
         if (step == -EPROTO)
-            return sennit_errorf(SENNIT_UNAVAILABLE, "%s", h->s->failed);
+            return sennit_errorf(WHY(HANDSHAKE), "%s", h->s->failed);
         if (!err && step == -EAGAIN)
             err = secure_shake_receive(h);
         if (err || step == 0)
@@ -325,9 +349,7 @@ static struct net_io *secure_new(struct secure_shake *h)
         sys.free(c);
         return NULL;
     }
-    c->io = (struct net_io){
-        .ops = &secure_ops, .fd = h->raw->fd, .local = h->raw->local, .peer = h->raw->peer
-    };
+    c->io = (struct net_io){ .ops = &secure_ops, .fd = h->raw->fd };
     c->raw = h->raw, c->s = h->s;
     c->early = early, c->early_len = h->s->in_len;
     if (early)
@@ -344,7 +366,7 @@ struct net_io *net_secure(struct net_session *s, struct net_io *raw, sennit_ctx 
     struct secure_shake *h = sys.malloc(sizeof *h);
     *err = h ? NULL : sennit_no_memory;
     if (h) {
-        h->raw = raw, h->s = s, h->ctx = ctx;
+        h->raw = raw, h->s = s, h->ctx = ctx, h->heard = false;
         *err = secure_shake_hands(h);
         io = *err ? NULL : secure_new(h);
         if (!io && !*err)

@@ -58,8 +58,8 @@ sennit_err sennit_notify(const char *state)
     if (n == 0)
         return NULL;
     if (n >= sizeof un.sun_path || (path[0] != '/' && path[0] != '@'))
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT, "NOTIFY_SOCKET %s: not a socket's path",
-                             path);
+        return sennit_errorf(WHY_AS(WHY(SYSTEMD), SENNIT_INVALID_ARGUMENT),
+                             "NOTIFY_SOCKET %s: not a socket's path", path);
     memcpy(un.sun_path, path, n);
     if (path[0] == '@')
         un.sun_path[0] = 0;
@@ -73,6 +73,6 @@ sennit_err sennit_notify(const char *state)
     if (fd >= 0)
         sys.close(fd);
     return sent >= 0 ? NULL
-                     : sennit_errorf(SENNIT_UNAVAILABLE, "NOTIFY_SOCKET %s: %s", path,
+                     : sennit_errorf(WHY(SYSTEMD), "NOTIFY_SOCKET %s: %s", path,
                                      net_errno_text((int)-sent));
 }

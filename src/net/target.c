@@ -15,7 +15,7 @@
 
 static sennit_err target_bad(const char *target, const char *why)
 {
-    return sennit_errorf(SENNIT_INVALID_ARGUMENT, "target \"%s\": %s", target, why);
+    return sennit_errorf(WHY(TARGET), "target \"%s\": %s", target, why);
 }
 
 static struct net_addr *target_add_literal(struct net_target *t)

@@ -7,65 +7,58 @@
  * read. Whoever copies raw octets (unknown fields) puts the read octet back into the copy.
  * Memory: arrays double, so they take at most twice their final size plus what doubling left
  * behind; everything is bounded by the arena's cap. */
-#include "pb/pb_private.h"
-
-struct decode_frame {
-    const sennit_msg_desc *d; /* NULL: inside an unknown group */
-    char *msg;                /* of an unknown group: NULL */
-    char *end;                /* of a group: its parent's end */
-    uint32_t group;           /* number of the group, 0: a length-delimited message */
-    uint32_t expect;          /* index of the field that probably comes next */
-    char *start;              /* unknown group: where its tag began */
-    uint8_t first;            /* unknown group: the tag's first octet */
-    bool todo;                /* something is to be done at the end: */
-    bool maps;                /* a map entry was added: look for duplicates */
-    bool strange;             /* a map entry whose closed enum has an unknown value */
-};
-struct decode {
-    char *at;
-    char *nul, spare; /* owed NUL, or &spare */
-    struct sennit_arena *a;
-    struct decode_frame *top, *frames;
-    size_t room;
-    uint32_t depth, limit;
-    bool missing; /* a message ended without a required field */
-};
+#include "pb/decode.h"
 
 void pb_init(const sennit_msg_desc *d, void *msg) { memcpy(msg, d->empty, d->size); }
 
 /* -- numbers --------------------------------------------------------------------------------- */
 
-/* Reads a varint; the end; NULL: it is truncated or too long. */
-static char *decode_varint_at(char *at, const char *end, uint64_t *out)
+/* The seven low bits of each octet, together: the first one's are the lowest. */
+static inline uint64_t decode_sevens(uint64_t v)
 {
-    uint64_t v = 0, c;
-    for (int shift = 0; shift < 70 && at < end; shift += 7) {
-        c = (uint8_t)*at++;
-        v |= (c & 0x7f) << (shift & 63);
-        if (c < 0x80) {
-            *out = v;
-            return at;
-        }
-    }
-    return NULL;
+    v &= UINT64_C(0x7f7f7f7f7f7f7f7f);
+    v = (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x7f007f007f007f00)) >> 1;
+    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x3fff00003fff0000)) >> 2;
+    return (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x0fffffff00000000)) >> 4;
 }
 
-static enum pb_result decode_varint_slow(struct decode *r, const char *end, uint64_t *out)
+/* Where there are eight octets, all that belong to the number at once. */
+struct decode_varint pb_decode_long_varint(char *at, const char *end)
 {
-    char *at = decode_varint_at(r->at, end, out);
-    if (!at)
-        return end - r->at < 10 ? PB_TRUNCATED : PB_BAD_VARINT;
-    r->at = at;
+    uint64_t v = 0;
+    int shift = 0;
+    if (end - at >= 8) {
+        memcpy(&v, at, 8);
+        uint64_t stop = ~v & UINT64_C(0x8080808080808080);
+        v &= stop ^ (stop - 1); /* all, if none stops */
+        v = decode_sevens(v);
+        if (likely(stop))
+            return (struct decode_varint){ at + __builtin_ctzll(stop) / 8 + 1, v };
+        at += 8;
+        shift = 56;
+    }
+    for (; shift < 70 && at < end; shift += 7) {
+        uint64_t c = (uint8_t)*at++;
+        v |= (c & 0x7f) << shift;
+        if (c < 0x80)
+            return (struct decode_varint){ at, v };
+    }
+    return (struct decode_varint){ NULL, 0 };
+}
+
+static enum pb_result decode_no_varint(const char *at, const char *end)
+{
+    return end - at < 10 ? PB_TRUNCATED : PB_BAD_VARINT;
+}
+
+static inline enum pb_result decode_number_at(struct decode *r, const char *end, uint64_t *out)
+{
+    struct decode_varint v = decode_varint_at(r->at, end);
+    if (unlikely(!v.end))
+        return decode_no_varint(r->at, end);
+    *out = v.value;
+    r->at = v.end;
     return PB_OK;
-}
-
-static inline enum pb_result decode_varint(struct decode *r, const char *end, uint64_t *out)
-{
-    if (likely(r->at < end && (uint8_t)*r->at < 0x80)) {
-        *out = (uint8_t)*r->at++;
-        return PB_OK;
-    }
-    return decode_varint_slow(r, end, out);
 }
 
 /* Tag; the first octet is read before the owed NUL overwrites it. */
@@ -95,33 +88,6 @@ static inline enum pb_result decode_tag(struct decode *r, const char *end, uint3
     return PB_BAD_TAG;
 }
 
-static inline void decode_store_varint(const sennit_field *f, char *to, uint64_t v)
-{
-    switch (f->kind) {
-    case SENNIT_KIND_BOOL:
-        *(bool *)to = v != 0;
-        break;
-    case SENNIT_KIND_INT64:
-    case SENNIT_KIND_UINT64:
-        memcpy(to, &v, 8);
-        break;
-    case SENNIT_KIND_SINT64:
-        v = v >> 1 ^ (0 - (v & 1));
-        memcpy(to, &v, 8);
-        break;
-    case SENNIT_KIND_SINT32: {
-        uint32_t w = (uint32_t)v;
-        w = w >> 1 ^ (0 - (w & 1));
-        memcpy(to, &w, 4);
-        break;
-    }
-    default: {
-        uint32_t w = (uint32_t)v;
-        memcpy(to, &w, 4);
-    }
-    }
-}
-
 /* One scalar of f's own wire type into the struct or array. */
 static enum pb_result decode_scalar(struct decode *r, const char *end, const sennit_field *f,
                                     char *to)
@@ -129,9 +95,9 @@ static enum pb_result decode_scalar(struct decode *r, const char *end, const sen
     uint64_t v;
     size_t n = pb_kind_wire[f->kind] == PB_FIXED64 ? 8 : 4;
     if (pb_kind_wire[f->kind] == PB_VARINT) {
-        enum pb_result result = decode_varint(r, end, &v);
+        enum pb_result result = decode_number_at(r, end, &v);
         if (result == PB_OK)
-            decode_store_varint(f, to, v);
+            decode_store_varint(f->kind, to, v);
         return result;
     }
     if ((size_t)(end - r->at) < n)
@@ -143,30 +109,43 @@ static enum pb_result decode_scalar(struct decode *r, const char *end, const sen
 
 /* -- arrays ---------------------------------------------------------------------------------- */
 
-/* What a list of len elements has room for. Big ones grow from one on: what one of them takes shall
- * not be a multiple of its size. */
+/* What a list of len elements, which are some, has room for. */
 static inline size_t decode_list_room(size_t len, size_t size)
 {
-    size_t least = size > 32 ? 1 : 4;
-    if (len <= least)
-        return len ? least : 0;
-    return (size_t)1 << (64 - __builtin_clzll(len - 1));
+    size_t least = decode_list_least(size);
+    return len <= least ? least : (size_t)1 << (64 - __builtin_clzll(len - 1));
 }
 
-/* Room for more elements; their number is not yet added to len. */
+/* From room for `have` elements to room for `want`. */
+static inline bool decode_list_move(struct sennit_arena *a, struct pb_list *l, size_t size,
+                                    size_t have, size_t want)
+{
+    if (want > LIMIT_PB_SIZE || size > SIZE_MAX / LIMIT_PB_SIZE)
+        return false;
+    if (have && arena_extend(a, l->data, have * size, want * size))
+        return true;
+    char *data = arena_alloc(a, want * size);
+    if (!data)
+        return false;
+    if (have)
+        memcpy(data, l->data, l->len * size);
+    l->data = data;
+    return true;
+}
+
+bool pb_decode_list_grow(struct sennit_arena *a, struct pb_list *l, size_t size)
+{
+    size_t len = l->len;
+    return decode_list_move(a, l, size, len, len ? 2 * len : decode_list_least(size));
+}
+
+/* Room for more elements; their number is not yet added to len. NULL: no memory. */
 static char *decode_list_add(struct decode *r, struct pb_list *l, size_t size, size_t more)
 {
-    size_t have = decode_list_room(l->len, size), want = decode_list_room(l->len + more, size);
-    if (want > have) {
-        if (want > LIMIT_PB_SIZE || size > SIZE_MAX / want)
-            return NULL;
-        char *data = arena_alloc(r->a, want * size);
-        if (!data)
-            return NULL;
-        if (l->len)
-            memcpy(data, l->data, l->len * size);
-        l->data = data;
-    }
+    size_t have = l->len ? decode_list_room(l->len, size) : 0;
+    size_t want = decode_list_room(l->len + more, size);
+    if (want > have && !decode_list_move(r->a, l, size, have, want))
+        return NULL;
     return l->data + l->len * size;
 }
 
@@ -225,10 +204,10 @@ static enum pb_result decode_keep_enum(struct decode *r, const sennit_field *f, 
 static enum pb_result decode_keep_entry(struct decode *r)
 {
     const struct decode_frame *entry = r->top, *parent = entry - 1;
-    const sennit_field *field = &parent->d->fields[parent->expect - 1];
+    const sennit_field *field = parent->last;
     char octets[20];
     sennit_str body;
-    enum pb_result result = pb_encode(entry->d, entry->msg, r->a, 0, &body);
+    enum pb_result result = pb_encode_msg(entry->d, entry->msg, r->a, 0, &body);
     if (result != PB_OK)
         return result;
     ((struct pb_list *)(parent->msg + field->offset))->len--;
@@ -242,66 +221,116 @@ static enum pb_result decode_keep_entry(struct decode *r)
     return PB_OK;
 }
 
+/* How many varints end in [p, end). */
 static size_t decode_count_varints(const char *p, const char *end)
 {
     size_t n = 0;
+    for (; end - p >= 8; p += 8) {
+        uint64_t v;
+        memcpy(&v, p, 8);
+        n += (~v >> 7 & UINT64_C(0x0101010101010101)) * UINT64_C(0x0101010101010101) >> 56;
+    }
     for (; p < end; p++)
         n += (uint8_t)*p < 0x80;
     return n;
 }
 
-static enum pb_result decode_packed(struct decode *r, const char *end, const sennit_field *f,
-                                    struct pb_list *l)
+static enum pb_result decode_packed_fixed(struct decode *r, const char *end, size_t size,
+                                          struct pb_list *l)
 {
-    size_t size = pb_kind_size[f->kind], octets = (size_t)(end - r->at), n;
-    if (pb_kind_wire[f->kind] == PB_VARINT)
-        n = decode_count_varints(r->at, end);
-    else
-        n = octets / (pb_kind_wire[f->kind] == PB_FIXED64 ? 8 : 4);
-    if (octets == 0)
-        return PB_OK;
+    size_t octets = (size_t)(end - r->at), n = octets / size;
     char *to = decode_list_add(r, l, size, n ? n : 1);
     if (!to)
         return PB_NO_MEMORY;
+    if (octets % size)
+        return PB_TRUNCATED;
+    memcpy(to, r->at, octets);
+    l->len += n;
+    r->at += octets;
+    return PB_OK;
+}
+
+/* Values of an enum, for which l has room: those that are unknown go elsewhere. */
+static enum pb_result decode_packed_closed(struct decode *r, const char *end, const sennit_field *f,
+                                           struct pb_list *l)
+{
     while (r->at < end) {
+        char *to = l->data + 4 * l->len;
         enum pb_result result = decode_scalar(r, end, f, to);
+        bool strange = result == PB_OK && decode_is_strange(f, to);
+        if (strange)
+            result = decode_keep_enum(r, f, to);
         if (result != PB_OK)
             return result;
-        if (f->flags & SENNIT_FIELD_CLOSED && decode_is_strange(f, to)) {
-            result = decode_keep_enum(r, f, to);
-            if (result != PB_OK)
-                return result;
-            continue;
-        }
-        to += size;
-        l->len++;
+        l->len += !strange;
     }
+    return PB_OK;
+}
+
+/* For each kind a loop of its own. r->at ends at a number that is none, or at the end. */
+static inline __attribute__((always_inline)) void
+decode_packed_as(struct decode *r, const char *end, uint32_t kind, size_t size, char *to)
+{
+    char *at = r->at;
+    for (; at < end; to += size) {
+        struct decode_varint v = decode_varint_at(at, end);
+        if (unlikely(!v.end))
+            break;
+        decode_store_varint(kind, to, v.value);
+        at = v.end;
+    }
+    r->at = at;
+}
+
+enum pb_result pb_decode_packed(struct decode *r, const char *end, const sennit_field *f,
+                                struct pb_list *l)
+{
+    size_t size = pb_kind_size[f->kind], n;
+    if (r->at == end)
+        return PB_OK;
+    if (pb_kind_wire[f->kind] != PB_VARINT)
+        return decode_packed_fixed(r, end, size, l);
+    n = decode_count_varints(r->at, end);
+    char *to = decode_list_add(r, l, size, n ? n : 1);
+    if (!to)
+        return PB_NO_MEMORY;
+    if (f->flags & SENNIT_FIELD_CLOSED)
+        return decode_packed_closed(r, end, f, l);
+    if (size == 4 && f->kind != SENNIT_KIND_SINT32)
+        decode_packed_as(r, end, SENNIT_KIND_INT32, 4, to);
+    else if (size == 8 && f->kind != SENNIT_KIND_SINT64)
+        decode_packed_as(r, end, SENNIT_KIND_INT64, 8, to);
+    else
+        decode_packed_as(r, end, f->kind, size, to);
+    if (r->at < end)
+        return decode_no_varint(r->at, end);
+    l->len += n;
     return PB_OK;
 }
 
 /* -- frames ---------------------------------------------------------------------------------- */
 
+enum pb_result pb_decode_deeper(struct decode *r)
+{
+    size_t n = (size_t)(r->top - r->frames) + 1;
+    if (n >= r->limit)
+        return PB_TOO_DEEP;
+    struct decode_frame *bigger = pb_grow_frames(r->a, r->frames, sizeof *bigger, n, &r->room);
+    if (!bigger)
+        return PB_NO_MEMORY;
+    r->frames = bigger;
+    r->top = bigger + n - 1;
+    r->brim = bigger + min_size(r->room, r->limit);
+    return PB_OK;
+}
+
 static enum pb_result decode_push(struct decode *r, const sennit_msg_desc *d, char *msg, char *end,
                                   uint32_t group)
 {
-    if (r->depth >= r->limit)
-        return PB_TOO_DEEP;
-    size_t n = (size_t)(r->top - r->frames) + 1;
-    if (n == r->room) {
-        struct decode_frame *bigger = pb_grow_frames(r->a, r->frames, sizeof *bigger, n, &r->room);
-        if (!bigger)
-            return PB_NO_MEMORY;
-        r->frames = bigger;
-        r->top = bigger + n - 1;
-    }
-    r->depth++;
-    struct decode_frame *f = ++r->top; /* start and first are for unknown groups alone */
-    f->d = d, f->msg = msg, f->end = end;
-    f->group = group;
-    f->expect = d ? d->n_dense : 0;
-    f->todo = d && d->flags >> 16;
-    f->maps = f->strange = false;
-    return PB_OK;
+    enum pb_result result = r->top + 1 == r->brim ? pb_decode_deeper(r) : PB_OK;
+    if (result == PB_OK)
+        decode_open(r, d, msg, end, group);
+    return result;
 }
 
 static enum pb_result decode_maps(struct decode *r, const struct decode_frame *f)
@@ -328,7 +357,7 @@ static enum pb_result decode_unknown(struct decode *r, uint32_t tag, char *start
     enum pb_result result = PB_OK;
     switch (tag & 7) {
     case PB_VARINT:
-        result = decode_varint(r, f->end, &v);
+        result = decode_number_at(r, f->end, &v);
         break;
     case PB_FIXED64:
     case PB_FIXED32:
@@ -338,7 +367,7 @@ static enum pb_result decode_unknown(struct decode *r, uint32_t tag, char *start
         r->at += v;
         break;
     case PB_LENGTH:
-        result = decode_varint(r, f->end, &v);
+        result = decode_number_at(r, f->end, &v);
         if (result == PB_OK && v > (uint64_t)(f->end - r->at))
             return PB_TRUNCATED;
         if (result == PB_OK)
@@ -377,7 +406,6 @@ static enum pb_result decode_end_group(struct decode *r, uint32_t number)
     uint8_t first = f->first;
     bool unknown = !f->d;
     r->top--;
-    r->depth--;
     if (result == PB_OK && unknown && r->top->d)
         result = decode_keep(r, r->top, start, first);
     return result;
@@ -385,13 +413,16 @@ static enum pb_result decode_end_group(struct decode *r, uint32_t number)
 
 /* -- fields ---------------------------------------------------------------------------------- */
 
-static const sennit_field *decode_find(struct decode_frame *f, uint32_t number)
+const sennit_field *pb_decode_find(const struct decode_frame *f, uint32_t number)
 {
     const sennit_msg_desc *d = f->d;
     if (likely(number - 1 < d->n_dense))
         return &d->fields[number - 1];
-    if (f->expect < d->n_fields && d->fields[f->expect].number == number)
-        return &d->fields[f->expect];
+    const sennit_field *last = f->last;
+    if (last && last->number == number)
+        return last;
+    if (last && last + 1 < d->fields + d->n_fields && last[1].number == number)
+        return last + 1;
     uint32_t low = d->n_dense, high = d->n_fields;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
@@ -462,7 +493,7 @@ static enum pb_result decode_length(struct decode *r, const sennit_field *field)
 {
     struct decode_frame *f = r->top;
     uint64_t n;
-    enum pb_result result = decode_varint(r, f->end, &n);
+    enum pb_result result = decode_number_at(r, f->end, &n);
     if (result != PB_OK)
         return result;
     if (n > (uint64_t)(f->end - r->at))
@@ -474,7 +505,7 @@ static enum pb_result decode_length(struct decode *r, const sennit_field *field)
     }
     struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
     if (pb_kind_wire[field->kind] != PB_LENGTH)
-        return decode_packed(r, end, field, l);
+        return pb_decode_packed(r, end, field, l);
     if (!(field->flags & SENNIT_FIELD_REPEATED)) {
         bool same;
         return decode_string(r, field, decode_place(f, field, &same), n);
@@ -542,10 +573,10 @@ static enum pb_result decode_field(struct decode *r)
         return result;
     if ((tag & 7) == PB_END_GROUP)
         return f->group ? decode_end_group(r, tag >> 3) : PB_BAD_TAG;
-    const sennit_field *field = f->d ? decode_find(f, tag >> 3) : NULL;
+    const sennit_field *field = f->d ? pb_decode_find(f, tag >> 3) : NULL;
     if (!field)
         return decode_unknown(r, tag, start, first);
-    f->expect = (uint32_t)(field - f->d->fields) + 1;
+    f->last = field;
     uint8_t wire = pb_kind_wire[field->kind];
     if ((tag & 7) == PB_LENGTH &&
         (wire == PB_LENGTH || (wire != PB_START_GROUP && (field->flags & SENNIT_FIELD_REPEATED))))
@@ -559,211 +590,45 @@ static enum pb_result decode_field(struct decode *r)
     return decode_number(r, field);
 }
 
-/* -- the bulk --------------------------------------------------------------------------------- */
+/* -- the whole ------------------------------------------------------------------------------- */
 
-/* What the fast path does with a kind; the lowest three bits are its wire type. */
-#define DECODE_OP(op, wire) ((op) << 3 | (wire))
-enum {
-    DECODE_V32 = DECODE_OP(0, PB_VARINT),
-    DECODE_V64 = DECODE_OP(1, PB_VARINT),
-    DECODE_BOOL = DECODE_OP(2, PB_VARINT),
-    DECODE_Z32 = DECODE_OP(3, PB_VARINT),
-    DECODE_Z64 = DECODE_OP(4, PB_VARINT),
-    DECODE_F32 = DECODE_OP(5, PB_FIXED32),
-    DECODE_F64 = DECODE_OP(6, PB_FIXED64),
-    DECODE_STRING = DECODE_OP(7, PB_LENGTH),
-    DECODE_MESSAGE = DECODE_OP(8, PB_LENGTH),
-    DECODE_GROUP = DECODE_OP(9, PB_START_GROUP)
-};
-static const uint8_t decode_op[19] = {
-    0,          DECODE_F64,  DECODE_F32,    DECODE_V64,   DECODE_V64,     DECODE_V32,    DECODE_F64,
-    DECODE_F32, DECODE_BOOL, DECODE_STRING, DECODE_GROUP, DECODE_MESSAGE, DECODE_STRING, DECODE_V32,
-    DECODE_V32, DECODE_F32,  DECODE_F64,    DECODE_Z32,   DECODE_Z64,
-};
-
-/* The field of the tag at *at, if it has the field's own wire type; *at moves behind the tag. NULL:
- * decode_field must look. */
-static inline const sennit_field *decode_known(struct decode_frame *f, char **at)
-{
-    const sennit_msg_desc *d = f->d;
-    const sennit_field *field;
-    char *p = *at;
-    uint32_t tag = (uint8_t)*p++, index;
-    if (tag >= 0x80) {
-        if (p == f->end || (uint8_t)*p >= 0x80)
-            return NULL;
-        tag = (tag & 0x7f) | (uint32_t)(uint8_t)*p++ << 7;
-    }
-    index = (tag >> 3) - 1;
-    if (unlikely(index >= d->n_dense)) {
-        index = f->expect;
-        if (index >= d->n_fields || d->fields[index].number != tag >> 3)
-            return NULL;
-        f->expect = index + 1;
-    }
-    field = &d->fields[index];
-    *at = p;
-    return ((decode_op[field->kind] ^ tag) & 7) == 0 ? field : NULL;
-}
-
-/* Where the value of a plain field goes, marked as there. NULL: decode_field must look. */
-static inline char *decode_plain(struct decode *r, char *msg, const sennit_field *field)
-{
-    char *to = msg + field->offset;
-    uint32_t flags = field->flags;
-    if (unlikely(flags & (SENNIT_FIELD_REPEATED | SENNIT_FIELD_CLOSED))) {
-        if (decode_op[field->kind] != DECODE_STRING)
-            return NULL;
-        to = decode_list_add(r, (struct pb_list *)to, sizeof(sennit_str), 1);
-        if (to)
-            ((struct pb_list *)(msg + field->offset))->len++;
-        return to;
-    }
-    if (flags & SENNIT_FIELD_HAS)
-        pb_set_has(msg, field->presence);
-    else if (flags & SENNIT_FIELD_ONEOF)
-        *(uint32_t *)(msg + field->presence) = field->number;
-    return to;
-}
-
-/* One varint into the struct; the end; NULL: truncated or too long. */
-static inline char *decode_number_at(char *p, const char *end, uint8_t op, char *to)
-{
-    uint64_t v;
-    if (likely(p < end && (uint8_t)*p < 0x80))
-        v = (uint8_t)*p++;
-    else if (!(p = decode_varint_at(p, end, &v)))
-        return NULL;
-    uint32_t w = (uint32_t)v;
-    if (op == DECODE_V64) {
-        memcpy(to, &v, 8);
-    } else if (op == DECODE_BOOL) {
-        *(bool *)to = v != 0;
-    } else if (op == DECODE_Z64) {
-        v = v >> 1 ^ (0 - (v & 1));
-        memcpy(to, &v, 8);
-    } else {
-        w = op == DECODE_Z32 ? w >> 1 ^ (0 - (w & 1)) : w;
-        memcpy(to, &w, 4);
-    }
-    return p;
-}
-
-/* A length-delimited value begins at the result and has *n octets; NULL: truncated. */
-static inline char *decode_length_at(char *p, const char *end, uint64_t *n)
-{
-    if (likely(p < end && (uint8_t)*p < 0x80))
-        *n = (uint8_t)*p++;
-    else
-        p = decode_varint_at(p, end, n);
-    return p && *n <= (uint64_t)(end - p) ? p : NULL;
-}
-
-/* Goes into the sub-message whose n octets begin at p. */
-static inline enum pb_result decode_enter(struct decode *r, const sennit_field *field, char *p,
-                                          uint64_t n)
-{
-    struct decode_frame *f = r->top;
-    f->expect = (uint32_t)(field - f->d->fields) + 1;
-    char *msg = decode_sub(r, f, field);
-    return msg ? decode_push(r, field->type, msg, p + n, 0) : PB_NO_MEMORY;
-}
-
-/* Out of messages that have ended, as far as nothing is to be done about them. */
-static inline struct decode_frame *decode_leave(struct decode *r, const char *at)
-{
-    struct decode_frame *f = r->top;
-    while (at == f->end && f != r->frames && !f->todo && !f->group) {
-        r->depth--;
-        r->top = --f;
-    }
-    return f;
-}
-
-/* Known fields, as many as follow one another, through sub-messages as well, without leaving this
- * function: the bulk of all. What is not plain stays for decode_field, and so does what is broken,
- * which it finds again. */
-static enum pb_result decode_bulk(struct decode *r)
-{
-    struct decode_frame *f = r->top;
-    char *at = r->at, *nul = r->nul, *to;
-    enum pb_result result = PB_OK;
-    while (at < f->end) {
-        char *p = at;
-        const char *end = f->end;
-        uint64_t n;
-        const sennit_field *field = decode_known(f, &p);
-        if (!field)
-            break;
-        uint8_t op = decode_op[field->kind];
-        if (op == DECODE_STRING) {
-            p = decode_length_at(p, end, &n);
-            if (!p || (field->flags & SENNIT_FIELD_UTF8 && !pb_utf8_valid(p, n)) ||
-                !(to = decode_plain(r, f->msg, field)))
-                break;
-            *(sennit_str *)to = (sennit_str){ p, n };
-            *nul = 0;
-            nul = at = p + n;
-        } else if (op == DECODE_MESSAGE) {
-            p = decode_length_at(p, end, &n);
-            if (!p || (result = decode_enter(r, field, p, n)) != PB_OK)
-                break;
-            f = r->top;
-            *nul = 0;
-            nul = &r->spare;
-            at = p;
-        } else {
-            if (op == DECODE_GROUP || !(to = decode_plain(r, f->msg, field)))
-                break;
-            n = op == DECODE_F64 ? 8 : 4;
-            if (op < DECODE_F32)
-                p = decode_number_at(p, end, op, to);
-            else if ((uint64_t)(end - p) < n)
-                break;
-            else
-                memcpy(to, p, op == DECODE_F64 ? 8 : 4), p += n;
-            if (!p)
-                break;
-            *nul = 0;
-            nul = &r->spare;
-            at = p;
-        }
-        if (at == f->end)
-            f = decode_leave(r, at);
-    }
-    r->at = at;
-    r->nul = nul;
-    return result;
-}
-
-static enum pb_result decode_run(struct decode *r)
+/* What the bulk leaves: fields that are not plain, and the ends of messages. */
+static __attribute__((noinline)) enum pb_result decode_rest(struct decode *r)
 {
     for (;;) {
-        enum pb_result result = r->top->d ? decode_bulk(r) : PB_OK;
         struct decode_frame *f = r->top;
-        if (unlikely(result != PB_OK))
-            return result;
+        enum pb_result result;
         if (r->at < f->end) {
             result = decode_field(r);
         } else if (f->group) {
             return PB_TRUNCATED;
         } else {
-            if (f->todo)
-                result = decode_complete(r);
-            if (f == r->frames) {
-                *r->nul = 0;
+            result = decode_complete(r);
+            if (f == r->frames)
                 return result;
-            }
             r->top--;
-            r->depth--;
         }
+        if (result == PB_OK && r->top->d)
+            result = pb_decode_bulk(r);
         if (unlikely(result != PB_OK))
             return result;
     }
 }
 
-enum pb_result pb_decode(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
-                         struct sennit_arena *a, uint32_t depth)
+static inline enum pb_result decode_run(struct decode *r)
+{
+    struct decode_frame *root = r->frames;
+    enum pb_result result = pb_decode_bulk(r);
+    bool rare = result != PB_OK || r->top != root || r->at != root->end || root->maps ||
+                root->d->flags >> 16;
+    if (unlikely(rare) && result == PB_OK)
+        result = decode_rest(r);
+    *r->nul = 0;
+    return result;
+}
+
+enum pb_result pb_decode_msg(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                             struct sennit_arena *a, uint32_t depth)
 {
     const sennit_wire_options o = { .depth = depth };
     return pb_decode_with(d, msg, buf, n, a, &o);
@@ -773,18 +638,21 @@ enum pb_result pb_decode_with(const sennit_msg_desc *d, void *msg, char *buf, si
                               struct sennit_arena *a, const sennit_wire_options *o)
 {
     struct decode_frame frames[PB_FRAMES_INLINE];
-    struct decode r = { .at = buf,
-                        .a = a,
-                        .frames = frames,
-                        .top = frames,
-                        .room = PB_FRAMES_INLINE,
-                        .limit = o->depth ? o->depth : LIMIT_PB_DEPTH };
+    struct decode r;
+    r.at = buf;
     r.nul = &r.spare;
-    r.depth = 1;
-    frames[0] = (struct decode_frame){
-        .d = d, .msg = msg, .end = buf + n, .expect = d->n_dense, .todo = d->flags >> 16
-    };
-    pb_init(d, msg);
+    r.missing = false;
+    r.a = a;
+    r.top = r.frames = frames;
+    r.room = PB_FRAMES_INLINE;
+    r.limit = o->depth ? o->depth : LIMIT_PB_DEPTH;
+    r.brim = frames + min_size(r.room, r.limit);
+    frames[0].d = d, frames[0].msg = msg, frames[0].end = buf + n;
+    frames[0].group = 0;
+    frames[0].todo = true;
+    frames[0].maps = frames[0].strange = false;
+    frames[0].last = NULL;
+    pb_fill(d, msg);
     if (n > LIMIT_PB_SIZE)
         return PB_TOO_LARGE;
     enum pb_result result = decode_run(&r);

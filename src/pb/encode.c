@@ -7,42 +7,16 @@
  * The octets grow down from the end of the arena's current block, so that what was not needed is
  * still the arena's; where that is too small, or the arena is shared, they move to blocks of their
  * own, doubling. */
-#include "pb/pb_private.h"
-
-#define ENCODE_FIRST 256u /* octets of the first block of its own */
-#define ENCODE_FIELD 32u  /* tag and length, or tag and number, of any field */
-
-struct encode_frame {
-    const sennit_msg_desc *d;
-    const char *msg;
-    uint32_t field;        /* fields[0 .. field) are still to be written */
-    bool map;              /* an entry: key and value always go out */
-    bool started;          /* the repeated field's elem is set */
-    size_t elem;           /* elements [0, elem) of the current repeated field are to be written */
-    const uint32_t *order; /* of a map by its keys; NULL: as it is */
-    size_t mark;           /* octets written before this message */
-};
-struct encode {
-    char *at, *start, *end; /* written: [at, end); free: [start, at), behind the headroom */
-    bool tail;              /* [start, end) is the tail of the arena's block, not yet taken */
-    struct sennit_arena *a;
-    size_t headroom;
-    const sennit_wire_options *o;
-    uint32_t depth;
-    struct encode_frame *top, *frames;
-    size_t room;
-    enum pb_result result;
-};
+#include "pb/encode.h"
 
 /* -- octets ----------------------------------------------------------------------------------- */
 
-static inline size_t encode_written(const struct encode *w) { return (size_t)(w->end - w->at); }
-
 /* Takes a new block that has room for n more octets in front; false: the result is set. */
-static bool encode_grow(struct encode *w, size_t n)
+bool pb_encode_grow(struct encode *w, size_t n)
 {
     size_t have = encode_written(w), want = ENCODE_FIRST;
-    if (n > LIMIT_PB_SIZE || have + n > LIMIT_PB_SIZE + (size_t)ENCODE_FIELD) {
+    size_t most = LIMIT_PB_SIZE + (size_t)ENCODE_FIELD; /* the room is more than what is written */
+    if (n > most || have > most - n) {
         w->result = PB_TOO_LARGE;
         return false;
     }
@@ -64,11 +38,6 @@ static bool encode_grow(struct encode *w, size_t n)
     return true;
 }
 
-static inline bool encode_room(struct encode *w, size_t n)
-{
-    return likely((size_t)(w->at - w->start) >= n) || encode_grow(w, n);
-}
-
 static void encode_begin(struct encode *w)
 {
     struct sennit_arena *a = w->a;
@@ -78,7 +47,7 @@ static void encode_begin(struct encode *w)
         w->at = w->end = a->end - 1;
         *w->end = 0;
     } else {
-        encode_grow(w, ENCODE_FIELD);
+        pb_encode_grow(w, ENCODE_FIELD);
     }
 }
 
@@ -110,247 +79,73 @@ static void *encode_alloc(struct encode *w, size_t n)
     return p;
 }
 
-static inline char *encode_varint(char *at, uint64_t v)
-{
-    if (likely(v < 0x80)) {
-        *--at = (char)v;
-        return at;
-    }
-    size_t n = ((size_t)(63 - __builtin_clzll(v)) * 9 + 73) / 64;
-    char *p = at -= n;
-    for (; v > 0x7f; v >>= 7)
-        *p++ = (char)(v | 0x80);
-    *p = (char)v;
-    return at;
-}
-
-static inline char *encode_tag(char *at, uint32_t number, uint32_t wire)
-{
-    return encode_varint(at, (uint64_t)number << 3 | wire);
-}
-
-/* -- values ----------------------------------------------------------------------------------- */
-
-/* The string in front of *at, which moves; false: the result is set. */
-static bool encode_string(struct encode *w, const sennit_field *f, sennit_str s, char **at)
-{
-    if (f->flags & SENNIT_FIELD_UTF8 && !pb_utf8_valid(s.data, s.len)) {
-        w->result = PB_BAD_UTF8;
-        return false;
-    }
-    if ((size_t)(*at - w->start) < s.len + ENCODE_FIELD) {
-        w->at = *at;
-        if (!encode_grow(w, s.len + ENCODE_FIELD))
-            return false;
-        *at = w->at;
-    }
-    *at -= s.len;
-    if (s.len)
-        memcpy(*at, s.data, s.len);
-    *at = encode_varint(*at, s.len);
-    return true;
-}
-
-static inline uint32_t encode_load32(const char *from)
-{
-    uint32_t v;
-    memcpy(&v, from, 4);
-    return v;
-}
-
-static inline uint64_t encode_load64(const char *from)
-{
-    uint64_t v;
-    memcpy(&v, from, 8);
-    return v;
-}
-
-/* The bits that a number has in its struct, as they go on the wire. */
-static inline uint64_t encode_load(uint32_t kind, const char *from)
-{
-    switch (kind) {
-    case SENNIT_KIND_BOOL:
-        return *(const uint8_t *)from != 0;
-    case SENNIT_KIND_INT32:
-    case SENNIT_KIND_ENUM:
-        return (uint64_t)(int64_t)(int32_t)encode_load32(from);
-    case SENNIT_KIND_SINT32: {
-        uint32_t v = encode_load32(from);
-        return v << 1 ^ (0 - (v >> 31));
-    }
-    case SENNIT_KIND_UINT32:
-    case SENNIT_KIND_FIXED32:
-    case SENNIT_KIND_SFIXED32:
-    case SENNIT_KIND_FLOAT:
-        return encode_load32(from);
-    case SENNIT_KIND_SINT64: {
-        uint64_t v = encode_load64(from);
-        return v << 1 ^ (0 - (v >> 63));
-    }
-    default:
-        return encode_load64(from);
-    }
-}
-
-/* A number without its tag; there is room. */
-static inline char *encode_number(char *at, uint32_t wire, uint64_t bits)
-{
-    if (wire == PB_VARINT)
-        return encode_varint(at, bits);
-    size_t n = wire == PB_FIXED64 ? 8 : 4;
-    at -= n;
-    memcpy(at, &bits, n);
-    return at;
-}
-
-/* -- the bulk --------------------------------------------------------------------------------- */
-
-/* Whether the field goes out: 1, 0; or, -1, if its value is not zero. */
-static inline int encode_presence(const char *msg, const sennit_field *field)
-{
-    if (field->flags & SENNIT_FIELD_HAS)
-        return pb_has(msg, field->presence);
-    return field->flags & SENNIT_FIELD_ONEOF ? encode_load32(msg + field->presence) == field->number
-                                             : -1;
-}
-
-/* Of a oneof, the number of the field that is set decides, not the pointer. */
-static inline bool encode_message_is_absent(const char *from, const sennit_field *field)
-{
-    const void *msg;
-    memcpy(&msg, from, sizeof msg);
-    if (field->flags & SENNIT_FIELD_ONEOF)
-        return false;
-    return !msg || (msg == ((const sennit_msg_desc *)field->type)->empty &&
-                    !(field->flags & SENNIT_FIELD_HAS));
-}
-
-/* The field with its tag in front of at; what is absent leaves at as it is. NULL: the result is
- * set.
- */
-static inline char *encode_fixed(char *at, const sennit_field *field, const char *from, size_t n,
-                                 int there)
-{
-    uint64_t bits = n == 8 ? encode_load64(from) : encode_load32(from);
-    if (there < 0 && !bits)
-        return at;
-    at -= n;
-    memcpy(at, &bits, n);
-    return encode_tag(at, field->number, n == 8 ? PB_FIXED64 : PB_FIXED32);
-}
-
-static inline char *encode_text(struct encode *w, char *at, const sennit_field *field,
-                                const char *from, int there)
-{
-    sennit_str s;
-    memcpy(&s, from, sizeof s);
-    s.len = s.data ? s.len : 0;
-    if (there < 0 && !s.len)
-        return at;
-    return encode_string(w, field, s, &at) ? encode_tag(at, field->number, PB_LENGTH) : NULL;
-}
-
-/* Singular numbers and strings, and messages that are absent, as many as follow one another. What
- * it stops at is for encode_field. */
-static void encode_bulk(struct encode *w, struct encode_frame *f)
-{
-    const sennit_field *first = f->d->fields, *field;
-    const char *msg = f->msg;
-    char *at = w->at;
-    for (; f->field; f->field--) {
-        field = first + f->field - 1;
-        uint32_t kind = field->kind;
-        const char *from = msg + field->offset;
-        uint64_t bits;
-        if (field->flags & (SENNIT_FIELD_REPEATED | SENNIT_FIELD_REQUIRED))
-            break;
-        if (kind == SENNIT_KIND_MESSAGE || kind == SENNIT_KIND_GROUP) {
-            if (!f->map && encode_message_is_absent(from, field))
-                continue;
-            break;
-        }
-        int there = f->map ? 1 : encode_presence(msg, field);
-        if (!there)
-            continue;
-        if (unlikely((size_t)(at - w->start) < ENCODE_FIELD)) {
-            w->at = at;
-            if (!encode_grow(w, ENCODE_FIELD))
-                return;
-            at = w->at;
-        }
-        switch (kind) {
-        case SENNIT_KIND_STRING:
-        case SENNIT_KIND_BYTES:
-            at = encode_text(w, at, field, from, there);
-            if (!at)
-                return;
-            continue;
-        case SENNIT_KIND_DOUBLE:
-        case SENNIT_KIND_FIXED64:
-        case SENNIT_KIND_SFIXED64:
-            at = encode_fixed(at, field, from, 8, there);
-            continue;
-        case SENNIT_KIND_FLOAT:
-        case SENNIT_KIND_FIXED32:
-        case SENNIT_KIND_SFIXED32:
-            at = encode_fixed(at, field, from, 4, there);
-            continue;
-        default:
-            bits = encode_load(kind, from);
-        }
-        if (there > 0 || bits)
-            at = encode_tag(encode_varint(at, bits), field->number, PB_VARINT);
-    }
-    w->at = at;
-}
-
 /* -- messages and repeated fields ------------------------------------------------------------- */
 
-static bool encode_octets(struct encode *w, sennit_str s)
+bool pb_encode_octets(struct encode *w, sennit_str s)
 {
     if (!s.data || !s.len)
         return true;
-    if (!encode_room(w, s.len))
+    if (!encode_room(w, s.len <= LIMIT_PB_SIZE ? s.len : SIZE_MAX))
         return false;
     w->at -= s.len;
     memcpy(w->at, s.data, s.len);
     return true;
 }
 
-static void encode_push(struct encode *w, const sennit_msg_desc *d, const void *msg, bool map)
+bool pb_encode_deeper(struct encode *w)
 {
     size_t n = (size_t)(w->top - w->frames) + 1;
     if (n >= w->depth) {
         w->result = PB_TOO_DEEP;
-        return;
+        return false;
     }
-    if (unlikely(n == w->room)) {
-        struct encode_frame *bigger = encode_alloc(w, w->room * 2 * sizeof *bigger);
-        if (!bigger)
-            return;
-        memcpy(bigger, w->frames, n * sizeof *bigger);
-        w->room *= 2;
-        w->frames = bigger;
-        w->top = bigger + n - 1;
+    struct encode_frame *bigger = encode_alloc(w, w->room * 2 * sizeof *bigger);
+    if (!bigger)
+        return false;
+    memcpy(bigger, w->frames, n * sizeof *bigger);
+    w->room *= 2;
+    w->frames = bigger;
+    w->top = bigger + n - 1;
+    w->brim = bigger + min_size(w->room, w->depth);
+    return true;
+}
+
+/* kind is a constant, or not. */
+static inline __attribute__((always_inline)) void
+encode_numbers(struct encode *w, uint32_t kind, size_t size, const struct pb_list *l)
+{
+    const char *from = l->data + l->len * size;
+    while (from != l->data && encode_room(w, ENCODE_FIELD)) {
+        from -= size;
+        w->at = encode_varint(w->at, encode_load(kind, from));
     }
-    struct encode_frame *f = ++w->top;
-    f->d = d, f->msg = msg;
-    f->field = d->n_fields;
-    f->map = map, f->started = false;
-    f->mark = encode_written(w);
-    encode_octets(w, *(const sennit_str *)(f->msg + d->unknown));
 }
 
 static void encode_packed(struct encode *w, const sennit_field *f, const struct pb_list *l)
 {
     size_t mark = encode_written(w), size = pb_kind_size[f->kind];
-    uint32_t wire = pb_kind_wire[f->kind];
-    for (size_t i = l->len; i-- > 0 && encode_room(w, ENCODE_FIELD);)
-        w->at = encode_number(w->at, wire, encode_load(f->kind, l->data + i * size));
-    if (w->result == PB_OK && encode_room(w, ENCODE_FIELD)) {
-        w->at = encode_varint(w->at, encode_written(w) - mark);
-        w->at = encode_tag(w->at, f->number, PB_LENGTH);
+    if (pb_kind_wire[f->kind] != PB_VARINT)
+        pb_encode_octets(w, (sennit_str){ l->data, l->len * size });
+    else if (f->kind == SENNIT_KIND_UINT32)
+        encode_numbers(w, SENNIT_KIND_UINT32, 4, l);
+    else if (size == 8 && f->kind != SENNIT_KIND_SINT64)
+        encode_numbers(w, SENNIT_KIND_INT64, 8, l);
+    else
+        encode_numbers(w, f->kind, size, l);
+    if (w->result == PB_OK && encode_room(w, ENCODE_FIELD))
+        w->at = encode_tagged(w->at, f->number << 3 | PB_LENGTH, encode_written(w) - mark);
+}
+
+static void encode_strings(struct encode *w, const sennit_field *f, const struct pb_list *l)
+{
+    char *at = w->at;
+    for (size_t i = l->len; i-- > 0 && at;) {
+        sennit_str s;
+        memcpy(&s, l->data + i * sizeof s, sizeof s);
+        s.len = s.data ? s.len : 0;
+        at = encode_string(w, at, f, s);
     }
+    w->at = at ? at : w->at;
 }
 
 static void encode_unpacked(struct encode *w, const sennit_field *f, const struct pb_list *l)
@@ -358,18 +153,26 @@ static void encode_unpacked(struct encode *w, const sennit_field *f, const struc
     size_t size = pb_kind_size[f->kind];
     uint32_t wire = pb_kind_wire[f->kind];
     for (size_t i = l->len; i-- > 0 && encode_room(w, ENCODE_FIELD);) {
-        const char *from = l->data + i * size;
-        if (wire == PB_LENGTH) {
-            sennit_str s;
-            memcpy(&s, from, sizeof s);
-            s.len = s.data ? s.len : 0;
-            if (!encode_string(w, f, s, &w->at))
-                return;
+        uint64_t bits = encode_load(f->kind, l->data + i * size);
+        size_t n = wire == PB_FIXED64 ? 8 : 4;
+        if (wire == PB_VARINT) {
+            w->at = encode_varint(w->at, bits);
         } else {
-            w->at = encode_number(w->at, wire, encode_load(f->kind, from));
+            w->at -= n;
+            memcpy(w->at, &bits, n);
         }
         w->at = encode_tag(w->at, f->number, wire);
     }
+}
+
+void pb_encode_list(struct encode *w, const sennit_field *f, const struct pb_list *l)
+{
+    if (pb_kind_wire[f->kind] == PB_LENGTH)
+        encode_strings(w, f, l);
+    else if (f->flags & SENNIT_FIELD_PACKED)
+        encode_packed(w, f, l);
+    else
+        encode_unpacked(w, f, l);
 }
 
 /* Opens a sub-message; what closes it is encode_close. */
@@ -448,10 +251,8 @@ static void encode_repeated(struct encode *w, const sennit_field *field)
     size_t n = l->data ? l->len : 0;
     if (!pb_is_message(field)) {
         f->field--;
-        if (n && field->flags & SENNIT_FIELD_PACKED)
-            encode_packed(w, field, l);
-        else if (n)
-            encode_unpacked(w, field, l);
+        if (n)
+            pb_encode_list(w, field, l);
         return;
     }
     if (!f->started) {
@@ -475,7 +276,7 @@ static void encode_repeated(struct encode *w, const sennit_field *field)
 static void encode_field(struct encode *w)
 {
     struct encode_frame *f = w->top;
-    const sennit_field *field = &f->d->fields[f->field - 1];
+    const sennit_field *field = f->field - 1;
     const char *from = f->msg + field->offset;
     if (field->flags & SENNIT_FIELD_REPEATED) {
         encode_repeated(w, field);
@@ -490,7 +291,7 @@ static void encode_field(struct encode *w)
     } else {
         const struct pb_list one = { (char *)(uintptr_t)from, 1 };
         f->field--;
-        encode_unpacked(w, field, &one);
+        pb_encode_list(w, field, &one);
     }
 }
 
@@ -499,7 +300,7 @@ static void encode_close(struct encode *w)
 {
     size_t len = encode_written(w) - w->top->mark;
     struct encode_frame *parent = --w->top;
-    const sennit_field *field = &parent->d->fields[parent->field - 1];
+    const sennit_field *field = parent->field - 1;
     if (!encode_room(w, ENCODE_FIELD))
         return;
     if (field->kind == SENNIT_KIND_GROUP) {
@@ -512,33 +313,24 @@ static void encode_close(struct encode *w)
         parent->field--;
 }
 
-static enum pb_result encode_run(struct encode *w, const sennit_msg_desc *d, const void *msg)
+/* What the bulk stops at. */
+static __attribute__((noinline)) void encode_rest(struct encode *w)
 {
-    struct encode_frame *f = w->frames;
-    f->d = d, f->msg = msg;
-    f->field = d->n_fields;
-    f->map = f->started = false;
-    f->mark = 0;
-    encode_octets(w, *(const sennit_str *)((const char *)msg + d->unknown));
     while (w->result == PB_OK) {
-        f = w->top;
-        encode_bulk(w, f);
-        if (w->result != PB_OK)
-            break;
-        if (f->field)
+        const struct encode_frame *f = w->top;
+        if (f->field != f->d->fields)
             encode_field(w);
         else if (f == w->frames)
             break;
         else
             encode_close(w);
+        if (w->result == PB_OK)
+            pb_encode_bulk(w);
     }
-    if (w->result == PB_OK && encode_written(w) > LIMIT_PB_SIZE)
-        w->result = PB_TOO_LARGE;
-    return w->result;
 }
 
-enum pb_result pb_encode(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                         size_t headroom, sennit_str *out)
+enum pb_result pb_encode_msg(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                             size_t headroom, sennit_str *out)
 {
     static const sennit_wire_options plain;
     return pb_encode_with(d, msg, a, headroom, &plain, out);
@@ -548,12 +340,27 @@ enum pb_result pb_encode_with(const sennit_msg_desc *d, const void *msg, struct 
                               size_t headroom, const sennit_wire_options *o, sennit_str *out)
 {
     struct encode_frame frames[PB_FRAMES_INLINE];
-    struct encode w = { .a = a, .headroom = headroom, .room = PB_FRAMES_INLINE, .o = o };
+    struct encode w;
+    w.at = w.start = w.end = NULL;
+    w.tail = false;
+    w.a = a;
+    w.headroom = headroom;
+    w.o = o;
+    w.room = PB_FRAMES_INLINE;
     w.depth = o->depth ? o->depth : LIMIT_PB_DEPTH;
-    w.frames = w.top = frames;
+    w.frames = frames;
+    w.brim = frames + min_size(w.room, w.depth);
+    w.result = PB_OK;
     *out = (sennit_str){ "", 0 };
     encode_begin(&w);
-    if (w.result != PB_OK || encode_run(&w, d, msg) != PB_OK)
+    if (w.result != PB_OK || !encode_frame(&w, frames, d, msg, false))
+        return w.result;
+    pb_encode_bulk(&w);
+    if (unlikely(w.result != PB_OK || w.top != w.frames || w.top->field != d->fields))
+        encode_rest(&w);
+    if (w.result == PB_OK && encode_written(&w) > LIMIT_PB_SIZE)
+        w.result = PB_TOO_LARGE;
+    if (unlikely(w.result != PB_OK))
         return w.result;
     encode_end(&w);
     *out = (sennit_str){ w.at, encode_written(&w) };

@@ -144,14 +144,14 @@ enum pb_result pb_ext_get(const sennit_msg_desc *ext, sennit_str unknown, void *
     char *mine = arena_alloc(a, unknown.len + 1);
     if (!mine)
         return PB_NO_MEMORY;
-    return pb_decode(ext, value, mine, ext_filter(ext, unknown, mine, true), a, 0);
+    return pb_decode_msg(ext, value, mine, ext_filter(ext, unknown, mine, true), a, 0);
 }
 
 /* The octets of *value as they stand in the message. */
 static enum pb_result ext_encode(const sennit_msg_desc *ext, const void *value,
                                  struct sennit_arena *a, sennit_str *out)
 {
-    enum pb_result result = pb_encode(ext, value, a, 0, out);
+    enum pb_result result = pb_encode_msg(ext, value, a, 0, out);
     if (result != PB_OK || !(ext->flags & SENNIT_MSG_SET) || !out->len)
         return result;
     struct pb_raw raw;

@@ -581,5 +581,5 @@ enum pb_result pb_json_decode(struct sennit_arena *a, const sennit_msg_desc *d, 
     enum pb_result result = jd_run(&r, d);
     if (result != PB_OK)
         return result;
-    return pb_decode(d, to, r.out.data, r.out.len, a, 4 * LIMIT_PB_DEPTH);
+    return pb_decode_msg(d, to, r.out.data, r.out.len, a, 4 * LIMIT_PB_DEPTH);
 }

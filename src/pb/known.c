@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * known.c: the texts that JSON has for types of google.protobuf, and base64. */
+#include "base/base64.h"
 #include "pb/format.h"
 
 #include "google/protobuf/field_mask.sennit.h"
@@ -258,56 +259,20 @@ bool pb_field_mask_print(struct pb_out *o, const void *msg)
 
 /* -- base64 ----------------------------------------------------------------------------------- */
 
-static int known_sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == '+' || c == '-')
-        return 62;
-    return c == '/' || c == '_' ? 63 : -1;
-}
-
 bool pb_base64_parse(struct pb_out *o, sennit_str s)
 {
-    uint32_t word = 0, bits = 0;
-    size_t n = s.len;
-    while (n && s.data[n - 1] == '=' && s.len - n < 2)
-        n--;
-    if (n % 4 == 1 || (n < s.len && s.len % 4 != 0))
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        int v = known_sextet(s.data[i]);
-        if (v < 0)
-            return false;
-        word = word << 6 | (uint32_t)v;
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            pb_out_char(o, (char)(word >> bits));
-        }
-    }
-    return true;
+    char *to = pb_out_room(o, s.len / 4 * 3 + 2);
+    ptrdiff_t n = to ? base64_decode_any(to, s.data, s.len) : 0; /* no memory: the result is set */
+    o->len += n > 0 ? (size_t)n : 0;
+    return n >= 0;
 }
 
 void pb_base64_print(struct pb_out *o, sennit_str s)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *p = (const uint8_t *)s.data;
-    char *to = s.len ? pb_out_room(o, (s.len + 2) / 3 * 4) : NULL;
+    static const char padding[] = "==";
+    char *to = s.len ? pb_out_room(o, BASE64_ENCODED(s.len)) : NULL;
     if (!to)
         return;
-    for (size_t i = 0; i < s.len; i += 3) {
-        size_t left = s.len - i;
-        uint32_t w = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
-                     (left > 2 ? p[i + 2] : 0);
-        *to++ = digits[w >> 18];
-        *to++ = digits[w >> 12 & 63];
-        *to++ = left > 1 ? digits[w >> 6 & 63] : '=';
-        *to++ = left > 2 ? digits[w & 63] : '=';
-    }
-    o->len += (s.len + 2) / 3 * 4;
+    o->len += (size_t)(base64_encode(to, s.data, s.len) - to);
+    pb_out_add(o, padding, (3 - s.len % 3) % 3);
 }

@@ -17,8 +17,9 @@ enum pb_result {
     PB_TOO_DEEP,
     PB_TOO_LARGE,
     PB_NO_MEMORY,
-    PB_MISSING, /* a required field */
-    PB_BAD_TEXT /* JSON or text format; the caller has the words */
+    PB_MISSING,  /* a required field */
+    PB_BAD_TEXT, /* JSON or text format; the caller has the words */
+    PB_REFUSED   /* by another runtime: see sennit_codec */
 };
 const char *pb_result_text(enum pb_result r); /* for errors, e.g. "string is not valid UTF-8" */
 
@@ -29,14 +30,14 @@ void pb_init(const struct sennit_msg_desc *d, void *msg);
  * as it and has one spare octet at buf[n]: strings become views into it and NULs are written over
  * octets already read. Sub-messages, arrays and unknown fields come from a. On failure *msg is the
  * empty message. depth: 0 means LIMIT_PB_DEPTH. */
-enum pb_result pb_decode(const struct sennit_msg_desc *d, void *msg, char *buf, size_t n,
-                         struct sennit_arena *a, uint32_t depth);
+enum pb_result pb_decode_msg(const struct sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                             struct sennit_arena *a, uint32_t depth);
 /* Octets of the encoded message; SIZE_MAX when over 2 GiB - 1 or too deep. */
 size_t pb_size(const struct sennit_msg_desc *d, const void *msg);
 /* One pass, written backwards. out->data has `headroom` free octets in front of it, all in a.
  * Strings are checked for UTF-8 (PB_BAD_UTF8) as the field's flag says. */
-enum pb_result pb_encode(const struct sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                         size_t headroom, sennit_str *out);
+enum pb_result pb_encode_msg(const struct sennit_msg_desc *d, const void *msg,
+                             struct sennit_arena *a, size_t headroom, sennit_str *out);
 /* The same two, as options say. */
 enum pb_result pb_encode_with(const struct sennit_msg_desc *d, const void *msg,
                               struct sennit_arena *a, size_t headroom,

@@ -20,6 +20,40 @@ struct pb_list {
 extern const uint8_t pb_kind_wire[19]; /* by sennit_kind */
 extern const uint8_t pb_kind_size[19]; /* octets of an element in the struct; 0: a message */
 
+/* UTF-8? Short ASCII is told here. */
+static inline bool pb_utf8_fast(const char *s, size_t n)
+{
+    uint64_t first = 0, last = 0;
+    if (n - 8 <= 8) {
+        memcpy(&first, s, 8);
+        memcpy(&last, s + n - 8, 8);
+    } else if (n - 4 < 4) {
+        memcpy(&first, s, 4);
+        memcpy(&last, s + n - 4, 4);
+    } else {
+        return pb_utf8_valid(s, n);
+    }
+    return likely(((first | last) & UINT64_C(0x8080808080808080)) == 0) || pb_utf8_valid(s, n);
+}
+
+/* *msg becomes the empty message. Structs are words, for they hold pointers. */
+static inline void pb_fill(const sennit_msg_desc *d, char *msg)
+{
+    const char *from = d->empty;
+    size_t n = d->size;
+    if (n > 128 || n < 16) {
+        memcpy(msg, from, n);
+        return;
+    }
+    char two[16];
+    for (size_t i = 0; i + 16 <= n; i += 16) {
+        memcpy(two, from + i, 16);
+        memcpy(msg + i, two, 16);
+    }
+    memcpy(two, from + n - 16, 16);
+    memcpy(msg + n - 16, two, 16);
+}
+
 static inline bool pb_is_message(const sennit_field *f)
 {
     return f->kind == SENNIT_KIND_MESSAGE || f->kind == SENNIT_KIND_GROUP;

@@ -432,5 +432,5 @@ enum pb_result pb_text_decode(struct sennit_arena *a, const sennit_msg_desc *d, 
         result = r.out.result;
     if (result != PB_OK)
         return result;
-    return pb_decode(d, to, r.out.data, r.out.len, a, 2 * LIMIT_PB_DEPTH);
+    return pb_decode_msg(d, to, r.out.data, r.out.len, a, 2 * LIMIT_PB_DEPTH);
 }

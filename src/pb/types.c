@@ -210,6 +210,6 @@ const void *pb_decode_copy(struct sennit_arena *a, const sennit_msg_desc *d, sen
     void *msg = arena_alloc(a, d->size);
     *result = PB_NO_MEMORY;
     if (own.data && msg)
-        *result = pb_decode(d, msg, (char *)(uintptr_t)own.data, own.len, a, 0);
+        *result = pb_decode_msg(d, msg, (char *)(uintptr_t)own.data, own.len, a, 0);
     return *result == PB_OK ? msg : NULL;
 }

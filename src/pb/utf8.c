@@ -33,27 +33,31 @@ static size_t utf8_step(const uint8_t *s, size_t left)
 }
 
 #define UTF8_HIGH UINT64_C(0x8080808080808080)
+typedef uint64_t utf8_pair __attribute__((vector_size(16)));
 
-/* Whether all octets are ASCII: eight a step, the last ones once more with those before them. */
+/* Whether all octets are ASCII: sixteen a step, the last ones once more with those before them. */
 static inline bool utf8_is_ascii(const uint8_t *s, size_t n)
 {
-    uint64_t eight = 0, all = 0;
-    if (n < 8) {
-        uint32_t low = 0, high = 0;
-        if (n >= 4) {
-            memcpy(&low, s, 4);
-            memcpy(&high, s + n - 4, 4);
+    utf8_pair all, two;
+    if (n < 16) {
+        uint64_t first = 0, last = 0;
+        if (n >= 8) {
+            memcpy(&first, s, 8);
+            memcpy(&last, s + n - 8, 8);
+        } else if (n >= 4) {
+            memcpy(&first, s, 4);
+            memcpy(&last, s + n - 4, 4);
         } else if (n) {
-            low = s[0], high = (uint32_t)s[n / 2] << 8 | s[n - 1];
+            first = s[0], last = (uint64_t)s[n / 2] << 8 | s[n - 1];
         }
-        return ((low | high) & (uint32_t)UTF8_HIGH) == 0;
+        return ((first | last) & UTF8_HIGH) == 0;
     }
-    for (size_t i = 0; i + 8 < n; i += 8) {
-        memcpy(&eight, s + i, 8);
-        all |= eight;
+    memcpy(&all, s + n - 16, 16);
+    for (size_t i = 0; i + 16 < n; i += 16) {
+        memcpy(&two, s + i, 16);
+        all |= two;
     }
-    memcpy(&eight, s + n - 8, 8);
-    return ((all | eight) & UTF8_HIGH) == 0;
+    return ((all[0] | all[1]) & UTF8_HIGH) == 0;
 }
 
 bool pb_utf8_valid(const char *text, size_t n)
@@ -91,6 +95,7 @@ const char *pb_result_text(enum pb_result r)
         "no memory",
         "a required field is missing",
         "the text is malformed",
+        "its codec refused it",
     };
     return (size_t)r < countof(texts) ? texts[r] : "unknown error";
 }

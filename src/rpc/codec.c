@@ -5,6 +5,7 @@
 #include "rpc/codec.h"
 #include "base/limits.h"
 #include "pb/pb.h"
+#include "rt/why.h"
 
 static sennit_code codec_code(enum pb_result r)
 {
@@ -18,34 +19,88 @@ const sennit_msg_desc sennit_raw_desc = { .version = SENNIT_TABLES,
                                           .name = "sennit_raw",
                                           .empty = &codec_raw_empty };
 
-/* Copied behind a prefix, as an encoder would. */
+/* Copied behind the headroom, as an encoder would. */
 static enum pb_result codec_encode_raw(const sennit_raw *raw, struct sennit_arena *a,
-                                       sennit_str *body)
+                                       size_t headroom, sennit_str *body)
 {
     size_t len = raw->octets.data ? raw->octets.len : 0;
     if (len > LIMIT_PB_SIZE)
         return PB_TOO_LARGE;
-    char *to = arena_alloc(a, len + CODEC_PREFIX);
+    char *to = arena_alloc(a, len + headroom);
     if (!to)
         return PB_NO_MEMORY;
     if (len)
-        memcpy(to + CODEC_PREFIX, raw->octets.data, len);
-    *body = (sennit_str){ to + CODEC_PREFIX, len };
+        memcpy(to + headroom, raw->octets.data, len);
+    *body = (sennit_str){ to + headroom, len };
     return PB_OK;
 }
+
+static enum pb_result codec_encode_foreign(const sennit_codec *c, const void *msg,
+                                           struct sennit_arena *a, size_t headroom,
+                                           sennit_str *body)
+{
+    size_t len = c->size(c, msg);
+    if (len == SIZE_MAX)
+        return PB_REFUSED;
+    if (len > LIMIT_PB_SIZE)
+        return PB_TOO_LARGE;
+    char *to = arena_alloc(a, headroom + len + 1);
+    if (!to)
+        return PB_NO_MEMORY;
+    to += headroom;
+    to[len] = 0;
+    *body = (sennit_str){ to, len };
+    return c->encode(c, msg, to, len) ? PB_OK : PB_REFUSED;
+}
+
+/* Messages of any kind, both ways. */
+static inline enum pb_result codec_to(const sennit_msg_desc *d, const void *msg,
+                                      struct sennit_arena *a, size_t headroom,
+                                      const sennit_wire_options *o, sennit_str *body)
+{
+    if (likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC))))
+        return pb_encode_with(d, msg, a, headroom, o, body);
+    *body = (sennit_str){ "", 0 };
+    return d->flags & SENNIT_MSG_RAW
+               ? codec_encode_raw(msg, a, headroom, body)
+               : codec_encode_foreign((const sennit_codec *)d, msg, a, headroom, body);
+}
+
+static enum pb_result codec_from_foreign(const sennit_msg_desc *d, void *msg, char *body,
+                                         size_t len, struct sennit_arena *a)
+{
+    const sennit_codec *c = (const sennit_codec *)d;
+    body[len] = 0;
+    pb_init(d, msg);
+    if (d->flags & SENNIT_MSG_RAW)
+        *(sennit_raw *)msg = (sennit_raw){ { body, len } };
+    else if (!c->decode(c, a, (sennit_str){ body, len }, msg)) {
+        pb_init(d, msg);
+        return PB_REFUSED;
+    }
+    return PB_OK;
+}
+
+static inline enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char *body, size_t len,
+                                        struct sennit_arena *a, const sennit_wire_options *o)
+{
+    return likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC)))
+               ? pb_decode_with(d, msg, body, len, a, o)
+               : codec_from_foreign(d, msg, body, len, a);
+}
+
+static const sennit_wire_options codec_plain;
 
 sennit_err codec_encode(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
                         size_t max, sennit_str *framed)
 {
     sennit_str body;
-    enum pb_result r = unlikely(d->flags & SENNIT_MSG_RAW)
-                           ? codec_encode_raw(msg, a, &body)
-                           : pb_encode(d, msg, a, CODEC_PREFIX, &body);
+    enum pb_result r = codec_to(d, msg, a, CODEC_PREFIX, &codec_plain, &body);
     if (r != PB_OK)
-        return sennit_errorf(codec_code(r), "grpc: error while marshaling %s: %s", d->name,
-                             pb_result_text(r));
+        return sennit_errorf(WHY_AS(WHY(ENCODE), codec_code(r)),
+                             "grpc: error while marshaling %s: %s", d->name, pb_result_text(r));
     if (max && body.len > max)
-        return sennit_errorf(SENNIT_RESOURCE_EXHAUSTED,
+        return sennit_errorf(WHY(SEND_TOO_LARGE),
                              "trying to send message larger than max (%zu vs. %zu)", body.len, max);
     uint8_t *prefix = (uint8_t *)(uintptr_t)body.data - CODEC_PREFIX;
     prefix[0] = 0;
@@ -57,34 +112,48 @@ sennit_err codec_encode(const sennit_msg_desc *d, const void *msg, struct sennit
 sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t len,
                         struct sennit_arena *a, const char *what)
 {
-    if (unlikely(d->flags & SENNIT_MSG_RAW)) {
-        body[len] = 0;
-        *(sennit_raw *)msg = (sennit_raw){ { body, len } };
-        return NULL;
-    }
-    enum pb_result r = pb_decode(d, msg, body, len, a, 0);
+    enum pb_result r = codec_from(d, msg, body, len, a, &codec_plain);
     if (r == PB_OK)
         return NULL;
-    return sennit_errorf(codec_code(r), "grpc: error unmarshalling %s (%s, %zu octets): %s", what,
-                         d->name, len, pb_result_text(r));
+    return sennit_errorf(WHY_AS(WHY(DECODE), codec_code(r)),
+                         "grpc: error unmarshalling %s (%s, %zu octets): %s", what, d->name, len,
+                         pb_result_text(r));
 }
 
-static sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
+static sennit_err codec_failed(enum pb_result r, const sennit_msg_desc *d, size_t octets)
 {
-    if (r == PB_OK)
-        return NULL;
-    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
-                         "%s (%zu octets): %s", d->name, octets, pb_result_text(r));
+    return sennit_errorf(r == PB_NO_MEMORY ? WHY(NO_MEMORY) : WHY(PARSE), "%s (%zu octets): %s",
+                         d->name, octets, pb_result_text(r));
+}
+
+static inline sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
+{
+    return likely(r == PB_OK) ? NULL : codec_failed(r, d, octets);
 }
 
 /* -- public ----------------------------------------------------------------------------------- */
 
 void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
 {
-    return pb_copy(a, d, msg);
+    if (likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC))))
+        return pb_copy(a, d, msg);
+    sennit_str octets; /* others only know how to be written and read */
+    void *copy = arena_alloc(a, d->size);
+    bool good = copy && codec_to(d, msg, a, 0, &codec_plain, &octets) == PB_OK;
+    if (good)
+        octets = arena_str(a, octets.data, octets.len);
+    good =
+        good && octets.data &&
+        codec_from(d, copy, (char *)(uintptr_t)octets.data, octets.len, a, &codec_plain) == PB_OK;
+    return good ? copy : NULL;
 }
 
-size_t sennit_msg_size(const sennit_msg_desc *d, const void *msg) { return pb_size(d, msg); }
+size_t sennit_msg_size(const sennit_msg_desc *d, const void *msg)
+{
+    if (d->flags & SENNIT_MSG_CODEC)
+        return ((const sennit_codec *)d)->size((const sennit_codec *)d, msg);
+    return pb_size(d, msg);
+}
 
 const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value)
 {
@@ -95,7 +164,7 @@ const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value)
 sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
 {
     sennit_str out = { NULL, 0 };
-    return pb_encode(d, msg, a, 0, &out) == PB_OK ? out : (sennit_str){ NULL, 0 };
+    return codec_to(d, msg, a, 0, &codec_plain, &out) == PB_OK ? out : (sennit_str){ NULL, 0 };
 }
 
 sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
@@ -108,7 +177,9 @@ sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_s
 static sennit_wire_options codec_wire_options(const sennit_wire_options *o, size_t size)
 {
     sennit_wire_options all = { 0 };
-    if (o)
+    if (o && likely(size == sizeof all))
+        all = *o;
+    else if (o)
         memcpy(&all, o, min_size(size, sizeof all));
     return all;
 }
@@ -117,7 +188,7 @@ sennit_err sennit_msg_encode_sized(sennit_arena *a, const sennit_msg_desc *d, co
                                    const sennit_wire_options *o, size_t size, sennit_str *octets)
 {
     sennit_wire_options all = codec_wire_options(o, size);
-    enum pb_result r = pb_encode_with(d, msg, a, 0, &all, octets);
+    enum pb_result r = codec_to(d, msg, a, 0, &all, octets);
     return codec_error(r, d, octets->len);
 }
 
@@ -128,10 +199,11 @@ sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d, se
     sennit_str own = octets;
     if (!all.in_place || !octets.data)
         own = arena_str(a, octets.data ? octets.data : "", octets.data ? octets.len : 0);
-    pb_init(d, msg);
-    if (!own.data)
+    if (unlikely(!own.data)) {
+        pb_init(d, msg);
         return sennit_no_memory;
-    enum pb_result r = pb_decode_with(d, msg, (char *)(uintptr_t)own.data, own.len, a, &all);
+    }
+    enum pb_result r = codec_from(d, msg, (char *)(uintptr_t)own.data, own.len, a, &all);
     return codec_error(r, d, octets.len);
 }
 
@@ -161,8 +233,13 @@ static sennit_err codec_text_error(enum pb_result r, const sennit_msg_desc *d,
 {
     if (r == PB_OK)
         return NULL;
-    return sennit_errorf(r == PB_NO_MEMORY ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INVALID_ARGUMENT,
-                         "%s: %s", d->name, why->text[0] ? why->text : pb_result_text(r));
+    return sennit_errorf(r == PB_NO_MEMORY ? WHY(NO_MEMORY) : WHY(PARSE), "%s: %s", d->name,
+                         why->text[0] ? why->text : pb_result_text(r));
+}
+
+static sennit_err codec_no_text(const sennit_msg_desc *d)
+{
+    return sennit_errorf(WHY(PARSE), "%s is of another runtime: it has no fields here", d->name);
 }
 
 sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
@@ -170,6 +247,8 @@ sennit_err sennit_json_encode_sized(sennit_arena *a, const sennit_msg_desc *d, c
 {
     struct pb_why why;
     sennit_format_options all = codec_options(o, size);
+    if (d->flags & SENNIT_MSG_CODEC)
+        return codec_no_text(d);
     return codec_text_error(pb_json_encode(a, d, msg, &all, text, &why), d, &why);
 }
 
@@ -178,6 +257,8 @@ sennit_err sennit_json_decode_sized(sennit_arena *a, const sennit_msg_desc *d, s
 {
     struct pb_why why;
     sennit_format_options all = codec_options(o, size);
+    if (d->flags & SENNIT_MSG_CODEC)
+        return codec_no_text(d);
     return codec_text_error(pb_json_decode(a, d, text, &all, msg, &why), d, &why);
 }
 
@@ -186,6 +267,8 @@ sennit_err sennit_text_encode_sized(sennit_arena *a, const sennit_msg_desc *d, c
 {
     struct pb_why why;
     sennit_format_options all = codec_options(o, size);
+    if (d->flags & SENNIT_MSG_CODEC)
+        return codec_no_text(d);
     return codec_text_error(pb_text_encode(a, d, msg, &all, text, &why), d, &why);
 }
 
@@ -194,5 +277,7 @@ sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg_desc *d, s
 {
     struct pb_why why;
     sennit_format_options all = codec_options(o, size);
+    if (d->flags & SENNIT_MSG_CODEC)
+        return codec_no_text(d);
     return codec_text_error(pb_text_decode(a, d, text, &all, msg, &why), d, &why);
 }

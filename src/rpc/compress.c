@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/lock.h"
 #include "rpc/codec.h"
+#include "rt/why.h"
 #include <stdio.h>
 
 #define COMPRESS_ACCEPT 192 /* octets of one accept text */
@@ -105,16 +106,17 @@ sennit_err sennit_compressor_register_sized(const sennit_compressor *c, size_t s
     sennit_compressor all = { .name = NULL };
     memcpy(&all, c, min_size(size, sizeof all));
     if (!all.name || !all.compress || !all.decompress || !compress_good_name(all.name))
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT,
+        return sennit_errorf(WHY(COMPRESSOR_BAD),
                              "sennit_compressor_register: a compressor has a name of a-z 0-9 - _ "
                              "(not \"identity\") and both functions");
     if (compress_named(all.name))
-        return sennit_errorf(SENNIT_ALREADY_EXISTS, "a compressor \"%s\" is registered", all.name);
+        return sennit_errorf(WHY(COMPRESSOR_TWICE), "a compressor \"%s\" is registered", all.name);
     lock_take(&compress.lock, LOCK_PRIM);
     bool done = compress_append(&all);
     lock_drop(&compress.lock, LOCK_PRIM);
     return done ? NULL
-                : sennit_errorf(SENNIT_RESOURCE_EXHAUSTED, "no room for one more compressor");
+                : sennit_errorf(WHY_AS(WHY(COMPRESSOR_BAD), SENNIT_RESOURCE_EXHAUSTED),
+                                "no room for one more compressor");
 }
 
 /* -- messages --------------------------------------------------------------------------------- */
@@ -126,7 +128,7 @@ sennit_err compress_framed(const sennit_compressor *c, struct sennit_arena *a, s
         return NULL;
     sennit_err err = c->compress(c->self, a, plain, &packed);
     if (err)
-        return sennit_errorf(SENNIT_INTERNAL, "grpc: error while compressing with %s: %s", c->name,
+        return sennit_errorf(WHY(COMPRESS), "grpc: error while compressing with %s: %s", c->name,
                              err->message);
     uint8_t *to = packed.len <= LIMIT_PB_SIZE ? arena_alloc(a, packed.len + CODEC_PREFIX) : NULL;
     if (!to)
@@ -143,20 +145,20 @@ sennit_err compress_open(const sennit_compressor *c, const char *encoding, struc
 {
     sennit_str plain;
     if (!c)
-        return sennit_errorf(SENNIT_INTERNAL,
+        return sennit_errorf(WHY(ENCODING),
                              "grpc: Decompressor is not installed for grpc-encoding \"%s\"",
                              encoding ? encoding : "");
     if (!*len)
         return NULL; /* as grpc-go sends empty messages */
     sennit_err err = c->decompress(c->self, a, (sennit_str){ *body, *len }, most, &plain);
     if (!err && plain.len > most)
-        err = sennit_errorf(SENNIT_RESOURCE_EXHAUSTED, "over the limit");
+        err = sennit_errorf(WHY(RECV_TOO_LARGE), "over the limit");
     if (err && err->code == SENNIT_RESOURCE_EXHAUSTED && err != sennit_no_memory)
-        return sennit_errorf(SENNIT_RESOURCE_EXHAUSTED,
+        return sennit_errorf(WHY(RECV_TOO_LARGE),
                              "grpc: received message after decompression larger than max %zu",
                              most);
     if (err)
-        return sennit_errorf(err == sennit_no_memory ? SENNIT_RESOURCE_EXHAUSTED : SENNIT_INTERNAL,
+        return sennit_errorf(err == sennit_no_memory ? WHY(NO_MEMORY) : WHY(DECOMPRESS),
                              "grpc: failed to decompress the %s (%s, %zu octets): %s", what,
                              c->name, *len, err->message);
     *body = (char *)(uintptr_t)plain.data;

@@ -5,6 +5,7 @@
  * Checksums and lengths are verified by zlib. */
 #include "base/sys.h"
 #include "rpc/compress.h"
+#include "rt/why.h"
 #include <zlib.h>
 
 #define ZLIB_WINDOW 15
@@ -39,7 +40,7 @@ static sennit_err zlib_compress(void *self, sennit_arena *a, sennit_str from, se
     deflateEnd(&z);
     if (result == Z_STREAM_END)
         return NULL;
-    return out ? sennit_errorf(SENNIT_INTERNAL, "deflate ended with %d", result) : sennit_no_memory;
+    return out ? sennit_errorf(WHY(COMPRESS), "deflate ended with %d", result) : sennit_no_memory;
 }
 
 /* Twice the room, but never for more than the limit and one octet that tells. */
@@ -68,19 +69,19 @@ static sennit_err zlib_inflate(z_stream *z, sennit_arena *a, size_t most, bool m
         int result = inflate(z, Z_NO_FLUSH);
         to->len = (size_t)((char *)z->next_out - to->data);
         if (to->len > most)
-            return sennit_errorf(SENNIT_RESOURCE_EXHAUSTED, "over the limit");
+            return sennit_errorf(WHY(RECV_TOO_LARGE), "over the limit");
         if (result == Z_STREAM_END && !z->avail_in)
             return NULL;
         if (result == Z_STREAM_END && (!members || inflateReset(z) != Z_OK))
-            return sennit_errorf(SENNIT_INTERNAL, "octets follow the end of the data");
+            return sennit_errorf(WHY(DECOMPRESS), "octets follow the end of the data");
         if (result == Z_MEM_ERROR)
             return sennit_no_memory;
         if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-            return sennit_errorf(SENNIT_INTERNAL, "%s", z->msg ? z->msg : "malformed data");
+            return sennit_errorf(WHY(DECOMPRESS), "%s", z->msg ? z->msg : "malformed data");
         if (z->avail_out == 0 && !zlib_grow(z, a, to, &room, most))
             return sennit_no_memory;
         if (z->avail_in == 0 && z->avail_out != 0 && result != Z_STREAM_END)
-            return sennit_errorf(SENNIT_INTERNAL, "the data is cut short");
+            return sennit_errorf(WHY(DECOMPRESS), "the data is cut short");
     }
 }
 

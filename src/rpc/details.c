@@ -86,7 +86,7 @@ sennit_str details_encode(struct sennit_arena *a, sennit_err err)
     struct details_status status = { .code = (int32_t)err->code,
                                      .message = sennit_s(err->message) };
     status.details.data = any, status.details.len = err->n_details;
-    if (pb_encode(&details_status_desc, &status, a, 0, &out) != PB_OK)
+    if (pb_encode_msg(&details_status_desc, &status, a, 0, &out) != PB_OK)
         out = (sennit_str){ "", 0 };
     return out;
 }
@@ -95,9 +95,11 @@ sennit_err details_attach(struct sennit_arena *a, sennit_err err, sennit_str oct
 {
     struct details_status status;
     sennit_str own = arena_str(a, octets.data, octets.len);
-    if (!own.data || pb_decode(&details_status_desc, &status, (char *)(uintptr_t)own.data, own.len,
-                               a, 0) != PB_OK)
+    if (!own.data || pb_decode_msg(&details_status_desc, &status, (char *)(uintptr_t)own.data,
+                                   own.len, a, 0) != PB_OK)
         return err;
+    if (status.code != (int32_t)err->code)
+        return err; /* grpc-status is the one that counts */
     for (size_t i = 0; i < status.details.len; i++) {
         const struct details_any *any = &status.details.data[i];
         err = sennit_err_detail(err, any->type_url.data, any->value);

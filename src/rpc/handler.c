@@ -5,6 +5,7 @@
 #include "rpc/handler.h"
 #include "rpc/compress.h"
 #include "rt/ctx.h"
+#include "rt/why.h"
 
 struct rpc_handler *handler_of(sennit_ctx *ctx)
 {
@@ -13,7 +14,7 @@ struct rpc_handler *handler_of(sennit_ctx *ctx)
 
 static sennit_err handler_missing(const char *what)
 {
-    return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+    return sennit_errorf(WHY(NOT_HANDLER),
                          "%s: this context is not a handler's: pass the ctx your method was given",
                          what);
 }
@@ -32,7 +33,7 @@ static sennit_err handler_add(sennit_ctx *ctx, bool trailer, const char *what, c
     sennit_err err = late ? NULL : sennit_md_add(*md, key, value);
     lock_drop(&h->lock, LOCK_STREAM);
     if (late)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s(\"%s\"): %s", what, key,
+        return sennit_errorf(WHY(TOO_LATE), "%s(\"%s\"): %s", what, key,
                              h->over ? "the RPC has ended" : "the headers have been sent");
     return err;
 }
@@ -57,8 +58,7 @@ sennit_err sennit_send_header(sennit_ctx *ctx)
     h->header_sent = true;
     lock_drop(&h->lock, LOCK_STREAM);
     if (late)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
-                             "sennit_send_header: the headers have been sent");
+        return sennit_errorf(WHY(TOO_LATE), "sennit_send_header: the headers have been sent");
     return h->send_header(h->call);
 }
 
@@ -69,7 +69,7 @@ sennit_err sennit_set_compressor(sennit_ctx *ctx, const char *name)
         return handler_missing("sennit_set_compressor");
     const sennit_compressor *c = compress_is_identity(name) ? NULL : compress_named(name);
     if (!c && !compress_is_identity(name))
-        return sennit_errorf(SENNIT_UNIMPLEMENTED,
+        return sennit_errorf(WHY(COMPRESSOR),
                              "sennit_set_compressor: no compressor \"%s\" is registered", name);
     if (c && !compress_listed(h->accept_encoding, name))
         c = NULL; /* a peer that does not know it is sent plain messages */
@@ -78,7 +78,7 @@ sennit_err sennit_set_compressor(sennit_ctx *ctx, const char *name)
     if (!late)
         atomic_store(&h->compressor, c);
     lock_drop(&h->lock, LOCK_STREAM);
-    return late ? sennit_errorf(SENNIT_FAILED_PRECONDITION,
+    return late ? sennit_errorf(WHY(TOO_LATE),
                                 "sennit_set_compressor(\"%s\"): the headers have been sent", name)
                 : NULL;
 }
@@ -104,12 +104,17 @@ const sennit_method *sennit_handler_method(sennit_ctx *ctx)
 const sennit_peer *sennit_handler_peer(sennit_ctx *ctx)
 {
     struct rpc_handler *h = handler_of(ctx);
-    return h ? &h->peer : NULL;
+    return h ? h->peer : NULL;
+}
+
+const char *sennit_handler_authority(sennit_ctx *ctx)
+{
+    struct rpc_handler *h = handler_of(ctx);
+    return !h ? NULL : h->authority ? h->authority : "";
 }
 
 sennit_err sennit_not_implemented(const sennit_method *m)
 {
     const char *name = strrchr(m->path, '/');
-    return sennit_errorf(SENNIT_UNIMPLEMENTED, "method %s not implemented",
-                         name ? name + 1 : m->path);
+    return sennit_errorf(WHY(NOT_WRITTEN), "method %s not implemented", name ? name + 1 : m->path);
 }

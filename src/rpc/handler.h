@@ -12,9 +12,10 @@
 
 struct rpc_handler {
     const sennit_method *method;
-    sennit_peer peer;
+    const sennit_peer *peer; /* lives as long as the RPC */
     const sennit_md *in;
     const char *accept_encoding; /* the client's; NULL: none */
+    const char *authority;       /* likewise */
     _Atomic(const sennit_compressor *) compressor;
     struct lock lock; /* guards what follows */
     sennit_md *header, *trailer;

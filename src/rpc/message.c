@@ -4,8 +4,9 @@
 #include "rpc/message.h"
 #include "rpc/codec.h"
 
-static void message_tell(const struct message_rpc *r, sennit_event *e)
+static void message_tell(struct message_rpc *r, sennit_event *e)
 {
+    e->tag = &r->tag;
     e->client = r->client;
     e->method = r->method;
     e->begin = r->begin;
@@ -22,13 +23,28 @@ void message_begin(struct message_rpc *r, const sennit_stats_hook *stats, const 
     message_tell(r, &(sennit_event){ .kind = SENNIT_EVENT_BEGIN });
 }
 
-void message_end(const struct message_rpc *r, sennit_err status)
+void message_end(struct message_rpc *r, sennit_err status)
 {
     if (unlikely(r->stats))
         message_tell(r, &(sennit_event){ .kind = SENNIT_EVENT_END, .status = status });
 }
 
-sennit_err message_encode(const struct message_rpc *r, const sennit_compressor *c, const void *msg,
+void message_metadata(struct message_rpc *r, sennit_event_kind kind, const sennit_md *md,
+                      const sennit_peer *peer)
+{
+    if (unlikely(r->stats))
+        message_tell(r, &(sennit_event){ .kind = kind, .metadata = md, .peer = peer });
+}
+
+void message_connection(const sennit_stats_hook *stats, sennit_event_kind kind, bool client,
+                        const sennit_peer *peer, sennit_err status)
+{
+    sennit_event e = { .kind = kind, .client = client, .peer = peer, .status = status };
+    if (stats->event)
+        stats->event(stats->self, NULL, &e);
+}
+
+sennit_err message_encode(struct message_rpc *r, const sennit_compressor *c, const void *msg,
                           struct sennit_arena *a, size_t max, sennit_str *framed)
 {
     sennit_err err =
@@ -44,8 +60,8 @@ sennit_err message_encode(const struct message_rpc *r, const sennit_compressor *
     return err;
 }
 
-sennit_err message_decode(const struct message_rpc *r, const struct rpc_stream *s,
-                          struct rpc_msg *m, void *to, struct sennit_arena *a)
+sennit_err message_decode(struct message_rpc *r, const struct rpc_stream *s, struct rpc_msg *m,
+                          void *to, struct sennit_arena *a)
 {
     const char *what = r->client ? "response" : "request";
     char *body = m->body;

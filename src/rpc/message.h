@@ -15,16 +15,23 @@ struct message_rpc {
     const sennit_method *method;
     sennit_ctx *ctx;
     int64_t begin;
+    void *tag; /* the hook's own */
     bool client;
 };
 void message_begin(struct message_rpc *r, const sennit_stats_hook *stats, const sennit_method *m,
                    sennit_ctx *ctx, bool client);
-void message_end(const struct message_rpc *r, sennit_err status);
+void message_end(struct message_rpc *r, sennit_err status);
+/* Header or trailer; peer may be NULL. */
+void message_metadata(struct message_rpc *r, sennit_event_kind kind, const sennit_md *md,
+                      const sennit_peer *peer);
+/* A connection; status: of its end. From a goroutine or thread. */
+void message_connection(const sennit_stats_hook *stats, sennit_event_kind kind, bool client,
+                        const sennit_peer *peer, sennit_err status);
 /* msg, framed, in a. c NULL: plain. max: of the message itself; 0: no limit. */
-sennit_err message_encode(const struct message_rpc *r, const sennit_compressor *c, const void *msg,
+sennit_err message_encode(struct message_rpc *r, const sennit_compressor *c, const void *msg,
                           struct sennit_arena *a, size_t max, sennit_str *framed);
 /* Opens m, which came on s, into to; what that points to lies in a and in m. */
-sennit_err message_decode(const struct message_rpc *r, const struct rpc_stream *s,
-                          struct rpc_msg *m, void *to, struct sennit_arena *a);
+sennit_err message_decode(struct message_rpc *r, const struct rpc_stream *s, struct rpc_msg *m,
+                          void *to, struct sennit_arena *a);
 
 #endif

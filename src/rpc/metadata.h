@@ -18,6 +18,7 @@ struct sennit_md {
     struct sennit_arena *arena;
     struct md_entry *list;
     size_t n, room, size; /* size: header-list octets, RFC 7541 4.1 */
+    struct md_entry first[2];
 };
 
 struct sennit_md *md_new(struct sennit_arena *a); /* NULL: no memory */

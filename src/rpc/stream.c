@@ -7,6 +7,7 @@
  * both and disturbs nobody. */
 #include "rpc/stream.h"
 #include "base/sys.h"
+#include "rt/why.h"
 #include <stdio.h>
 
 /* What was told to a goroutine that was refused as second receiver: its _error, or _finish, in that
@@ -18,34 +19,34 @@ struct stream_refusal {
 };
 #define STREAM_REFUSALS 16 /* kept per stream; a program that errs more often has been told */
 
-/* The message that a goroutine received last: it is valid until that one receives again. */
-struct stream_held {
-    struct stream_held *next;
-    uint64_t who; /* 0: free */
-    struct rt_g *g;
-    struct rpc_msg *msg;
-    struct sennit_arena arena; /* of the decoded form */
-};
-#define STREAM_HELD_SWEEP 4 /* receivers before those whose goroutine has ended are looked for */
+#define STREAM_SEND_FIRST 512 /* octets: small messages are encoded on the sender's stack */
+#define STREAM_HELD_SWEEP 4   /* receivers before those whose goroutine has ended are looked for */
 
 struct stream_header_waiter {
     struct list node;
     struct rt_note note;
 };
 
+static void stream_held_init(struct stream_held *h)
+{
+    h->next = NULL, h->who = 0, h->msg = NULL;
+    arena_init(&h->arena, h->first, sizeof h->first);
+}
+
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
-                     const struct message_rpc *rpc)
+                     struct message_rpc *rpc)
 {
     const sennit_method *m = rpc->method;
     bool server = !rpc->client;
-    memset(st, 0, sizeof *st);
+    memset(st, 0, offsetof(struct sennit_stream, own));
     atomic_init(&st->s, s);
     st->side = side, st->method = m, st->ctx = rpc->ctx, st->server = server, st->rpc = rpc;
     st->in = server ? m->request : m->reply;
     st->one_in = !(m->flags & (server ? 1 : 2));
     list_init(&st->header_waiters);
-    arena_init(&st->recv_error_arena, NULL, 0);
-    arena_init(&st->send_arena, NULL, 0);
+    arena_init(&st->kept, NULL, 0);
+    stream_held_init(&st->own);
+    st->held = &st->own;
 }
 
 static struct rpc_stream *stream_now(struct sennit_stream *st)
@@ -75,11 +76,11 @@ void stream_api_fini(struct sennit_stream *st)
         next = h->next;
         stream_free_messages(st, h->msg);
         arena_fini(&h->arena);
-        sys.free(h);
+        if (h != &st->own)
+            sys.free(h);
     }
     stream_free_messages(st, st->queue);
-    arena_fini(&st->recv_error_arena);
-    arena_fini(&st->send_arena);
+    arena_fini(&st->kept);
 }
 
 /* -- seats ------------------------------------------------------------------------------------ */
@@ -135,7 +136,7 @@ static sennit_err stream_misuse_error(const struct sennit_stream *st, struct str
 {
     char text[480];
     stream_misuse(st, seat, doing, running, text, sizeof text);
-    return sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s", text);
+    return sennit_errorf(WHY(STREAM_SHARED), "%s", text);
 }
 
 /* recv has no error to return: keeps it for this goroutine's _error or _finish. */
@@ -168,7 +169,7 @@ static sennit_err stream_refused(struct sennit_stream *st)
     lock_drop(&st->lock, LOCK_PRIM);
     if (!r)
         return NULL;
-    sennit_err err = sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s", r->text);
+    sennit_err err = sennit_errorf(WHY(STREAM_SHARED), "%s", r->text);
     sys.free(r);
     return err;
 }
@@ -192,7 +193,7 @@ static sennit_err stream_over_error(struct sennit_stream *st, struct rpc_stream 
 {
     sennit_err err = stream_done(s) ? st->side->status(st, s) : NULL;
     return err ? err
-               : sennit_errorf(SENNIT_UNAVAILABLE,
+               : sennit_errorf(WHY(STREAM_OVER),
                                "send on stream %s: it has ended; finish, or "
                                "the next receive, says why",
                                st->method->path);
@@ -214,24 +215,23 @@ static bool stream_sent_again(struct sennit_stream *st, struct rpc_stream *s)
     return transport_wait_drained(stream_now(st));
 }
 
-static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
+static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
+                                   struct sennit_arena *a)
 {
     sennit_str framed;
     if (atomic_load(&st->closed_send))
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "send on stream %s after close_send",
+        return sennit_errorf(WHY(SEND_CLOSED), "send on stream %s after close_send",
                              st->method->path);
     struct rpc_stream *s = stream_now(st);
     if (stream_done(s) && !stream_again(st, s))
         return stream_over_error(st, s);
-    arena_reset(&st->send_arena);
     const sennit_compressor *c = st->side->compressor(st);
     if (atomic_load_explicit(&st->plain, memory_order_relaxed))
         c = NULL;
-    sennit_err err = message_encode(st->rpc, c, msg, &st->send_arena, st->max_send, &framed);
+    sennit_err err = message_encode(st->rpc, c, msg, a, st->max_send, &framed);
     if (err)
         return err;
-    s = stream_now(st);
-    enum transport_result r = st->side->send(st, framed.data, framed.len);
+    enum transport_result r = st->side->send(st, framed.data, framed.len, &s);
     if (r == TRANSPORT_WAITS && !transport_wait_drained(s))
         r = TRANSPORT_DEAD;
     if (r == TRANSPORT_NO_MEMORY)
@@ -239,6 +239,18 @@ static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
     if (r != TRANSPORT_DEAD && r != TRANSPORT_GONE)
         return NULL;
     return stream_sent_again(st, s) ? NULL : stream_over_error(st, stream_now(st));
+}
+
+/* The transport has let go of the message when this returns: sent, copied, or its stream is over.
+ */
+static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
+{
+    struct sennit_arena a;
+    char first[STREAM_SEND_FIRST];
+    arena_init(&a, first, sizeof first);
+    sennit_err err = stream_send_from(st, msg, &a);
+    arena_fini(&a);
+    return err;
 }
 
 /* A close_send that met a send leaves close_wanted, and then tries the seat itself: one of the two
@@ -303,14 +315,24 @@ sennit_err sennit_close_send(sennit_stream *st)
     ctx_enter(st->ctx);
     char text[480];
     bool done = stream_close_send(st, text, sizeof text);
-    sennit_err err = done ? NULL : sennit_errorf(SENNIT_FAILED_PRECONDITION, "%s", text);
+    sennit_err err = done ? NULL : sennit_errorf(WHY(STREAM_SHARED), "%s", text);
     ctx_leave(st->ctx);
     return err;
 }
 
 /* -- receiving -------------------------------------------------------------------------------- */
 
-static struct rpc_msg *stream_next(struct sennit_stream *st)
+/* An idle stream holds no memory but its own. */
+static void stream_idle(struct stream_held *h)
+{
+    if (h && h->arena.blocks) {
+        arena_fini(&h->arena);
+        arena_init(&h->arena, h->first, sizeof h->first);
+    }
+}
+
+/* h: the caller's, which is released; or NULL. */
+static struct rpc_msg *stream_next(struct sennit_stream *st, struct stream_held *h)
 {
     for (;;) {
         struct rpc_stream *s = stream_now(st);
@@ -323,9 +345,10 @@ static struct rpc_msg *stream_next(struct sennit_stream *st)
             m->next = NULL;
             return m;
         }
-        if (!over)
+        if (!over) {
+            stream_idle(h);
             stream_wait_message(s);
-        else if (!stream_done(s) || !stream_again(st, s))
+        } else if (!stream_done(s) || !stream_again(st, s))
             return NULL;
     }
 }
@@ -357,12 +380,14 @@ static struct stream_held *stream_held_mine(struct sennit_stream *st)
     struct stream_held *h = st->held;
     while (h && h->who != me)
         h = h->next;
+    if (!h && !st->own.who)
+        h = &st->own;
     if (!h)
         h = stream_held_orphan(st);
     if (h) {
         stream_release(st, h);
-    } else if ((h = sys.calloc(1, sizeof *h))) {
-        arena_init(&h->arena, NULL, 0);
+    } else if ((h = sys.malloc(sizeof *h))) {
+        stream_held_init(h);
         h->next = st->held;
         st->held = h;
     }
@@ -374,12 +399,20 @@ static struct stream_held *stream_held_mine(struct sennit_stream *st)
 static void stream_recv_error(struct sennit_stream *st, sennit_err err)
 {
     struct rpc_stream *s = stream_now(st);
-    st->recv_error = sennit_err_copy(&st->recv_error_arena, err);
+    st->recv_error = sennit_err_copy(&st->kept, err);
     atomic_store(&st->recv_failed, true);
     if (!st->server) {
-        stream_finish(s, err->code, sennit_s(st->recv_error->message));
+        stream_finish(s, WHY_OF(err), sennit_s(st->recv_error->message));
         transport_reset(s, TRANSPORT_CANCEL);
     }
+}
+
+/* Client: the stats hook, once: the response's headers are there. */
+static void stream_tell_header(struct sennit_stream *st)
+{
+    struct rpc_stream *s = stream_now(st);
+    if (!st->server && s && atomic_load(&s->has_header) && !atomic_exchange(&st->told_header, true))
+        message_metadata(st->rpc, SENNIT_EVENT_IN_HEADER, s->header, &transport_auth(s->t)->peer);
 }
 
 static const void *stream_recv_seated(struct sennit_stream *st)
@@ -387,12 +420,14 @@ static const void *stream_recv_seated(struct sennit_stream *st)
     if (atomic_load(&st->recv_failed))
         return NULL;
     struct stream_held *h = stream_held_mine(st);
-    struct rpc_msg *m = h ? stream_next(st) : NULL;
+    struct rpc_msg *m = h ? stream_next(st, h) : NULL;
     if (!h)
         stream_recv_error(st, sennit_no_memory);
     if (!m)
         return NULL;
     h->msg = m;
+    if (unlikely(st->rpc->stats))
+        stream_tell_header(st);
     void *msg = arena_alloc(&h->arena, st->in->size);
     sennit_err err =
         msg ? message_decode(st->rpc, stream_now(st), m, msg, &h->arena) : sennit_no_memory;
@@ -446,7 +481,7 @@ sennit_err sennit_stream_error(sennit_stream *st)
 /* The one reply of a client-streaming call, into the caller's struct; it lives as long as ctx. */
 static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
 {
-    struct rpc_msg *m = stream_next(st);
+    struct rpc_msg *m = stream_next(st, NULL);
     struct rpc_stream *s = stream_now(st);
     while (!stream_done(s))
         rt_note_wait(&s->note, "waiting for the status");
@@ -454,7 +489,7 @@ static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
     if (err)
         return err;
     if (!m)
-        return sennit_errorf(SENNIT_INTERNAL,
+        return sennit_errorf(WHY(CARDINALITY),
                              "cardinality violation: %s ended with OK and without a response",
                              st->method->path);
     return message_decode(st->rpc, s, m, reply, s->arena);
@@ -492,8 +527,13 @@ static sennit_err stream_finish_call(struct sennit_stream *st, void *reply)
 
 void stream_api_tell_end(struct sennit_stream *st, sennit_err status)
 {
-    if (unlikely(st->rpc->stats) && !atomic_exchange(&st->told_end, true))
-        message_end(st->rpc, status);
+    if (likely(!st->rpc->stats) || atomic_exchange(&st->told_end, true))
+        return;
+    struct rpc_stream *s = stream_now(st);
+    stream_tell_header(st);
+    if (s && stream_done(s))
+        message_metadata(st->rpc, SENNIT_EVENT_IN_TRAILER, s->trailer, NULL);
+    message_end(st->rpc, status);
 }
 
 sennit_err sennit_finish(sennit_stream *st, void *reply)

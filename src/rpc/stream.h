@@ -17,7 +17,17 @@
 #include "rt/ctx.h"
 
 struct stream_refusal;
-struct stream_held;
+
+/* The message that a goroutine received last: it is valid until that one receives again. */
+#define STREAM_HELD_FIRST 104 /* octets: a small message, decoded, without an allocation */
+struct stream_held {
+    struct stream_held *next;
+    uint64_t who; /* 0: free */
+    struct rt_g *g;
+    struct rpc_msg *msg;
+    struct sennit_arena arena; /* of the decoded form */
+    char first[STREAM_HELD_FIRST];
+};
 
 /* Who is inside one half of a stream. The name is read for an error's text only: it may be that of
  * who has just left. */
@@ -29,8 +39,9 @@ struct stream_seat {
 struct stream_side {
     /* The status as an error, after s->done; NULL: OK. */
     sennit_err (*status)(struct sennit_stream *st, struct rpc_stream *s);
-    /* Appends one framed message to the current attempt. */
-    enum transport_result (*send)(struct sennit_stream *st, const char *framed, size_t len);
+    /* Appends one framed message to the current attempt, *to: what waits, waits there. */
+    enum transport_result (*send)(struct sennit_stream *st, const char *framed, size_t len,
+                                  struct rpc_stream **to);
     /* What messages are compressed with; NULL: nothing. */
     const sennit_compressor *(*compressor)(struct sennit_stream *st);
     /* Client: half-closes the current attempt. */
@@ -44,7 +55,7 @@ struct sennit_stream {
     const struct stream_side *side;
     const sennit_method *method;
     const sennit_msg_desc *in;
-    const struct message_rpc *rpc; /* the side's */
+    struct message_rpc *rpc; /* the side's */
     sennit_ctx *ctx;
     size_t max_send;
     bool server, one_in;                     /* one_in: messages lie in the call's arena */
@@ -55,23 +66,23 @@ struct sennit_stream {
     _Atomic bool closed_send;
 
     /* Of the receiver. */
-    struct stream_held *held; /* one for each goroutine that received */
+    struct stream_held *held; /* one for each goroutine that received; the last one is own */
     struct rpc_msg *queue;    /* taken from the reader and not yet returned */
     _Atomic bool recv_failed;
-    struct sennit_arena recv_error_arena;
-    const struct sennit_error *recv_error; /* decode error; in recv_error_arena */
-    /* Of the sender. */
-    struct sennit_arena send_arena;
-    _Atomic bool told_end; /* client: the stats hook */
-    _Atomic bool plain;    /* whatever the compressor */
+    struct sennit_arena kept;              /* what lives as long as the stream */
+    const struct sennit_error *recv_error; /* decode error; in kept */
+    _Atomic bool told_header, told_end;    /* client: the stats hook */
+    _Atomic bool plain;                    /* whatever the compressor */
 
     struct lock lock; /* guards what follows */
     struct stream_refusal *refusals;
     struct list header_waiters;
+
+    struct stream_held own; /* last: not zeroed as a whole */
 };
 
 void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struct stream_side *side,
-                     const struct message_rpc *rpc);
+                     struct message_rpc *rpc);
 /* Frees what it holds; nobody may be inside, nor the transport hold a body of it. */
 void stream_api_fini(struct sennit_stream *st);
 /* Client: tells the stats hook of the end, once. */

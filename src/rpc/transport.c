@@ -12,10 +12,12 @@
  *   3. On -EAGAIN it keeps the rest in `unsent` and leaves; writability wakes the task, which
  * flushes.
  *   4. It leaves by flushing 1 -> 0; if that fails (2), round again.
+ *   What was appended is ordered by the lock; 1 and 4 hand over `unsent` alone.
  * End protocol: whoever wants the end sets close_wanted under the lock and wakes the task. The task
  * flushes once more, closes the socket, sets closed under the lock (from then on nobody wakes the
  * task), ends the streams, tells the owner and drops its own reference. */
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/sys.h"
 #include "rpc/transport_private.h"
 #include <errno.h>
@@ -32,15 +34,6 @@ static uint32_t transport_window(size_t asked, uint32_t usual)
     if (!asked)
         return usual;
     return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW), INT32_MAX);
-}
-
-/* The reader looks whether it is still the same frame. */
-static void transport_slow_late(struct rt_timer *timer)
-{
-    struct transport *t = container_of(timer, struct transport, slow);
-    lock_take(&t->lock, LOCK_WRITE);
-    transport_wake(t);
-    lock_drop(&t->lock, LOCK_WRITE);
 }
 
 struct transport *transport_new(struct net_io *io, const struct transport_config *c,
@@ -60,10 +53,13 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     if (!t)
         goto no_memory;
     t->in = h2_in_new(&h2);
-    if (!t->in || h2_out_init(&t->out, &h2) < 0)
+    if (!t->in || h2_out_init(&t->out, c->server) < 0)
         goto no_machine;
     t->auth = io->auth, io->auth = NULL;
     io->task = &t->task;
+    if (!c->server)
+        t->ready_requests = sys.calloc(READY_REQUESTS, sizeof *t->ready_requests);
+    t->reason = "";
     t->io = io, t->ops = ops, t->owner = owner, t->server = c->server, t->hold = c->server;
     list_init(&t->changed);
     list_init(&t->waiting);
@@ -72,7 +68,6 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     rt_task_init(&t->task, transport_task);
     rt_defer_init(&t->flush, transport_flush_later);
     clock_init(t, c);
-    rt_timer_init(&t->slow, transport_slow_late);
     return t;
 no_machine:
     if (t->in)
@@ -85,13 +80,24 @@ no_memory:
 
 void transport_start(struct transport *t)
 {
-    rt_fd_tasks(t->io->fd, &t->task, &t->task);
+    if (unlikely(!t->io->fd))
+        t->io->ops->start(t->io, &t->task);
+    else
+        rt_fd_tasks(t->io->fd, &t->task, &t->task);
+    if (t->server)
+        return; /* begins when the client has */
+    lock_take(&t->lock, LOCK_WRITE);
+    bool begun = transport_room(t, 0);
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (!begun)
+        transport_fail(t, WHY(NO_MEMORY), "no memory to begin the connection");
     transport_dirty(t);
 }
 
 void *transport_owner(struct transport *t) { return t->owner; }
 const struct net_auth *transport_auth(struct transport *t) { return t->auth; }
 const char *transport_reason(struct transport *t) { return t->reason; }
+sennit_code transport_why(struct transport *t) { return t->close_code; }
 
 void transport_ref(struct transport *t)
 {
@@ -107,6 +113,9 @@ void transport_unref(struct transport *t)
     h2_in_free(t->in);
     h2_out_fini(&t->out);
     sys.free(t->unsent);
+    sys.free(t->ready_requests);
+    sys.free(t->reason_text);
+    sys.free(t->goaway_text);
     net_auth_free(t->auth);
     void (*freed)(void *owner) = t->ops->freed;
     void *owner = t->owner;
@@ -117,27 +126,65 @@ void transport_unref(struct transport *t)
 
 /* -- room and waking, all under the lock ----------------------------------------------------- */
 
-bool transport_room(struct transport *t, size_t n)
+/* Buffers of the least size are borrowed: a connection keeps none beyond the send. Larger ones it
+ * keeps while it is busy. */
+static struct pool transport_buffers = { .size = H2_OUT_LEAST, .most = LIMIT_BUFFERS_KEPT };
+
+static void *transport_buffer(size_t size)
+{
+    return size == H2_OUT_LEAST ? pool_take(&transport_buffers) : sys.malloc(size);
+}
+
+/* The encoder's table is too small for this connection's constants; without memory it stays so. */
+static void transport_grow_table(struct transport *t, size_t size)
+{
+    lock_drop(&t->lock, LOCK_WRITE);
+    void *block = sys.malloc(size);
+    lock_take(&t->lock, LOCK_WRITE);
+    void *old = block ? h2_out_grow_table(&t->out, block, size) : NULL;
+    lock_drop(&t->lock, LOCK_WRITE);
+    sys.free(old);
+    lock_take(&t->lock, LOCK_WRITE);
+}
+
+static bool transport_buffer_room(struct transport *t, size_t n)
 {
     while (!h2_out_room(&t->out, n)) {
         size_t size = h2_out_grow_size(&t->out, n);
         lock_drop(&t->lock, LOCK_WRITE);
-        void *block = sys.malloc(size);
+        void *block = transport_buffer(size);
         lock_take(&t->lock, LOCK_WRITE);
         if (!block)
             return h2_out_room(&t->out, n);
-        if (h2_out_room(&t->out, n)) { /* somebody else was faster */
+        /* Its old one, or block if somebody else was faster. */
+        void *old = h2_out_room(&t->out, n) ? block : h2_out_grow(&t->out, block, size);
+        if (old) {
             lock_drop(&t->lock, LOCK_WRITE);
-            sys.free(block);
+            sys.free(old);
             lock_take(&t->lock, LOCK_WRITE);
-            continue;
         }
-        void *old = h2_out_grow(&t->out, block, size);
-        lock_drop(&t->lock, LOCK_WRITE);
-        sys.free(old);
-        lock_take(&t->lock, LOCK_WRITE);
     }
     return true;
+}
+
+/* The connection's first frames. */
+static bool transport_begin(struct transport *t, size_t n)
+{
+    if (!transport_buffer_room(t, n + H2_OUT_BEGIN))
+        return false;
+    if (!t->out.begun)
+        h2_out_begin(&t->out, h2_in_config(t->in));
+    return true;
+}
+
+bool transport_room(struct transport *t, size_t n)
+{
+    size_t table = h2_out_wants(&t->out);
+    if (unlikely(table))
+        transport_grow_table(t, table);
+    if (unlikely(!t->out.begun) && !transport_begin(t, n))
+        return false;
+    return transport_buffer_room(t, n);
 }
 
 void transport_wake(struct transport *t)
@@ -211,8 +258,8 @@ static bool transport_flush_round(struct transport *t)
             return false;
         t->unsent_at = 0;
     }
-    atomic_store_explicit(&t->blocked, true,
-                          memory_order_release); /* before the try: no edge lost */
+    /* Before the try: no edge is lost. The kernel orders a full socket before its edge. */
+    atomic_store_explicit(&t->blocked, true, memory_order_relaxed);
     int sent = t->write_failed ? -1 : transport_send_unsent(t);
     if (sent == 0) {
         lock_take(&t->lock, LOCK_WRITE);
@@ -233,7 +280,12 @@ static bool transport_flush_round(struct transport *t)
         t->reading_paused = false;
         transport_wake(t);
     }
+    uint8_t *mine = h2_out_strip(&t->out, H2_OUT_LEAST), *other = NULL;
+    if (mine)
+        other = h2_out_strip(&t->out, H2_OUT_LEAST);
     lock_drop(&t->lock, LOCK_WRITE);
+    pool_give(&transport_buffers, mine);
+    pool_give(&transport_buffers, other);
     return sent > 0;
 }
 
@@ -242,9 +294,11 @@ static bool transport_claim(struct transport *t)
 {
     for (;;) {
         uint32_t seen = 0;
-        if (atomic_compare_exchange_strong(&t->flushing, &seen, 1))
+        if (atomic_compare_exchange_strong_explicit(&t->flushing, &seen, 1, memory_order_acquire,
+                                                    memory_order_relaxed))
             return true;
-        if (seen == 2 || atomic_compare_exchange_strong(&t->flushing, &seen, 2))
+        if (seen == 2 || atomic_compare_exchange_strong_explicit(
+                             &t->flushing, &seen, 2, memory_order_relaxed, memory_order_relaxed))
             return false;
     }
 }
@@ -257,9 +311,10 @@ void transport_flush(struct transport *t)
         while (transport_flush_round(t)) {
         }
         uint32_t one = 1;
-        if (atomic_compare_exchange_strong(&t->flushing, &one, 0))
+        if (atomic_compare_exchange_strong_explicit(&t->flushing, &one, 0, memory_order_release,
+                                                    memory_order_relaxed))
             return;
-        atomic_store(&t->flushing, 1);
+        atomic_store_explicit(&t->flushing, 1, memory_order_relaxed);
     }
 }
 
@@ -268,7 +323,8 @@ void transport_stop_flushing(struct transport *t)
     const struct timespec pause = { 0, 50000 };
     uint32_t seen = 0;
     /* A flusher is inside a send that cannot block, so this is short; never given back. */
-    while (!atomic_compare_exchange_strong(&t->flushing, &seen, 1)) {
+    while (!atomic_compare_exchange_strong_explicit(&t->flushing, &seen, 1, memory_order_acquire,
+                                                    memory_order_relaxed)) {
         sys.futex_wait(&t->flushing, seen, &pause);
         seen = 0;
     }
@@ -279,22 +335,34 @@ void transport_stop_flushing(struct transport *t)
 
 /* -- the end --------------------------------------------------------------------------------- */
 
+void transport_note_end(struct transport *t, sennit_code code, const char *text)
+{
+    t->close_wanted = true;
+    t->close_code = code;
+    t->reason = text;
+}
+
+#define REASON_TEXT 480 /* octets; debug data of the peer's may be cut */
+
 void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
 {
-    char text[256]; /* debug data of the peer's may be cut */
+    char text[256], *own = sys.malloc(REASON_TEXT);
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->close_wanted) {
-        t->close_wanted = true;
-        t->close_code = code;
-        const char *joint = t->goaway_text[0] ? ", received prior goaway: " : "";
-        snprintf(t->reason, sizeof t->reason, "%s%s%s", text, joint, t->goaway_text);
+        const char *joint = t->goaway_text ? ", received prior goaway: " : "";
+        if (own)
+            snprintf(own, REASON_TEXT, "%s%s%s", text, joint, t->goaway_text ? t->goaway_text : "");
+        transport_note_end(t, code, own ? own : "the connection ended, without memory to say why");
+        t->reason_text = own;
+        own = NULL;
     }
     transport_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);
+    sys.free(own);
 }
 
 void transport_close(struct transport *t, sennit_code code, const char *reason)
@@ -353,7 +421,7 @@ static bool stream_finish_as(struct rpc_stream *s, sennit_code code, sennit_str 
     lock_take(&s->lock, LOCK_STREAM);
     bool first = !atomic_load_explicit(&s->done, memory_order_relaxed);
     if (first) {
-        s->code = code;
+        s->code = WHY_CODE(code), s->why = WHY_NUMBER(code);
         s->message = message;
         s->unprocessed = unprocessed;
         atomic_store_explicit(&s->done, true, memory_order_release);

@@ -11,10 +11,12 @@
 #define SENNIT_RPC_TRANSPORT_H
 
 #include "base/arena.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "net/net.h"
 #include "rpc/metadata.h"
 #include "rt/rt.h"
+#include "rt/why.h"
 
 struct transport;
 struct rpc_stream;
@@ -29,7 +31,7 @@ struct rpc_msg {
 
 /* What a request's header block said; text lives in the stream's arena. */
 struct rpc_request_head {
-    const char *path; /* NUL-terminated */
+    const char *path; /* NUL-terminated; "" where memo says it */
     size_t path_len;
     const char *authority;
     const char *encoding;        /* grpc-encoding or NULL; on a client: the response's */
@@ -37,8 +39,15 @@ struct rpc_request_head {
     sennit_duration timeout;     /* INT64_MAX: none */
     unsigned http_status;        /* not 200: no gRPC; http_text says why */
     const char *http_text;
-    sennit_code code; /* that goes with it */
+    sennit_code code; /* that goes with it; a WHY() */
     uint16_t memo;    /* of the path's table entry; 0: none (see transport_memo) */
+};
+
+/* Client: how an answer began that is no gRPC, for the status' text. */
+struct rpc_page {
+    char kind[64]; /* its content-type, quoted */
+    uint32_t len;
+    char body[LIMIT_PAGE];
 };
 
 struct rpc_stream_ops {
@@ -70,7 +79,8 @@ struct rpc_stream {
     size_t part_have;
     uint32_t n_messages, granted;
     struct rpc_request_head request;
-    unsigned http_status; /* client: of the response */
+    unsigned http_status;  /* client: of the response */
+    struct rpc_page *page; /* client, in the arena; NULL: it is gRPC */
 
     /* Guarded by the transport's lock. */
     struct list changed;
@@ -89,6 +99,7 @@ struct rpc_stream {
     bool unprocessed;  /* final once done: the peer never saw it, it may be sent again */
     struct rpc_msg *first, **last;
     sennit_code code;
+    uint32_t why;       /* the library's reason; 0: the code is the peer's */
     sennit_str message; /* in the arena or static */
     sennit_str details; /* grpc-status-details-bin, raw; or empty */
     sennit_md *header, *trailer;
@@ -101,14 +112,14 @@ struct rpc_stream {
     struct rt_note drained; /* the sender waits here, also for the end */
     union {
         uint64_t align;
-        char octets[128];
+        char octets[80];
     } h2; /* struct h2_out_stream */
 };
 
 struct transport_ops {
     /* (task) Server: a fresh stream with its arena, one reference (the reader's) and ops; NULL:
-     * none can be had (it is refused). */
-    struct rpc_stream *(*new_stream)(struct transport *t);
+     * none can be had (it is refused). memo: of its path, as in rpc_request_head. */
+    struct rpc_stream *(*new_stream)(struct transport *t, uint16_t memo);
     /* (task) Server: s->request is filled. May answer at once. */
     void (*accept)(struct rpc_stream *s);
     /* (task) Client: the peer's SETTINGS came. */
@@ -130,7 +141,7 @@ struct transport_clock {
 };
 struct transport_config {
     bool server;
-    struct transport_clock clock;
+    const struct transport_clock *clock; /* lives as long as the owner */
     uint32_t max_streams;
     size_t max_header_list;
     size_t stream_window, conn_window; /* 0: the default, and they grow */
@@ -145,12 +156,13 @@ void *transport_owner(struct transport *t);
 const struct net_auth *transport_auth(struct transport *t); /* lives as long as t */
 void transport_ref(struct transport *t);
 void transport_unref(struct transport *t);
-/* Ends it soon: GOAWAY, then the socket; streams end with code and reason. */
-void transport_close(struct transport *t, sennit_code code, const char *reason);
+/* Ends it soon: GOAWAY, then the socket; streams end with why (a WHY()) and reason. */
+void transport_close(struct transport *t, sennit_code why, const char *reason);
 /* Server: two-step GOAWAY, then closed when the last stream has ended. */
 void transport_drain(struct transport *t);
 bool transport_pinged_too_much(const struct transport *t); /* (task) so the peer's GOAWAY said */
 const char *transport_reason(struct transport *t);         /* why it ended; "" while it lives */
+sennit_code transport_why(struct transport *t);            /* likewise, a WHY(); 0 */
 
 void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                  struct sennit_arena *arena);
@@ -189,8 +201,8 @@ struct rpc_response {
     const sennit_md *header, *trailer;
     const char *body; /* as above; NULL: none */
     size_t len;
-    bool end; /* then code, message, details and trailer go out */
-    sennit_code code;
+    bool end;         /* then code, message, details and trailer go out */
+    sennit_code code; /* or a WHY() */
     sennit_str message, details;
     const char *encoding;        /* of its messages; NULL: plain */
     const char *accept_encoding; /* NULL: not told */
@@ -213,8 +225,11 @@ bool transport_wait_drained(struct rpc_stream *s);
 void transport_reset(struct rpc_stream *s, uint32_t h2_code);
 #define TRANSPORT_CANCEL   8u
 #define TRANSPORT_NO_ERROR 0u
-/* Ends s locally with a status, if it has not ended; true: this call did. */
+/* Ends s locally with a status (a code of the peer's, or a WHY()), if it has not ended; true: this
+ * call did. */
 bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message);
+/* The status word of s (see rt/why.h), once it is done. */
+#define STREAM_WHY(s) WHY_AS((s)->why << 8, (s)->code)
 /* The same for one that the peer never saw. */
 bool stream_finish_unprocessed(struct rpc_stream *s, sennit_code code, sennit_str message);
 /* Takes all messages that have come, linked by next; NULL: none now. */

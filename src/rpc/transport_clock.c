@@ -8,6 +8,7 @@
  * the state and looks at the clock itself (clock_step); it is set again to whatever comes next, and
  * not moved meanwhile: octets that come only put last_read forward, which the next firing finds. So
  * a busy connection never touches the timer. */
+#include "base/limits.h"
 #include "base/random.h"
 #include "base/sys.h"
 #include "rpc/transport_private.h"
@@ -22,7 +23,7 @@
 #define CLOCK_STRIKES  2
 
 static const uint8_t clock_drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
-static const uint8_t clock_keepalive_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 2 };
+static const uint8_t clock_keepalive_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 3 };
 
 static void clock_fired(struct rt_timer *timer)
 {
@@ -39,10 +40,17 @@ static int64_t clock_jitter(sennit_duration age)
     return age - age / 10 + (int64_t)(random_u32() / 4294967296.0 * 2 * (double)(age / 10));
 }
 
+static void clock_set(struct transport *t, int64_t at)
+{
+    t->timer_at = at;
+    if (at != INT64_MAX)
+        rt_timer_set(&t->timer, at);
+}
+
 static void clock_user_timeout(struct transport *t)
 {
-    unsigned ms = (unsigned)min_size((size_t)(t->clock.timeout / SENNIT_MILLISECOND), 1u << 30);
-    if (t->clock.time) /* gRPC A18; not for unix sockets, which refuse it */
+    unsigned ms = (unsigned)min_size((size_t)(t->clock->timeout / SENNIT_MILLISECOND), 1u << 30);
+    if (t->clock->time && t->io->fd) /* gRPC A18; not for unix sockets, which refuse it */
         sys.setsockopt(rt_fd_number(t->io->fd), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
 }
 
@@ -51,15 +59,22 @@ void clock_init(struct transport *t, const struct transport_config *c)
     int64_t now = sennit_now();
     t->clock = c->clock;
     t->last_read = t->idle_since = t->refilled_at = now;
-    if (t->clock.max_age)
-        t->ends_at = now + clock_jitter(t->clock.max_age);
+    if (t->clock->max_age)
+        t->ends_at = now + clock_jitter(t->clock->max_age);
     else
         t->ends_at = INT64_MAX;
     t->handshake_ends = c->handshake_timeout > 0 ? now + c->handshake_timeout : INT64_MAX;
     rt_timer_init(&t->timer, clock_fired);
     clock_user_timeout(t);
-    if (t->handshake_ends != INT64_MAX)
-        rt_timer_set(&t->timer, t->handshake_ends);
+    clock_set(t, t->handshake_ends);
+}
+
+/* A frame is half read. */
+void clock_slow(struct transport *t)
+{
+    t->slow_at = sennit_now() + LIMIT_SLOW_NS;
+    if (t->slow_at < t->timer_at)
+        clock_set(t, t->slow_at);
 }
 
 /* The peer's SETTINGS have come. */
@@ -74,7 +89,7 @@ void clock_settled(struct transport *t)
 /* When to look again; the ping is sent, or its answer missed, here. */
 static int64_t clock_keepalive(struct transport *t, int64_t now)
 {
-    const struct transport_clock *c = &t->clock;
+    const struct transport_clock *c = t->clock;
     if (!c->time || !t->settled)
         return INT64_MAX;
     lock_take(&t->lock, LOCK_WRITE);
@@ -84,8 +99,7 @@ static int64_t clock_keepalive(struct transport *t, int64_t now)
     if (t->ping_at && t->last_read > t->ping_at)
         t->ping_at = 0; /* anything that comes is an answer */
     if (t->ping_at && now >= t->ping_at + c->timeout) {
-        transport_fail(t, SENNIT_UNAVAILABLE,
-                       "keepalive ping failed to receive ACK within timeout");
+        transport_fail(t, WHY(KEEPALIVE), "keepalive ping failed to receive ACK within timeout");
         return INT64_MAX;
     }
     int64_t again =
@@ -112,13 +126,13 @@ static int64_t clock_keepalive(struct transport *t, int64_t now)
  * HEADERS or DATA in between. */
 void clock_on_ping(struct transport *t)
 {
-    const struct transport_clock *c = &t->clock;
+    const struct transport_clock *c = t->clock;
     int64_t now = sennit_now(), last = t->pinged_at;
     if (!t->server || !c->min_time)
         return;
     lock_take(&t->lock, LOCK_WRITE);
-    bool answered = t->sent_since_ping, quiet = t->open_streams == 0 && !c->permit_without_calls;
-    t->sent_since_ping = false;
+    bool answered = t->out.answered, quiet = t->open_streams == 0 && !c->permit_without_calls;
+    t->out.answered = false;
     lock_drop(&t->lock, LOCK_WRITE);
     t->pinged_at = now;
     if (answered || !last) {
@@ -131,7 +145,7 @@ void clock_on_ping(struct transport *t)
     if (transport_room(t, 64))
         h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_ENHANCE_YOUR_CALM, "too_many_pings");
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_fail(t, SENNIT_UNAVAILABLE, "the client sent too many pings");
+    transport_fail(t, WHY(PINGS), "the client sent too many pings");
 }
 
 bool transport_pinged_too_much(const struct transport *t) { return t->too_many_pings; }
@@ -146,7 +160,7 @@ void clock_on_ping_ack(struct transport *t, const uint8_t opaque[8])
 /* Server. When to look again. */
 static int64_t clock_end(struct transport *t, int64_t now)
 {
-    const struct transport_clock *c = &t->clock;
+    const struct transport_clock *c = t->clock;
     int64_t next = t->ends_at;
     lock_take(&t->lock, LOCK_WRITE);
     bool idle = c->max_idle && t->open_streams == 0 && t->drain == DRAIN_NONE;
@@ -157,9 +171,7 @@ static int64_t clock_end(struct transport *t, int64_t now)
         next = t->ends_at;
     } else if (now >= t->ends_at) {
         t->ends_at = next = INT64_MAX;
-        t->close_wanted = true;
-        t->close_code = SENNIT_UNAVAILABLE;
-        snprintf(t->reason, sizeof t->reason, "max_connection_age_grace has passed");
+        transport_note_end(t, WHY(RETIRED), "max_connection_age_grace has passed");
     } else if (now >= idle_ends) {
         t->drain = DRAIN_WANTED, t->drain_text = "max_idle";
     } else if (idle_ends < next) {
@@ -174,8 +186,7 @@ static int64_t clock_drain_locked(struct transport *t, int64_t now)
 {
     if (t->drain == DRAIN_NONE) {
         if (t->goaway_came && t->open_streams == 0 && !t->close_wanted) {
-            t->close_wanted = true; /* client: nobody will use it again */
-            t->close_code = SENNIT_UNAVAILABLE;
+            transport_note_end(t, WHY(GOING_AWAY), ""); /* client: nobody will use it again */
         }
         return INT64_MAX;
     }
@@ -193,9 +204,7 @@ static int64_t clock_drain_locked(struct transport *t, int64_t now)
     }
     bool over = t->drain == DRAIN_FINAL || (t->drain == DRAIN_WANTED && !t->settled);
     if (over && t->open_streams == 0 && !t->close_wanted) {
-        t->close_wanted = true;
-        t->close_code = SENNIT_UNAVAILABLE;
-        snprintf(t->reason, sizeof t->reason, "the server is shutting down");
+        transport_note_end(t, WHY(STOPPED), "the server is shutting down");
     }
     return t->drain == DRAIN_PINGED ? t->drain_ends : INT64_MAX;
 }
@@ -212,8 +221,7 @@ void clock_step(struct transport *t)
     int64_t now = sennit_now(), next = t->handshake_ends, other;
     t->clock_due = false;
     if (now >= t->handshake_ends)
-        transport_fail(t, SENNIT_UNAVAILABLE,
-                       "no HTTP/2 preface and SETTINGS from the peer in time");
+        transport_fail(t, WHY(NO_PREFACE), "no HTTP/2 preface and SETTINGS from the peer in time");
     other = clock_keepalive(t, now);
     next = other < next ? other : next;
     other = t->server ? clock_end(t, now) : INT64_MAX;
@@ -222,8 +230,9 @@ void clock_step(struct transport *t)
     other = clock_drain_locked(t, now);
     lock_drop(&t->lock, LOCK_WRITE);
     next = other < next ? other : next;
-    if (next != INT64_MAX)
-        rt_timer_set(&t->timer, next);
+    if (t->partial && t->slow_at < next)
+        next = t->slow_at;
+    clock_set(t, next);
     if (draining)
         transport_dirty(t);
 }

@@ -5,6 +5,7 @@
  * last (it would evict the constants). */
 #include "base/base64.h"
 #include "base/limits.h"
+#include "base/quote.h"
 #include "rpc/compress.h"
 #include "rpc/status.h"
 #include "rpc/timeout.h"
@@ -16,7 +17,7 @@ static void headers_start(struct header_list *l, struct sennit_arena *a)
     l->arena = a;
     l->h = l->first;
     l->room = HEADERS_INLINE;
-    l->n = l->size = 0;
+    l->n = l->size = l->n_constants = 0;
     l->failed = false;
 }
 
@@ -41,6 +42,11 @@ static void headers_const(struct header_list *l, const char *name, const char *v
 {
     headers_add(l, name, strlen(name), value, strlen(value), HPACK_INDEX);
 }
+
+#define HEADERS_CONST(n, v)                                                                        \
+    {                                                                                              \
+        n, v, sizeof n - 1, sizeof v - 1, HPACK_INDEX                                              \
+    }
 
 /* Keys whose values must not enter any table (RFC 7541 7.1.3). */
 static bool headers_secret(const struct md_entry *e)
@@ -73,19 +79,36 @@ static void headers_md(struct header_list *l, const sennit_md *md, bool secret)
     }
 }
 
+size_t headers_request_constants(struct h2_header h[HEADERS_CONSTANTS], const struct rpc_request *r)
+{
+    const char *const names[] = { ":method",    ":scheme",       ":path",
+                                  ":authority", "content-type",  "user-agent",
+                                  "te",         "grpc-encoding", "grpc-accept-encoding" };
+    const char *const values[] = { "POST",       r->scheme,          r->path,
+                                   r->authority, "application/grpc", r->user_agent,
+                                   "trailers",   r->encoding,        compress_accept() };
+    size_t n = 0;
+    for (size_t i = 0; i < countof(names); i++) {
+        if (values[i])
+            h[n++] = (struct h2_header){ names[i], values[i], (uint32_t)strlen(names[i]),
+                                         (uint32_t)strlen(values[i]), HPACK_INDEX };
+    }
+    return n;
+}
+
+/* RFC 7541 4.1. */
+size_t headers_request_size(const struct rpc_request *r, size_t path_len)
+{
+    const size_t fixed = sizeof ":methodPOST:schemehttps:path:authoritycontent-type"
+                                "application/grpcuser-agenttetrailersgrpc-accept-encoding" +
+                         8 * 32;
+    return fixed + path_len + strlen(r->authority) + strlen(r->user_agent) +
+           strlen(compress_accept()) + (r->encoding ? 13 + strlen(r->encoding) + 32 : 0);
+}
+
 void headers_request(struct header_list *l, struct sennit_arena *a, const struct rpc_request *r)
 {
     headers_start(l, a);
-    headers_const(l, ":method", "POST");
-    headers_const(l, ":scheme", r->scheme);
-    headers_const(l, ":path", r->path);
-    headers_const(l, ":authority", r->authority);
-    headers_const(l, "content-type", "application/grpc");
-    headers_const(l, "user-agent", r->user_agent);
-    headers_const(l, "te", "trailers");
-    if (r->encoding)
-        headers_const(l, "grpc-encoding", r->encoding);
-    headers_const(l, "grpc-accept-encoding", compress_accept());
     headers_md(l, r->md[0], false);
     headers_md(l, r->md[1], false);
     headers_md(l, r->md[2], true);
@@ -95,12 +118,16 @@ void headers_request(struct header_list *l, struct sennit_arena *a, const struct
     }
 }
 
+static const struct h2_header headers_ok[] = { HEADERS_CONST(":status", "200"),
+                                               HEADERS_CONST("content-type", "application/grpc") };
+
 void headers_response(struct header_list *l, struct sennit_arena *a, const struct rpc_response *r,
                       const sennit_md *md)
 {
     headers_start(l, a);
-    headers_const(l, ":status", "200");
-    headers_const(l, "content-type", "application/grpc");
+    memcpy(l->first, headers_ok, sizeof headers_ok);
+    l->n = l->n_constants = countof(headers_ok);
+    l->size = 7 + 3 + 32 + 12 + 16 + 32;
     if (r->encoding)
         headers_const(l, "grpc-encoding", r->encoding);
     if (r->accept_encoding)
@@ -108,10 +135,25 @@ void headers_response(struct header_list *l, struct sennit_arena *a, const struc
     headers_md(l, md, false);
 }
 
+static const char *const headers_codes[] = { "0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                             "9", "10", "11", "12", "13", "14", "15", "16" };
+
+/* A handler may return any number. */
+static const char *headers_code(struct header_list *l, sennit_code code)
+{
+    if ((unsigned)code < countof(headers_codes))
+        return headers_codes[code];
+    return arena_printf(l->arena, "%d", (int)code).data;
+}
+
 void headers_trailers(struct header_list *l, const struct rpc_response *r)
 {
-    size_t n = (size_t)snprintf(l->status, sizeof l->status, "%d", (int)r->code);
-    headers_add(l, "grpc-status", 11, l->status, n, HPACK_INDEX);
+    const char *code = headers_code(l, WHY_CODE(r->code));
+    if (!code) {
+        l->failed = true;
+        return;
+    }
+    headers_const(l, "grpc-status", code);
     if (r->code != SENNIT_OK && r->message.len) {
         char *text =
             arena_alloc(l->arena, status_message_encoded(r->message.data, r->message.len) + 1);
@@ -130,16 +172,16 @@ void headers_trailers(struct header_list *l, const struct rpc_response *r)
     headers_md(l, r->trailer, false);
 }
 
-void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code)
+void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code,
+                  const char *text)
 {
-    static const char *const codes[] = { "0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
-                                         "9", "10", "11", "12", "13", "14", "15", "16" };
     headers_start(l, a);
     headers_const(l, ":status", status == 405 ? "405" : status == 415 ? "415" : "400");
     headers_const(l, "content-type", "text/plain; charset=utf-8");
     if (status == 405)
         headers_const(l, "allow", "POST");
-    headers_const(l, "grpc-status", codes[code]);
+    headers_const(l, "grpc-status", headers_code(l, WHY_CODE(code)));
+    headers_add(l, "grpc-message", 12, text, strcspn(text, "\n"), HPACK_PLAIN);
 }
 
 /* -- reading --------------------------------------------------------------------------------- */
@@ -189,25 +231,30 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
     switch (f->token) {
     case H2_TOK_METHOD:
         if (f->value_len != 4 || memcmp(f->value, "POST", 4) != 0)
-            headers_bad_request(q, 405, SENNIT_INTERNAL,
+            headers_bad_request(q, 405, WHY(BAD_REQUEST),
                                 "This is a gRPC server: only POST is served here.\n");
         return true;
     case H2_TOK_PATH:
         *path = f;
         q->memo = f->memo;
+        if (q->memo)
+            return (q->path = "") != NULL; /* the owner knows it */
         q->path_len = f->value_len;
         return (q->path = headers_text(s, f)) != NULL;
     case H2_TOK_AUTHORITY:
         *seen |= 2;
         return (q->authority = headers_text(s, f)) != NULL;
-    case H2_TOK_HOST:
+    case H2_TOK_HOST: /* :authority wins */
+        if (*seen & 4)
+            headers_bad_request(q, 400, WHY(BAD_REQUEST), "There is more than one host header.\n");
+        *seen |= 4;
         return q->authority || (q->authority = headers_text(s, f)) != NULL;
     case H2_TOK_CONTENT_TYPE:
         *seen |= headers_is_grpc(f) ? 1 : 0;
         return true;
     case H2_TOK_GRPC_TIMEOUT:
         if (!timeout_parse(f->value, f->value_len, &q->timeout))
-            headers_bad_request(q, 400, SENNIT_INTERNAL,
+            headers_bad_request(q, 400, WHY(BAD_REQUEST),
                                 "The header grpc-timeout is malformed: 1 to 8 digits and one of "
                                 "H M S m u n are expected.\n");
         return true;
@@ -221,7 +268,7 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
         if (!headers_keep(s, &s->header, f, &bad))
             return false;
         if (bad)
-            headers_bad_request(q, 400, SENNIT_INTERNAL, "A -bin header is not valid base64.\n");
+            headers_bad_request(q, 400, WHY(BAD_REQUEST), "A -bin header is not valid base64.\n");
         return true;
     default:
         return true;
@@ -239,7 +286,7 @@ bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
             return false;
     }
     if (!(seen & 1))
-        headers_bad_request(q, 415, SENNIT_UNKNOWN,
+        headers_bad_request(q, 415, WHY_AS(WHY(BAD_REQUEST), SENNIT_UNKNOWN),
                             "This is a gRPC server: the content-type must be application/grpc.\n");
     return q->path != NULL;
 }
@@ -247,6 +294,7 @@ bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
 /* -- responses ------------------------------------------------------------------------------- */
 
 struct headers_status {
+    const struct h2_field *kind; /* content-type, if it is not gRPC's */
     bool has_code, bad_code, bad_md, grpc;
     sennit_code code;
     sennit_str message, details;
@@ -264,6 +312,7 @@ static bool headers_response_field(struct rpc_stream *s, const struct h2_field *
         return true;
     case H2_TOK_CONTENT_TYPE:
         st->grpc = headers_is_grpc(f);
+        st->kind = st->grpc ? NULL : f;
         return true;
     case H2_TOK_GRPC_ENCODING:
         return headers_encoding(s, f);
@@ -289,18 +338,46 @@ static bool headers_response_field(struct rpc_stream *s, const struct h2_field *
     }
 }
 
+/* Without memory only the text is shorter. */
+static void headers_begin_page(struct rpc_stream *s, const struct headers_status *st)
+{
+    s->page = arena_alloc(s->arena, sizeof *s->page);
+    if (!s->page)
+        return;
+    s->page->len = 0;
+    quote_line(s->page->kind, sizeof s->page->kind, st->kind ? st->kind->value : "",
+               st->kind ? st->kind->value_len : 0);
+}
+
+void headers_no_grpc(struct rpc_stream *s)
+{
+    char line[LIMIT_PAGE] = "", begins[LIMIT_PAGE + 32] = "", status[16] = "";
+    const struct rpc_page *page = s->page;
+    if (page)
+        quote_line(line, sizeof line, page->body, page->len);
+    if (line[0])
+        snprintf(begins, sizeof begins, "; it begins with \"%s\"", line);
+    if (s->http_status != 200)
+        snprintf(status, sizeof status, "%u", s->http_status);
+    sennit_str text = arena_printf(s->arena, "%s%s%s%s%s%s",
+                                   status[0] ? "unexpected HTTP status code received from server: "
+                                             : "the server's answer is no gRPC",
+                                   status, page ? "; content-type \"" : "", page ? page->kind : "",
+                                   page ? "\"" : "", begins);
+    stream_finish(s, WHY_AS(WHY(NOT_GRPC), status_from_http(s->http_status)),
+                  text.data ? text : sennit_s("the server's answer is no gRPC"));
+}
+
 static void headers_finish(struct rpc_stream *s, const struct headers_status *st)
 {
     if (st->has_code && st->bad_code) {
-        stream_finish(s, SENNIT_UNKNOWN, sennit_s("the server sent a malformed grpc-status"));
+        stream_finish(s, WHY(NO_STATUS), sennit_s("the server sent a malformed grpc-status"));
     } else if (st->has_code) {
         stream_finish(s, st->code, st->message.data ? st->message : sennit_s(""));
-    } else if (s->http_status != 200) {
-        sennit_str text = arena_printf(
-            s->arena, "unexpected HTTP status code received from server: %u", s->http_status);
-        stream_finish(s, status_from_http(s->http_status), text.data ? text : sennit_s(""));
+    } else if (s->http_status != 200 || s->page || s->failed_in) {
+        headers_no_grpc(s);
     } else {
-        stream_finish(s, SENNIT_UNKNOWN,
+        stream_finish(s, WHY(NO_STATUS),
                       sennit_s("the server sent no grpc-status in its trailers"));
     }
 }
@@ -311,7 +388,7 @@ void headers_read_response(struct rpc_stream *s, const struct h2_event *ev)
     bool first = ev->kind == H2_EV_HEADERS;
     for (size_t i = 0; i < ev->n_fields; i++) {
         if (!headers_response_field(s, &ev->fields[i], &st)) {
-            stream_finish(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for metadata"));
+            stream_finish(s, WHY(NO_MEMORY), sennit_s("no memory for metadata"));
             return;
         }
     }
@@ -323,12 +400,14 @@ void headers_read_response(struct rpc_stream *s, const struct h2_event *ev)
     } else {
         stream_set_trailer(s, st.md, st.details);
     }
+    if (first && (s->http_status != 200 || !st.grpc) && !st.has_code)
+        headers_begin_page(s, &st);
     if (ev->fields_too_large)
         stream_finish(
-            s, SENNIT_RESOURCE_EXHAUSTED,
+            s, WHY(HEADERS_TOO_LARGE),
             sennit_s("the server's header list is over the limit (max_header_list_size)"));
     else if (st.bad_md)
-        stream_finish(s, SENNIT_INTERNAL, sennit_s("a -bin header from the server is no base64"));
+        stream_finish(s, WHY(BAD_METADATA), sennit_s("a -bin header from the server is no base64"));
     else if (ev->end_stream)
         headers_finish(s, &st);
     else if (first && (s->http_status != 200 || !st.grpc) && !st.has_code)

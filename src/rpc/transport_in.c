@@ -7,10 +7,12 @@
  * locked section per batch; what goroutines did meanwhile (`changed`) is told to h2_in before each
  * batch, so that h2_in knows every stream whose answer may be among the octets just read. */
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/sys.h"
 #include "rpc/status.h"
 #include "rpc/transport_private.h"
 #include "rt/err.h"
+#include "rt/log.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -18,9 +20,10 @@
 
 void transport_effect(struct transport *t, const struct effect *e)
 {
-    if (t->n_effects == EFFECTS)
+    struct turn *turn = t->turn;
+    if (turn->n_effects == turn->room)
         transport_apply(t);
-    t->effects[t->n_effects++] = *e;
+    turn->effects[turn->n_effects++] = *e;
 }
 
 /* h2_in has let go of s: unlinks it; locked. */
@@ -33,7 +36,7 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
     s->dead = true;
     if (s->counted) {
         s->counted = false;
-        if (--t->open_streams == 0 && t->clock.max_idle) {
+        if (--t->open_streams == 0 && t->clock->max_idle) {
             t->idle_since = sennit_now();
             t->clock_due = true;
         }
@@ -45,10 +48,8 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
 /* Of the connection, or of all streams by SETTINGS: a connection error. Locked. */
 static void transport_window_overflow(struct transport *t)
 {
-    t->close_wanted = true;
-    t->close_code = SENNIT_UNAVAILABLE;
-    snprintf(t->reason, sizeof t->reason,
-             "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
+    transport_note_end(t, WHY(PROTOCOL),
+                       "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
     h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
 }
 
@@ -104,23 +105,25 @@ static void transport_apply_one(struct transport *t, const struct effect *e)
 void transport_apply(struct transport *t)
 {
     struct rpc_stream *gone[EFFECTS];
-    size_t n_gone = 0, n = t->n_effects;
+    struct turn *turn = t->turn;
+    size_t n_gone = 0, n = turn->n_effects;
     uint32_t credit = h2_in_connection_credit(t->in);
     bool bdp = h2_in_bdp_due(t->in); /* with the WINDOW_UPDATE that is among the effects */
     if (n == 0 && credit == 0)
         return;
-    t->n_effects = 0;
+    turn->n_effects = 0;
+    size_t frames = (credit != 0) + bdp;
+    for (size_t i = 0; i < n; i++)
+        frames += turn->effects[i].kind != EFFECT_GONE;
     lock_take(&t->lock, LOCK_WRITE);
-    if (!transport_room(t, n * 64 + 1280)) {
-        t->close_wanted = true;
-        t->close_code = SENNIT_RESOURCE_EXHAUSTED;
-        snprintf(t->reason, sizeof t->reason, "no memory for the connection's control frames");
-    }
+    if (frames && !transport_room(t, frames * 64 + 1280) && !t->close_wanted)
+        transport_note_end(t, WHY(NO_MEMORY), "no memory for the connection's control frames");
     for (size_t i = 0; i < n; i++) {
-        if (!t->close_wanted || t->effects[i].kind == EFFECT_GONE)
-            transport_apply_one(t, &t->effects[i]);
-        if (t->effects[i].kind == EFFECT_GONE)
-            gone[n_gone++] = t->effects[i].s;
+        const struct effect *e = &turn->effects[i];
+        if (!t->close_wanted || e->kind == EFFECT_GONE)
+            transport_apply_one(t, e);
+        if (e->kind == EFFECT_GONE)
+            gone[n_gone++] = e->s;
     }
     if (credit && !t->close_wanted)
         h2_out_window_update(&t->out, 0, credit);
@@ -131,7 +134,8 @@ void transport_apply(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
     for (size_t i = 0; i < n_gone; i++)
         stream_unref(gone[i]);
-    transport_dirty(t);
+    if (frames)
+        transport_dirty(t);
 }
 
 static void transport_let_go(struct transport *t, struct rpc_stream *s)
@@ -157,7 +161,7 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
         s->local_told = (changes & STREAM_LOCAL_END) != 0;
         if (h2_in_opened(t->in, s->id, s, s->local_told) < 0) {
             s->remote_ended = s->local_told = true; /* let go below; the owner hears of it */
-            stream_finish(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for the stream"));
+            stream_finish(s, WHY(NO_MEMORY), sennit_s("no memory for the stream"));
             transport_effect(t, &(struct effect){ .kind = EFFECT_RST, .s = s, .value = H2_CANCEL });
             transport_let_go(t, s);
             return false;
@@ -165,7 +169,7 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
     }
     if (changes & STREAM_RESET) {
         /* Nearly always told already; not for what the peer's window updates made us reset. */
-        stream_finish(s, SENNIT_INTERNAL,
+        stream_finish(s, WHY(MALFORMED),
                       sennit_s("the stream was reset: the peer overflowed its "
                                "flow-control window"));
         h2_in_forget(t->in, s->id,
@@ -218,7 +222,7 @@ static void transport_tell(struct transport *t)
             s->changes = 0, s->consumed = 0;
         }
         lock_drop(&t->lock, LOCK_WRITE);
-        h2_in_refill(t->in, earned);
+        h2_in_earned(t->in, earned);
         for (size_t i = 0; i < n; i++)
             transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
     } while (n == TOLD_AT_ONCE);
@@ -239,7 +243,10 @@ static void transport_answer_http(struct rpc_stream *s)
 
 static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
-    struct rpc_stream *s = t->ops->new_stream(t);
+    uint16_t memo = 0;
+    for (size_t i = 0; i < ev->n_fields && !memo; i++)
+        memo = ev->fields[i].token == H2_TOK_PATH ? ev->fields[i].memo : 0;
+    struct rpc_stream *s = t->ops->new_stream(t, memo);
     if (!s) {
         h2_in_forget(t->in, ev->id, H2_RESET_PROVOKED);
         transport_effect(
@@ -261,7 +268,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     if (ev->fields_too_large || !read) {
         struct rpc_response r = {
             .end = true,
-            .code = SENNIT_RESOURCE_EXHAUSTED,
+            .code = read ? WHY(HEADERS_TOO_LARGE) : WHY(NO_MEMORY),
             .message = sennit_s(read ? "the request's header list is over the limit "
                                        "(max_header_list_size)"
                                      : "no memory for the request"),
@@ -270,12 +277,12 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         transport_respond(s, &r);
         return;
     }
-    t->current = s, t->current_path = path;
+    t->turn->current = s, t->turn->current_path = path;
     if (s->request.http_status != 200)
         s->failed_in = true;
     else
         t->ops->accept(s);
-    t->current = NULL;
+    t->turn->current = NULL;
     if (ev->end_stream)
         messages_end(s);
     transport_answer_http(s);
@@ -283,8 +290,9 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
 
 void transport_memo(struct rpc_stream *s, uint16_t memo)
 {
-    if (s->t->current == s && s->t->current_path)
-        h2_in_memo(s->t->in, s->t->current_path, memo);
+    const struct turn *turn = s->t->turn;
+    if (turn->current == s && turn->current_path)
+        h2_in_memo(s->t->in, turn->current_path, memo);
 }
 
 static void transport_on_headers(struct transport *t, const struct h2_event *ev)
@@ -304,7 +312,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
     } else {
         s->remote_ended = ev->end_stream;
         if (ev->end_stream && (s->part || s->prefix_have) && !s->failed_in)
-            stream_finish(s, SENNIT_INTERNAL,
+            stream_finish(s, WHY(FRAMING),
                           sennit_s("unexpected EOF: the stream ended inside a "
                                    "message"));
         headers_read_response(s, ev);
@@ -324,6 +332,8 @@ static void transport_on_data(struct transport *t, const struct h2_event *ev)
         return;
     if (ev->len && !s->failed_in)
         messages_data(s, ev->data, ev->len);
+    else if (ev->len)
+        messages_page(s, ev->data, ev->len);
     if (s->one_in || s->failed_in ||
         ev->credit > ev->len) { /* padding, and what nobody will read */
         uint32_t n = s->one_in || s->failed_in ? ev->credit : ev->credit - (uint32_t)ev->len;
@@ -361,15 +371,23 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
     if (!message.data)
         message = sennit_s("stream terminated by RST_STREAM");
     if (!ours && ev->code == H2_REFUSED_STREAM)
-        stream_finish_unprocessed(s, SENNIT_UNAVAILABLE, message);
+        stream_finish_unprocessed(s, WHY(REFUSED), message);
     else
-        stream_finish(s, ours ? SENNIT_INTERNAL : status_from_rst(ev->code, false), message);
+        stream_finish(s,
+                      ours ? WHY(MALFORMED) : WHY_AS(WHY(RESET), status_from_rst(ev->code, false)),
+                      message);
     s->remote_ended = true; /* now: a receiver that sees it alone takes the end for a good one */
     transport_let_go(t, s);
 }
 
+#define GOAWAY_TEXT 160 /* octets */
+
 static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
 {
+    char *text = ev->code != H2_NO_ERROR ? sys.malloc(GOAWAY_TEXT) : NULL;
+    if (text)
+        snprintf(text, GOAWAY_TEXT, "code: %s, debug data: \"%.*s\"", h2_error_name(ev->code),
+                 (int)min_size(ev->len, 100), (const char *)ev->data);
     lock_take(&t->lock, LOCK_WRITE);
     bool first = !t->goaway_came;
     t->too_many_pings = ev->code == H2_ENHANCE_YOUR_CALM && ev->len == 14 &&
@@ -377,16 +395,22 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
     t->goaway_came = true;
     while (!list_empty(&t->waiting))
         transport_quota_wake(t);
-    if (ev->code != H2_NO_ERROR)
-        snprintf(t->goaway_text, sizeof t->goaway_text, "code: %s, debug data: \"%.*s\"",
-                 h2_error_name(ev->code), (int)min_size(ev->len, 100), (const char *)ev->data);
+    if (text) {
+        char *old = t->goaway_text;
+        t->goaway_text = text;
+        text = old;
+    }
     lock_drop(&t->lock, LOCK_WRITE);
+    if (t->goaway_text && t->goaway_text[0])
+        log_line(LOG_H2, SENNIT_LOG_INFO, SENNIT_OK, "%s says GOAWAY: %s",
+                 t->auth ? t->auth->peer.address : "the peer", t->goaway_text);
+    sys.free(text);
     void *user;
     while (h2_in_pop_above(t->in, ev->last_id, &user)) { /* the server never saw these */
         struct rpc_stream *s = user;
         s->peer_reset = true;
         stream_finish_unprocessed(
-            s, SENNIT_UNAVAILABLE,
+            s, WHY(GOING_AWAY),
             sennit_s("the connection is going away and did not take this call"));
         transport_let_go(t, s);
     }
@@ -402,14 +426,15 @@ static void transport_on_http1(struct transport *t)
         "content-length: 69\r\nconnection: close\r\n\r\n"
         "This is a gRPC server: it speaks HTTP/2 (with prior knowledge) only.\n";
     lock_take(&t->lock, LOCK_WRITE);
-    t->out.len = 0; /* our SETTINGS, still held back */
+    t->out.begun = true; /* not in HTTP/2: what was appended is held back still */
+    t->out.len = 0;
     if (transport_room(t, sizeof answer)) {
         memcpy(t->out.buf, answer, sizeof answer - 1);
         t->out.len = sizeof answer - 1;
     }
     t->hold = false;
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_fail(t, SENNIT_UNAVAILABLE, "the peer spoke HTTP/1");
+    transport_fail(t, WHY(HTTP1), "the peer spoke HTTP/1");
 }
 
 static void transport_on_error(struct transport *t, const struct h2_event *ev)
@@ -419,7 +444,7 @@ static void transport_on_error(struct transport *t, const struct h2_event *ev)
     if (transport_room(t, 128))
         h2_out_goaway(&t->out, h2_in_last_id(t->in), ev->code, ev->text ? ev->text : "");
     lock_drop(&t->lock, LOCK_WRITE);
-    transport_fail(t, SENNIT_UNAVAILABLE, "connection error %s: %s", h2_error_name(ev->code),
+    transport_fail(t, WHY(PROTOCOL), "connection error %s: %s", h2_error_name(ev->code),
                    ev->text ? ev->text : "");
 }
 
@@ -505,10 +530,10 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
 static void transport_read_failed(struct transport *t, ssize_t got)
 {
     if (got == 0)
-        transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: EOF",
+        transport_fail(t, t->settled ? WHY(LOST) : WHY(NO_PREFACE), "error reading from %s: EOF",
                        t->server ? "client" : "server");
     else
-        transport_fail(t, SENNIT_UNAVAILABLE, "error reading from %s: %s",
+        transport_fail(t, t->settled ? WHY(LOST) : WHY(NO_PREFACE), "error reading from %s: %s",
                        t->server ? "client" : "server",
                        t->io->reason ? t->io->reason : net_errno_text((int)-got));
 }
@@ -584,6 +609,8 @@ static bool transport_read(struct transport *t, uint8_t *slab)
         }
         transport_tell(t);
         transport_refill(t);
+        if (unlikely(t->n_first < sizeof t->first) && first_is_other(t, slab, (size_t)n))
+            return false;
         transport_parse(t, slab, (size_t)n);
         transport_apply(t);
         turn += (size_t)n;
@@ -601,22 +628,45 @@ static void transport_check_slow(struct transport *t)
     static const char why[] = "a frame or header block takes too long";
     uint32_t partial = h2_in_partial(t->in);
     if (likely(partial == t->partial)) {
-        if (partial && sennit_now() >= t->partial_until)
+        if (partial && sennit_now() >= t->slow_at)
             transport_on_error(t, &(struct h2_event){ .code = H2_ENHANCE_YOUR_CALM, .text = why });
         return;
     }
     t->partial = partial;
-    if (!partial) {
-        rt_timer_stop(&t->slow);
-        return;
+    if (partial)
+        clock_slow(t);
+}
+
+/* A regular end is nobody's news, and a client's calls tell why. What a server's person should know
+ * and clients can cause at will is told now and then; the rest is for who asks. */
+static void transport_log_end(const struct transport *t)
+{
+    static _Atomic int64_t last;
+    sennit_log_level level = SENNIT_LOG_INFO;
+    switch (WHY_NUMBER(t->close_code)) {
+    case WHY_NUMBER(WHY_CLOSING):
+    case WHY_NUMBER(WHY_STOPPED):
+    case WHY_NUMBER(WHY_GOING_AWAY):
+    case WHY_NUMBER(WHY_RETIRED):
+    case WHY_NUMBER(WHY_LOST):
+        level = SENNIT_LOG_DEBUG;
+        break;
+    case WHY_NUMBER(WHY_WANTS_TLS):
+    case WHY_NUMBER(WHY_PINGS):
+        if (t->server && log_on(LOG_H2, SENNIT_LOG_WARN) && log_seldom(&last))
+            level = SENNIT_LOG_WARN;
+        break;
+    default:
+        break;
     }
-    t->partial_until = sennit_now() + LIMIT_SLOW_NS;
-    rt_timer_set(&t->slow, t->partial_until);
+    log_line(LOG_H2, level, t->close_code, "connection %s %s ended: %s", t->server ? "from" : "to",
+             t->auth ? t->auth->peer.address : "?", t->reason);
 }
 
 static void transport_end(struct transport *t)
 {
     void *user;
+    transport_log_end(t);
     transport_stop_flushing(t);
     lock_take(&t->lock, LOCK_WRITE);
     t->closed = true;
@@ -624,7 +674,6 @@ static void transport_end(struct transport *t)
         transport_quota_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);
     rt_timer_stop_wait(&t->timer);
-    rt_timer_stop_wait(&t->slow);
     t->io->ops->close(t->io);
     t->io = NULL;
     transport_tell(t);
@@ -642,40 +691,57 @@ static void transport_end(struct transport *t)
     transport_unref(t);
 }
 
+static void turn_block_fini(void *block)
+{
+    hpack_scratch_fini(&((struct turn_block *)block)->scratch);
+}
+
+static struct pool turn_blocks = { .size = sizeof(struct turn_block),
+                                   .most = LIMIT_TURNS_KEPT,
+                                   .cleared = offsetof(struct turn_block, effects),
+                                   .fini = turn_block_fini };
+
+/* Reads, unless it is over or the peer is owed too much. True: octets may be left. */
+static bool transport_turn(struct transport *t)
+{
+    lock_take(&t->lock, LOCK_WRITE);
+    t->reading_paused = transport_choked(t);
+    bool reads = !t->close_wanted && !t->reading_paused;
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (reads && !t->turn->block)
+        transport_fail(t, WHY(NO_MEMORY), "no memory to read from the connection");
+    return reads && t->turn->block && transport_read(t, t->turn->block->slab);
+}
+
 void transport_task(struct rt_task *task)
 {
     struct transport *t = container_of(task, struct transport, task);
-    bool again = false;
-    if (atomic_load_explicit(&t->blocked, memory_order_acquire))
+    struct effect few[4];
+    struct turn turn = { .block = pool_take(&turn_blocks), .effects = few, .room = countof(few) };
+    if (turn.block)
+        turn.effects = turn.block->effects, turn.room = EFFECTS;
+    t->turn = &turn;
+    h2_in_lend(t->in, turn.block ? &turn.block->scratch : NULL);
+    if (atomic_load_explicit(&t->blocked, memory_order_relaxed))
         transport_flush(t);
     transport_begin_put_off(t);
-    lock_take(&t->lock, LOCK_WRITE);
-    bool over = t->close_wanted;
-    bool paused = t->reading_paused = transport_choked(t);
-    lock_drop(&t->lock, LOCK_WRITE);
-    if (!over && !paused) {
-        uint8_t *slab = sys.malloc(LIMIT_READ_SLAB);
-        if (!slab)
-            transport_fail(t, SENNIT_RESOURCE_EXHAUSTED, "no memory to read from the connection");
-        else
-            again = transport_read(t, slab);
-        sys.free(slab);
-    }
+    bool again = transport_turn(t);
     transport_tell(t);
     transport_apply(t);
     transport_check_slow(t);
     clock_step(t);
+    h2_in_lend(t->in, NULL);
     lock_take(&t->lock, LOCK_WRITE);
-    if (t->write_failed && !again && !t->close_wanted) {
-        t->close_wanted = true;
-        t->close_code = SENNIT_UNAVAILABLE;
-        snprintf(t->reason, sizeof t->reason, "error writing to %s",
-                 t->server ? "client" : "server");
-    }
-    over = t->close_wanted;
+    if (t->write_failed && !again && !t->close_wanted)
+        transport_note_end(t, WHY(LOST),
+                           t->server ? "error writing to client" : "error writing to server");
+    bool over = t->close_wanted;
     if (!over && again)
         transport_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);
     if (over)
-        transport_end(t);
+        transport_end(t); /* and perhaps free it */
+    else
+        t->turn = NULL;
+    pool_give(&turn_blocks, turn.block);
 }

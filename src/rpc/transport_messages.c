@@ -106,7 +106,7 @@ static void messages_too_large(struct rpc_stream *s, size_t len)
 {
     sennit_str message = arena_printf(
         s->arena, "grpc: received message larger than max (%zu vs. %zu)", len, s->max_recv);
-    messages_fail(s, H2_CANCEL, SENNIT_RESOURCE_EXHAUSTED,
+    messages_fail(s, H2_CANCEL, WHY(RECV_TOO_LARGE),
                   message.data ? message.data : "grpc: received message larger than max");
 }
 
@@ -116,19 +116,19 @@ static void messages_begin(struct rpc_stream *s)
     size_t len = load_be32(s->prefix + 1);
     s->prefix_have = 0;
     if (s->prefix[0] > 1)
-        messages_fail(s, H2_INTERNAL_ERROR, SENNIT_INTERNAL,
+        messages_fail(s, H2_INTERNAL_ERROR, WHY(FRAMING),
                       "grpc: received unexpected payload format: the compressed-flag is neither 0 "
                       "nor 1");
     else if (s->prefix[0] == 1 && compress_is_identity(s->request.encoding))
-        messages_fail(s, H2_INTERNAL_ERROR, SENNIT_INTERNAL,
+        messages_fail(s, H2_INTERNAL_ERROR, WHY(FRAMING),
                       "grpc: compressed flag set with identity or empty encoding");
     else if (len > s->max_recv)
         messages_too_large(s, len);
     else if (s->one_in && s->n_messages > 0)
-        messages_fail(s, H2_CANCEL, SENNIT_INTERNAL,
+        messages_fail(s, H2_CANCEL, WHY(CARDINALITY),
                       "cardinality violation: more than one message where one is expected");
     else if (!(s->part = messages_new(s, len)))
-        messages_fail(s, H2_CANCEL, SENNIT_RESOURCE_EXHAUSTED, "no memory for the message");
+        messages_fail(s, H2_CANCEL, WHY(NO_MEMORY), "no memory for the message");
     else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW / 2)
         messages_large(s);
 }
@@ -176,30 +176,34 @@ void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len)
     }
 }
 
+void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    struct rpc_page *page = s->page;
+    size_t n = page ? min_size(len, sizeof page->body - page->len) : 0;
+    if (!n)
+        return;
+    memcpy(page->body + page->len, p, n);
+    page->len += (uint32_t)n;
+}
+
 void messages_end(struct rpc_stream *s)
 {
     s->end_seen = true;
     if (!s->t->server) { /* a response ends with trailers, not with DATA */
-        if (s->http_status != 200) {
-            sennit_str text = arena_printf(
-                s->arena, "unexpected HTTP status code received from server: %u", s->http_status);
-            stream_finish(s, status_from_http(s->http_status),
-                          text.data ? text : sennit_s("unexpected HTTP status"));
-        } else if (s->failed_in) { /* told apart in its headers */
-            stream_finish(s, SENNIT_UNKNOWN,
-                          sennit_s("the server's answer is no gRPC: unexpected content-type"));
+        if (s->http_status != 200 || s->page || s->failed_in) {
+            headers_no_grpc(s);
         } else {
-            stream_finish(s, SENNIT_INTERNAL,
+            stream_finish(s, WHY_AS(WHY(NO_STATUS), SENNIT_INTERNAL),
                           sennit_s("server closed the stream without sending trailers"));
         }
         s->remote_ended = true;
         return;
     }
     if (!s->failed_in && (s->part || s->prefix_have))
-        messages_fail(s, H2_NO_ERROR, SENNIT_INTERNAL,
+        messages_fail(s, H2_NO_ERROR, WHY(FRAMING),
                       "unexpected EOF: the stream ended inside a message");
     else if (!s->failed_in && s->one_in && s->n_messages == 0)
-        messages_fail(s, H2_NO_ERROR, SENNIT_INTERNAL,
+        messages_fail(s, H2_NO_ERROR, WHY(CARDINALITY),
                       "cardinality violation: the stream ended without a request message");
     s->remote_ended = true; /* now: a receiver that sees it takes the end for a good one */
     if (!s->one_in)

@@ -7,6 +7,7 @@
  * encodes, appends and links, so that ids rise on the wire and HPACK order is wire order. */
 #include "base/limits.h"
 #include "base/sys.h"
+#include "rpc/compress.h"
 #include "rpc/transport_private.h"
 #include "rt/ctx.h"
 
@@ -65,9 +66,52 @@ static enum transport_result transport_take_slot(struct transport *t, sennit_ctx
 
 /* -- client ---------------------------------------------------------------------------------- */
 
+static uint32_t transport_headers_bound(size_t size)
+{
+    return (uint32_t)(size + (size / LIMIT_FRAME + 1) * 9);
+}
+
+/* Where the encoded constants of requests like r are kept; NULL: nowhere. Locked. */
+static struct h2_ready *transport_ready(struct transport *t, const struct rpc_request *r,
+                                        size_t path_len)
+{
+    if (!t->ready_requests || path_len == 0 || path_len > READY_PATH)
+        return NULL;
+    struct ready_request *q =
+        &t->ready_requests[(path_len + (uint8_t)r->path[path_len - 1]) % READY_REQUESTS];
+    const char *accept = compress_accept();
+    if (q->path_len == path_len && memcmp(q->path, r->path, path_len) == 0 &&
+        q->authority == r->authority && q->user_agent == r->user_agent &&
+        q->encoding == r->encoding && q->accept_encoding == accept && q->scheme == r->scheme)
+        return &q->ready;
+    *q = (struct ready_request){ .scheme = r->scheme,
+                                 .authority = r->authority,
+                                 .user_agent = r->user_agent,
+                                 .encoding = r->encoding,
+                                 .accept_encoding = accept,
+                                 .path_len = (uint8_t)path_len };
+    memcpy(q->path, r->path, path_len);
+    return &q->ready;
+}
+
+static void transport_append_head(struct transport *t, struct h2_out_stream *o,
+                                  const struct header_list *l, const struct rpc_request *r,
+                                  size_t path_len)
+{
+    struct h2_header constants[HEADERS_CONSTANTS];
+    struct h2_ready none = { 0 }, *ready = transport_ready(t, r, path_len);
+    size_t n = 0;
+    if (!ready)
+        ready = &none;
+    if (unlikely(!h2_out_ready(&t->out, ready)))
+        n = headers_request_constants(constants, r);
+    h2_out_headers_ready(&t->out, o, ready, constants, n, l->h, l->n,
+                         r->end && r->len == 0 && !r->body);
+}
+
 static enum transport_result transport_append_request(struct transport *t, struct rpc_stream *s,
                                                       const struct header_list *l,
-                                                      const struct rpc_request *r)
+                                                      const struct rpc_request *r, size_t path_len)
 {
     struct h2_out_stream *o = stream_out(s);
     if (!h2_out_open(&t->out, o)) {
@@ -84,7 +128,7 @@ static enum transport_result transport_append_request(struct transport *t, struc
         transport_wake(t);
     }
     stream_ref(s); /* the reader's */
-    h2_out_headers(&t->out, o, l->h, l->n, r->end && r->len == 0 && !r->body);
+    transport_append_head(t, o, l, r, path_len);
     bool all = true;
     if (r->body)
         all = h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
@@ -102,12 +146,13 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
     if (l.failed)
         return TRANSPORT_NO_MEMORY;
     transport_prepare(s);
-    size_t head = h2_headers_bound(l.h, l.n);
+    size_t path_len = strlen(r->path), size = l.size + headers_request_size(r, path_len);
+    size_t head = transport_headers_bound(size);
     lock_take(&t->lock, LOCK_WRITE);
     enum transport_result result;
     for (;;) {
         result = transport_take_slot(t, ctx);
-        if (result == TRANSPORT_OK && l.size > t->out.peer.max_header_list)
+        if (result == TRANSPORT_OK && size > t->out.peer.max_header_list)
             result = TRANSPORT_TOO_LARGE;
         if (result != TRANSPORT_OK)
             break;
@@ -117,7 +162,7 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
         }
         if (transport_over(t) || t->open_streams >= t->out.peer.max_concurrent_streams)
             continue; /* the lock was dropped meanwhile */
-        result = transport_append_request(t, s, &l, r);
+        result = transport_append_request(t, s, &l, r, path_len);
         break;
     }
     lock_drop(&t->lock, LOCK_WRITE);
@@ -133,10 +178,9 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     enum transport_result result = TRANSPORT_DEAD;
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && !s->local_ended) {
-        t->sent_since_ping = true;
         if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
             result = TRANSPORT_NO_MEMORY;
-        } else if (!t->closed && !s->dead) {
+        } else if (!t->closed && !s->dead && !s->local_ended) { /* the lock was dropped */
             bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
             s->body_waits = !all;
             result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
@@ -168,15 +212,22 @@ static void transport_local_end(struct transport *t, struct rpc_stream *s)
         transport_wake(t);
 }
 
+static void transport_append_list(struct transport *t, struct h2_out_stream *o,
+                                  struct h2_ready *ready, const struct header_list *l, bool end)
+{
+    h2_out_headers_ready(&t->out, o, ready, l->h, l->n_constants, l->h + l->n_constants,
+                         l->n - l->n_constants, end);
+}
+
 static enum transport_result transport_append_response(struct transport *t, struct rpc_stream *s,
                                                        const struct header_list *head,
                                                        const struct header_list *tail,
                                                        const struct rpc_response *r)
 {
     struct h2_out_stream *o = stream_out(s);
+    struct h2_ready none = { 0 };
     if (t->closed || s->dead || s->local_ended)
         return TRANSPORT_DEAD;
-    t->sent_since_ping = true;
     if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
         h2_out_rst(&t->out, o, H2_CANCEL);
         s->dead = true, s->local_ended = true;
@@ -187,14 +238,14 @@ static enum transport_result transport_append_response(struct transport *t, stru
     if (head->n && s->sent_head)
         return TRANSPORT_GONE; /* another goroutine sent them meanwhile: make the lists anew */
     if (head->n)
-        h2_out_headers(&t->out, o, head->h, head->n, !r->body && tail->n == 0 && r->end);
+        transport_append_list(t, o, &t->ready_head, head, !r->body && tail->n == 0 && r->end);
     s->sent_head = true;
     if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false)) {
         s->body_waits = true;
         return TRANSPORT_WAITS;
     }
     if (tail->n)
-        h2_out_headers(&t->out, o, tail->h, tail->n, true);
+        transport_append_list(t, o, r->code == SENNIT_OK ? &t->ready_tail : &none, tail, true);
     if (r->end)
         transport_local_end(t, s);
     return TRANSPORT_OK;
@@ -213,12 +264,14 @@ static enum transport_result transport_respond_once(struct rpc_stream *s,
     } else if (r->end) {
         tail.h = tail.first, tail.room = HEADERS_INLINE, tail.size = 0;
         headers_trailers(&tail, r);
+        tail.n_constants = 1; /* grpc-status */
     }
     if (!with_head)
         head.n = 0;
     if (head.failed || tail.failed)
         return TRANSPORT_NO_MEMORY;
-    size_t room = h2_headers_bound(head.h, head.n) + h2_headers_bound(tail.h, tail.n) + 16;
+    size_t room = transport_headers_bound(head.n ? head.size : 0) +
+                  transport_headers_bound(tail.n ? tail.size : 0) + 16;
     lock_take(&t->lock, LOCK_WRITE);
     enum transport_result result = TRANSPORT_NO_MEMORY;
     if (transport_room(t, room + h2_data_bound(&t->out, stream_out(s), r->len)))
@@ -251,7 +304,7 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
     struct h2_out_stream *o = stream_out(s);
     struct header_list head;
     size_t len = strlen(text);
-    headers_http(&head, s->arena, status, code);
+    headers_http(&head, s->arena, status, code, text);
     if (head.failed)
         return;
     lock_take(&t->lock, LOCK_WRITE);

@@ -4,6 +4,7 @@
 #ifndef SENNIT_RPC_TRANSPORT_PRIVATE_H
 #define SENNIT_RPC_TRANSPORT_PRIVATE_H
 
+#include "base/limits.h"
 #include "h2/h2.h"
 #include "rpc/transport.h"
 
@@ -32,6 +33,21 @@ struct effect {
 };
 #define EFFECTS 64
 
+/* What the reader needs during a turn alone: an idle connection has none of it. */
+struct turn_block {
+    void *pooled;
+    struct hpack_scratch scratch;
+    struct effect effects[EFFECTS];
+    uint8_t slab[LIMIT_READ_SLAB];
+};
+struct turn {
+    struct turn_block *block; /* borrowed; NULL: no memory, and nothing is read */
+    struct effect *effects;
+    size_t n_effects, room;
+    struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
+    const struct h2_field *current_path;
+};
+
 enum drain_state { DRAIN_NONE, DRAIN_WANTED, DRAIN_PINGED, DRAIN_FINAL };
 
 struct transport {
@@ -43,18 +59,16 @@ struct transport {
     struct rt_task task; /* reader, writer when blocked, and the end */
     struct rt_defer flush;
     struct rt_timer timer; /* see transport_clock.c */
-    struct rt_timer slow;  /* the frame or header block under way */
     bool server;
 
     /* Reader only. */
     struct h2_in *in;
-    struct effect effects[EFFECTS];
-    size_t n_effects;
-    struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
-    const struct h2_field *current_path;
+    struct turn *turn;         /* the one under way */
+    uint8_t first[6], n_first; /* octets that came, see transport_first.c */
     bool settled, drain_acked; /* the peer's SETTINGS came; its answer to the drain's ping */
-    struct transport_clock clock;
-    bool clock_due; /* look at the clock at the end of this turn */
+    const struct transport_clock *clock;
+    int64_t timer_at; /* what timer was set to; INT64_MAX: it is not */
+    bool clock_due;   /* look at the clock at the end of this turn */
     unsigned strikes;
     bool too_many_pings; /* said the peer */
     int64_t last_read, handshake_ends, ends_at, drain_ends;
@@ -63,28 +77,30 @@ struct transport {
     size_t unfinished;   /* octets granted to unfinished messages */
     struct list starved; /* streams whose message waits for that budget, oldest first */
     int64_t refilled_at; /* h2_in's budget, for the time gone by */
-    uint32_t partial;    /* what slow was set for (see h2_in_partial), and until when */
-    int64_t partial_until;
+    uint32_t partial;    /* the frame or header block under way (see h2_in_partial), */
+    int64_t slow_at;     /* and when it takes too long */
 
     /* Guarded by lock. */
     struct lock lock;
     struct h2_out out;
-    struct list changed;   /* streams with news for h2_in */
-    struct list waiting;   /* for stream quota: struct quota_waiter */
+    struct h2_ready ready_head, ready_tail; /* server: of responses */
+    struct ready_request *ready_requests;   /* client: READY_REQUESTS of them, or NULL */
+    struct list changed;                    /* streams with news for h2_in */
+    struct list waiting;                    /* for stream quota: struct quota_waiter */
     uint32_t open_streams; /* client: that count against the peer's limit; server: that live */
     bool closed;           /* the reader has ended it */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused;
     unsigned put_off; /* requests that transport_put_off told to wait, since ops->room */
     bool timer_fired;
-    bool dormant;         /* client: no pings without streams; the next one wakes the task */
-    bool sent_since_ping; /* HEADERS or DATA */
-    int64_t idle_since;   /* when open_streams came to 0 */
+    bool dormant;       /* client: no pings without streams; the next one wakes the task */
+    int64_t idle_since; /* when open_streams came to 0 */
     const char *drain_text;
     enum drain_state drain;
     sennit_code close_code;
-    char reason[480];
-    char goaway_text[160]; /* what the peer's GOAWAY said, if it was an error */
+    const char *reason; /* "" while it lives */
+    char *reason_text;  /* what reason points to, or NULL; ours */
+    char *goaway_text;  /* what the peer's GOAWAY said, if it was an error; or NULL; ours */
 
     /* Flusher: who moved flushing from 0 to 1. */
     _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
@@ -92,6 +108,16 @@ struct transport {
     size_t unsent_at, unsent_len, unsent_cap;
     bool write_failed;
     _Atomic bool blocked; /* the socket took no more: writability wakes the task */
+};
+
+/* Client: encoded constants of requests, found by what they are made of. */
+#define READY_REQUESTS 4u
+#define READY_PATH     62u
+struct ready_request {
+    struct h2_ready ready;
+    const char *scheme, *authority, *user_agent, *encoding, *accept_encoding;
+    uint8_t path_len;
+    char path[READY_PATH];
 };
 
 struct quota_waiter {
@@ -112,14 +138,23 @@ struct header_list {
     struct sennit_arena *arena;
     struct h2_header *h, first[HEADERS_INLINE];
     size_t n, room, size; /* size: RFC 7541 4.1 */
+    size_t n_constants;   /* how many of the first ones are the same in each such list */
     bool failed;
-    char timeout[12], status[4];
+    char timeout[12];
 };
+/* The fields of a request that are constants to its connection and method, and their size. */
+#define HEADERS_CONSTANTS 10
+size_t headers_request_constants(struct h2_header h[HEADERS_CONSTANTS],
+                                 const struct rpc_request *r);
+size_t headers_request_size(const struct rpc_request *r, size_t path_len);
+/* All others. */
 void headers_request(struct header_list *l, struct sennit_arena *a, const struct rpc_request *r);
 void headers_response(struct header_list *l, struct sennit_arena *a, const struct rpc_response *r,
                       const sennit_md *md);
 void headers_trailers(struct header_list *l, const struct rpc_response *r);
-void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code);
+/* text: a line of printable ASCII without '%'. */
+void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code,
+                  const char *text);
 
 /* (task) What header blocks mean. */
 bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
@@ -128,7 +163,11 @@ void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
 
 /* Before stream_finish; nothing if the stream has ended otherwise. */
 void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details);
+/* Ends s, whose answer is no gRPC: the HTTP status and the page say why. */
+void headers_no_grpc(struct rpc_stream *s);
 void transport_prepare(struct rpc_stream *s); /* its sending half, before open or accept */
+/* Asks for the end; locked, text is static, and it was not asked before. */
+void transport_note_end(struct transport *t, sennit_code code, const char *text);
 /* transport.c: call with lock held; makes room for n octets, may drop and retake the lock. False:
  * no memory. */
 bool transport_room(struct transport *t, size_t n);
@@ -147,15 +186,20 @@ void clock_init(struct transport *t, const struct transport_config *c);
 void clock_settled(struct transport *t);
 void clock_on_ping(struct transport *t);
 void clock_on_ping_ack(struct transport *t, const uint8_t opaque[8]);
+void clock_slow(struct transport *t);
 void clock_step(struct transport *t);
 /* transport_in.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);
+/* transport_first.c (task): of a connection whose peer has not settled. True: it speaks something
+ * else, and the connection is over. */
+bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
 /* transport_messages.c (task): DATA and ends of streams. */
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
 void messages_end(struct rpc_stream *s); /* END_STREAM on DATA, or on a request's HEADERS */
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);
-void messages_drop(struct rpc_stream *s);   /* half-read message */
-void messages_wanted(struct rpc_stream *s); /* its receiver waits */
+void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len); /* see rpc_page */
+void messages_drop(struct rpc_stream *s);                               /* half-read message */
+void messages_wanted(struct rpc_stream *s);                             /* its receiver waits */
 
 #endif

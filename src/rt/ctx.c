@@ -21,7 +21,10 @@
 #include "rt/rt_private.h"
 
 enum ctx_watch_state { CTX_WATCH_IDLE, CTX_WATCH_SET, CTX_WATCH_RUNS, CTX_WATCH_RUNS_AWAITED };
-enum { CTX_SPINS = 200, CTX_FIRST_BLOCK = 512 };
+enum { CTX_FIRST_BLOCK = 512 };
+#ifndef CTX_SPINS
+#define CTX_SPINS 200
+#endif
 #define CTX_LEAVING 0x80000000u /* in users: somebody waits for 0 */
 
 struct ctx_run {
@@ -110,7 +113,7 @@ static struct ctx_watch *ctx_run_next(struct ctx_run *run)
 static bool ctx_run_done(struct ctx_run *run)
 {
     return run->current && atomic_exchange_explicit(&run->current->state, CTX_WATCH_IDLE,
-                                                    memory_order_acq_rel) == CTX_WATCH_RUNS_AWAITED;
+                                                    memory_order_release) == CTX_WATCH_RUNS_AWAITED;
 }
 
 static void ctx_run_watches(struct ctx_run *run)
@@ -136,7 +139,7 @@ static void ctx_run_watches(struct ctx_run *run)
 
 static void ctx_finish(struct sennit_ctx *ctx, enum ctx_state state, sennit_err cause, bool timer)
 {
-    if (atomic_load_explicit(&ctx->state, memory_order_acquire) != CTX_LIVE)
+    if (atomic_load_explicit(&ctx->state, memory_order_relaxed) != CTX_LIVE)
         return;
     struct sennit_ctx *root = ctx->root;
     struct ctx_run run = { .thread = NULL, .root = root, .timer = timer ? ctx : NULL };
@@ -167,13 +170,14 @@ static void ctx_expired(struct rt_timer *t)
     ctx_finish(container_of(t, struct sennit_ctx, timer), CTX_EXPIRED, NULL, true);
 }
 
-/* Sees to it that a passed deadline shows, whether or not a timer runs. */
+/* Sees to it that a passed deadline shows, whether or not a timer runs. Who wants to know why it
+ * ended acquires that in ctx_error_static. */
 static enum ctx_state ctx_look(struct sennit_ctx *ctx)
 {
-    enum ctx_state state = atomic_load_explicit(&ctx->state, memory_order_acquire);
+    enum ctx_state state = atomic_load_explicit(&ctx->state, memory_order_relaxed);
     if (state == CTX_LIVE && ctx->deadline != INT64_MAX && sennit_now() >= ctx->deadline) {
         ctx_end(ctx, CTX_EXPIRED);
-        state = atomic_load_explicit(&ctx->state, memory_order_acquire);
+        state = atomic_load_explicit(&ctx->state, memory_order_relaxed);
     }
     return state;
 }
@@ -225,7 +229,7 @@ bool ctx_watch_add(struct sennit_ctx *ctx, struct ctx_watch *w, void (*fn)(struc
     if (!ctx)
         return true;
     if (atomic_load_explicit(&ctx->state, memory_order_acquire) != CTX_LIVE)
-        return false;
+        return false; /* the caller knows then what was before the end */
     struct sennit_ctx *root = ctx->root;
     lock_take(&root->lock, LOCK_CTX);
     bool live = atomic_load_explicit(&ctx->state, memory_order_relaxed) == CTX_LIVE;
@@ -249,7 +253,8 @@ static void ctx_watch_await(struct ctx_watch *w)
         rt_relax();
     }
     uint32_t runs = CTX_WATCH_RUNS;
-    atomic_compare_exchange_strong(&w->state, &runs, CTX_WATCH_RUNS_AWAITED);
+    atomic_compare_exchange_strong_explicit(&w->state, &runs, CTX_WATCH_RUNS_AWAITED,
+                                            memory_order_relaxed, memory_order_relaxed);
     while (atomic_load_explicit(&w->state, memory_order_acquire) != CTX_WATCH_IDLE)
         sys.futex_wait(&w->state, CTX_WATCH_RUNS_AWAITED, NULL);
 }
@@ -296,7 +301,7 @@ static void ctx_note_ended(struct ctx_watch *w)
 sennit_err ctx_note_wait(struct sennit_ctx *ctx, struct rt_note *n, const char *reason)
 {
     struct ctx_note_watch w = { .note = n };
-    if (!ctx || atomic_load_explicit(&n->state, memory_order_acquire) == 1) {
+    if (!ctx || atomic_load_explicit(&n->state, memory_order_relaxed) == 1) {
         rt_note_wait(n, reason);
         return NULL;
     }
@@ -324,7 +329,7 @@ void ctx_enter(struct sennit_ctx *ctx)
 
 void ctx_leave(struct sennit_ctx *ctx)
 {
-    if (ctx && atomic_fetch_sub_explicit(&ctx->users, 1, memory_order_acq_rel) == CTX_LEAVING + 1)
+    if (ctx && atomic_fetch_sub_explicit(&ctx->users, 1, memory_order_release) == CTX_LEAVING + 1)
         rt_note_set(&ctx->left);
 }
 
@@ -332,12 +337,12 @@ static void ctx_wait_left(struct sennit_ctx *ctx)
 {
     if (atomic_load_explicit(&ctx->users, memory_order_acquire) == 0)
         return;
-    if (atomic_fetch_or_explicit(&ctx->users, CTX_LEAVING, memory_order_acq_rel) != 0) {
+    if (atomic_fetch_or_explicit(&ctx->users, CTX_LEAVING, memory_order_acquire) != 0) {
         do /* at least once: the last one out touches the note */
             rt_note_wait(&ctx->left, "waiting until calls have left a context");
         while (atomic_load_explicit(&ctx->users, memory_order_acquire) != CTX_LEAVING);
     }
-    atomic_fetch_and_explicit(&ctx->users, ~CTX_LEAVING, memory_order_acq_rel);
+    atomic_fetch_and_explicit(&ctx->users, ~CTX_LEAVING, memory_order_relaxed);
 }
 
 static void ctx_wait_children(struct sennit_ctx *ctx)
@@ -388,7 +393,7 @@ static void ctx_quiesce(struct sennit_ctx *root)
         if (i < CTX_SPINS)
             rt_relax();
         else
-            sys.futex_wait(&root->active, atomic_load(&root->active),
+            sys.futex_wait(&root->active, atomic_load_explicit(&root->active, memory_order_relaxed),
                            &(struct timespec){ .tv_nsec = 50000 });
     }
 }

@@ -142,6 +142,8 @@ sennit_err sennit_dump_on_signal(int signal)
     return rt_go(dump_on_signal, (void *)(intptr_t)signal, NULL, RT_GO_SYSTEM);
 }
 
+_Atomic int64_t rt_handshakes, rt_failed_handshakes;
+
 void sennit_stats_sized(sennit_stats *out, size_t size)
 {
     struct rt_counts c = rt_counts();
@@ -151,7 +153,9 @@ void sennit_stats_sized(sennit_stats *out, size_t size)
                        .workers = c.workers,
                        .spare_workers = c.spare_workers,
                        .timers = c.timers,
-                       .fds = c.fds };
+                       .fds = c.fds,
+                       .handshakes = rt_handshakes,
+                       .failed_handshakes = rt_failed_handshakes };
     rt_stack_counts(&s.stacks, &s.unguarded_stacks);
     memset(out, 0, size);
     memcpy(out, &s, min_size(size, sizeof s));

@@ -27,6 +27,7 @@ struct err_ring {
 /* What a block is made of. */
 struct err_parts {
     sennit_code code;
+    uint32_t reason;
     const char *message;
     size_t len;
     const sennit_detail *details;
@@ -43,14 +44,10 @@ static const char *const err_names[] = {
     "DataLoss", "Unauthenticated",
 };
 
-static const struct sennit_error err_memory = { .code = SENNIT_RESOURCE_EXHAUSTED,
-                                                .message = "out of memory" };
-static const struct sennit_error err_channel = { .code = SENNIT_OUT_OF_RANGE,
-                                                 .message = "channel closed" };
-const struct sennit_error err_ctx_cancelled = { .code = SENNIT_CANCELLED,
-                                                .message = "context canceled" };
-const struct sennit_error err_ctx_expired = { .code = SENNIT_DEADLINE_EXCEEDED,
-                                              .message = "context deadline exceeded" };
+static const struct sennit_error err_memory = ERR_FIXED(WHY(NO_MEMORY), "out of memory");
+static const struct sennit_error err_channel = ERR_FIXED(WHY(CHANNEL_CLOSED), "channel closed");
+const struct sennit_error err_ctx_cancelled = ERR_FIXED(WHY(CANCELLED), "context canceled");
+const struct sennit_error err_ctx_expired = ERR_FIXED(WHY(DEADLINE), "context deadline exceeded");
 const sennit_err sennit_no_memory = &err_memory;
 const sennit_err sennit_closed = &err_channel;
 
@@ -190,6 +187,7 @@ static struct err_block *err_build(void *mem, const struct err_parts *p)
     at = err_append(at, ERR_DESC, sizeof ERR_DESC - 1);
     b->e = (struct sennit_error){ .code = p->code,
                                   .n_details = n,
+                                  .reason = p->reason,
                                   .message = err_append_str(&at, p->message, p->len).data,
                                   .details = n ? details : NULL };
     for (uint32_t i = 0; i < n; i++) {
@@ -210,12 +208,45 @@ static struct err_block *err_block_new(const struct err_parts *p)
 static struct err_parts err_parts_of(sennit_err err, const sennit_detail *extra)
 {
     struct err_parts p = { .code = err->code,
+                           .reason = err->reason,
                            .message = err->message ? err->message : "",
                            .details = err->details,
                            .n_details = err->n_details,
                            .extra = extra };
     p.len = strlen(p.message);
     return p;
+}
+
+/* -- reasons --------------------------------------------------------------------------------- */
+
+/* All names and hints in one string, two for each reason: a table of pointers would be a third of
+ * it again. Looked up when somebody wants to read one. */
+#define ERR_WHY(number, name, code, hint) ERR_WHY_NAME #number "\0" hint "\0"
+#define ERR_WHY_NAME                      "SENNIT-E"
+static const char err_whys[] = WHY_TABLE(ERR_WHY);
+
+static const char *err_why_find(uint32_t number)
+{
+    char name[sizeof ERR_WHY_NAME + 10];
+    snprintf(name, sizeof name, ERR_WHY_NAME "%u", (unsigned)number);
+    for (const char *s = err_whys; *s; s += strlen(s) + 1) {
+        if (strcmp(s, name) == 0)
+            return s;
+        s += strlen(s) + 1;
+    }
+    return NULL;
+}
+
+const char *sennit_err_reason(sennit_err err)
+{
+    const char *text = err && err->reason ? err_why_find(err->reason) : NULL;
+    return text ? text : "";
+}
+
+const char *sennit_err_hint(sennit_err err)
+{
+    const char *text = sennit_err_reason(err);
+    return text[0] ? text + strlen(text) + 1 : "";
 }
 
 /* -- inside ---------------------------------------------------------------------------------- */
@@ -225,6 +256,8 @@ sennit_err err_make(sennit_code code, const char *message, size_t len)
     if (code == SENNIT_OK)
         return NULL;
     struct err_parts p = { .code = code, .message = len ? message : "", .len = len };
+    if (WHY_NUMBER(code) - WHY_FIRST <= WHY_LAST - WHY_FIRST)
+        p.code = WHY_CODE(code), p.reason = WHY_NUMBER(code);
     err_parts_finish(&p);
     return err_ring_put(err_block_new(&p));
 }

@@ -5,9 +5,11 @@
 #ifndef SENNIT_RT_ERR_H
 #define SENNIT_RT_ERR_H
 
+#include "rt/why.h"
 #include "sennit.h"
 
-/* Makes an error for the calling goroutine or thread out of text that may be anything (copied). */
+/* Makes an error for the calling goroutine or thread out of text that may be anything (copied).
+ * code: also a WHY(). */
 sennit_err err_make(sennit_code code, const char *message, size_t len);
 sennit_err err_vmake(sennit_code code, const char *fmt, va_list ap);
 const char *err_code_name(sennit_code code); /* "Unavailable", as grpc-go prints it; "Code(n)" */

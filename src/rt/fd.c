@@ -53,7 +53,8 @@ static sennit_err fd_error(const char *what, int rc)
                                       : strerrordesc_np(-rc);
     if (rc == -ENOMEM)
         return sennit_no_memory;
-    return sennit_errorf(fd_code(-rc), "%s: %s", what, text ? text : "unknown error");
+    return sennit_errorf(WHY_AS(WHY(SYSTEM), fd_code(-rc)), "%s: %s", what,
+                         text ? text : "unknown error");
 }
 
 static void fd_leave(struct sennit_fd *f)

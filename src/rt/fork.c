@@ -7,20 +7,18 @@
  * into the parent's connections. So in the child of a process that had started the runtime every
  * call is refused: those that give errors fail with FAILED_PRECONDITION, those that would wait end
  * the process with a message. A child made before the first use starts afresh. */
+#include "rt/err.h"
 #include "rt/rt_private.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct sennit_error fork_error = {
-    .code = SENNIT_FAILED_PRECONDITION,
-    .message = "the library was in use before this process was forked: here only exec and exit are "
-               "allowed",
-};
-static const struct sennit_error fork_shadow_error = {
-    .code = SENNIT_FAILED_PRECONDITION,
-    .message = "this process has shadow stacks (CET, GCS), and goroutines switch stacks: start it "
-               "with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off, or glibc.cpu.aarch64_gcs=0",
-};
+static const struct sennit_error fork_error =
+    ERR_FIXED(WHY(FORKED), "the library was in use before this process was forked: here only exec "
+                           "and exit are allowed");
+static const struct sennit_error fork_shadow_error = ERR_FIXED(
+    WHY(SHADOW_STACKS), "this process has shadow stacks (CET, GCS), and goroutines switch "
+                        "stacks: start it with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off, or "
+                        "glibc.cpu.aarch64_gcs=0");
 static _Atomic bool fork_shadow;
 static bool fork_watched; /* guarded by rt_state.mutex */
 

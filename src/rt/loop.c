@@ -14,6 +14,7 @@
  * loop's native stack; meanwhile the thread is a plain one, and if the call waits the loop runs
  * inside of it: depth. Everything here but `loop_host` belongs to the loop's own thread. */
 #include "rt/rt_private.h"
+#include "rt/why.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -175,7 +176,8 @@ sennit_err sennit_runtime_sized(const sennit_runtime_options *o, size_t size)
     if (refused)
         return refused;
     if (own.threads < SENNIT_THREADS_NONE)
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT, "sennit_runtime: %d threads", own.threads);
+        return sennit_errorf(WHY_AS(WHY(RUNTIME), SENNIT_INVALID_ARGUMENT),
+                             "sennit_runtime: %d threads", own.threads);
     pthread_mutex_lock(&s->mutex);
     bool late = atomic_load(&s->running);
     if (!late) {
@@ -185,8 +187,7 @@ sennit_err sennit_runtime_sized(const sennit_runtime_options *o, size_t size)
             loop_choose_host();
     }
     pthread_mutex_unlock(&s->mutex);
-    return late ? sennit_errorf(SENNIT_FAILED_PRECONDITION,
-                                "sennit_runtime: the library is in use already")
+    return late ? sennit_errorf(WHY(RUNTIME), "sennit_runtime: the library is in use already")
                 : NULL;
 }
 
@@ -271,7 +272,7 @@ sennit_err sennit_on_host(sennit_fn fn, void *arg)
     if (!rt_start())
         return sennit_no_memory;
     if (!rt_state.none)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(RUNTIME),
                              "sennit_on_host: there is no host's loop: the option threads of "
                              "sennit_runtime is not SENNIT_THREADS_NONE");
     rt_host_run(host_user_run, &u);

@@ -17,7 +17,10 @@
 #include "rt/rt_private.h"
 
 enum { MUTEX_LOCKED = 1, MUTEX_WAITERS = 2, MUTEX_WOKEN = 4 };
-enum { MUTEX_SPINS = 30, MUTEX_PATIENCE_NS = 1000000 };
+enum { MUTEX_PATIENCE_NS = 1000000 };
+#ifndef MUTEX_SPINS
+#define MUTEX_SPINS 30
+#endif
 
 struct mutex_rep {
     _Atomic uint16_t state;

@@ -22,6 +22,18 @@
 
 enum { NETPOLL_SLAB = 64, NETPOLL_EVENTS = 120 };
 
+/* A core that sleeps costs 24 us of CPU to wake (a virtual machine's), and its latency. So the
+ * poller looks for a while before it blocks, but only while that pays: a wait that ended soon adds
+ * to its luck, a look that found nothing takes most of it, and with little it blocks at once. An
+ * idle process therefore stays asleep. */
+enum {
+    NETPOLL_SPIN_NS = 50000,  /* how long it looks */
+    NETPOLL_SPINS = 200,      /* and how often at most, should the clock stand still */
+    NETPOLL_SOON_NS = 100000, /* a wait as short as this, with its wake-up, would have been found */
+    NETPOLL_LUCK_LEAST = 8,
+    NETPOLL_LUCK_MOST = 32
+};
+
 struct fd_waiter {
     struct ctx_watch watch;
     struct rt_fd *fd;
@@ -54,6 +66,7 @@ static struct fd_slab *netpoll_slabs;
 static struct rt_fd *netpoll_free;
 static int netpoll_ep = -1, netpoll_event = -1, netpoll_timer = -1; /* the last one: loop.c's */
 static int64_t netpoll_armed; /* when netpoll_timer is due, 0: it was and is not set */
+static int netpoll_luck;      /* the poller's */
 static _Atomic int64_t netpoll_last, netpoll_until, netpoll_open_fds;
 
 int64_t rt_netpoll_last(void) { return atomic_load_explicit(&netpoll_last, memory_order_relaxed); }
@@ -132,7 +145,7 @@ static void netpoll_dispatch(const struct epoll_event *ev)
     lock_take(&f->lock, LOCK_PRIM);
     if (f->open && f->generation == ev->data.u64 >> 48) {
         if (ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            atomic_store(&f->hung_up, true);
+            atomic_store_explicit(&f->hung_up, true, memory_order_relaxed);
         if (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             netpoll_edge(f, 0);
         if (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
@@ -141,14 +154,15 @@ static void netpoll_dispatch(const struct epoll_event *ev)
     lock_drop(&f->lock, LOCK_PRIM);
 }
 
-static void netpoll_fetch(const struct timespec *timeout)
+static int netpoll_fetch(const struct timespec *timeout)
 {
     struct epoll_event ev[NETPOLL_EVENTS];
     int n = sys.epoll_pwait2(netpoll_ep, ev, NETPOLL_EVENTS, timeout);
     san_acquire(&netpoll_ep);
-    atomic_store(&netpoll_until, 0);
+    atomic_store_explicit(&netpoll_until, 0, memory_order_relaxed); /* seen late: one wake more */
     for (int i = 0; i < n; i++)
         netpoll_dispatch(&ev[i]);
+    return n;
 }
 
 void rt_netpoll_check(void)
@@ -196,15 +210,46 @@ void rt_netpoll_arm(int64_t limit)
     sys.timerfd_settime(netpoll_timer, TFD_TIMER_ABSTIME, &t);
 }
 
+/* True: an event came, or a timer is due. */
+static bool netpoll_spin(int64_t limit)
+{
+    static const struct timespec zero;
+    struct rt_state *s = &rt_state;
+    int32_t running = atomic_load(&s->enlisted) - (int32_t)atomic_load(&s->n_idle);
+    if (netpoll_luck < NETPOLL_LUCK_LEAST || running >= (int32_t)s->cpus)
+        return false;
+    int64_t next = rt_timers_next(), end = sys_now() + NETPOLL_SPIN_NS;
+    next = next < limit ? next : limit;
+    for (int i = 0; i < NETPOLL_SPINS; i++) {
+        if (netpoll_fetch(&zero) > 0) {
+            netpoll_luck += netpoll_luck < NETPOLL_LUCK_MOST;
+            return true;
+        }
+        int64_t now = sys_now();
+        if (now >= next)
+            return true;
+        if (now >= end)
+            break;
+        for (int k = 0; k < 16; k++)
+            rt_relax();
+    }
+    netpoll_luck /= 4;
+    return false;
+}
+
 /* One thread at a time: the poller. */
 void rt_netpoll_block(int64_t limit)
 {
-    int64_t until = netpoll_sleep(limit);
-    int64_t now = sys_now(), left = until - now;
-    left = left < 0 ? 0 : left;
-    struct timespec ts = { left / 1000000000, left % 1000000000 };
-    netpoll_fetch(until == INT64_MAX ? NULL : &ts);
-    now = sys_now();
+    if (!netpoll_spin(limit)) {
+        int64_t until = netpoll_sleep(limit);
+        int64_t now = sys_now(), left = until - now;
+        left = left < 0 ? 0 : left;
+        struct timespec ts = { left / 1000000000, left % 1000000000 };
+        if (netpoll_fetch(until == INT64_MAX ? NULL : &ts) > 0 &&
+            sys_now() - now < NETPOLL_SOON_NS && netpoll_luck < NETPOLL_LUCK_MOST)
+            netpoll_luck++;
+    }
+    int64_t now = sys_now();
     atomic_store_explicit(&rt_state.coarse, now, memory_order_relaxed);
     atomic_store_explicit(&netpoll_last, now, memory_order_relaxed);
     rt_timers_run(now);
@@ -266,7 +311,7 @@ int rt_fd_open(int fd, struct rt_fd **out)
     f->number = fd;
     f->open = true;
     f->interrupted = false;
-    atomic_store(&f->hung_up, false);
+    atomic_store_explicit(&f->hung_up, false, memory_order_relaxed);
     f->side[0] = f->side[1] = (struct fd_side){ 0 };
     uint64_t word = (uintptr_t)f | (uint64_t)f->generation << 48;
     lock_drop(&f->lock, LOCK_PRIM);
@@ -281,13 +326,16 @@ int rt_fd_open(int fd, struct rt_fd **out)
         netpoll_give(f);
         return rc;
     }
-    atomic_fetch_add(&netpoll_open_fds, 1);
+    atomic_fetch_add_explicit(&netpoll_open_fds, 1, memory_order_relaxed);
     *out = f;
     return 0;
 }
 
 int rt_fd_number(const struct rt_fd *f) { return f->number; }
-bool rt_fd_hung_up(const struct rt_fd *f) { return atomic_load(&f->hung_up); }
+bool rt_fd_hung_up(const struct rt_fd *f)
+{
+    return atomic_load_explicit(&f->hung_up, memory_order_relaxed); /* after the edge */
+}
 
 static bool netpoll_commit(struct rt_g *g, void *arg)
 {
@@ -399,7 +447,7 @@ void rt_fd_close(struct rt_fd *f)
     if (!rt_refused()) /* a forked child shares the parent's epoll */
         sys.epoll_ctl(netpoll_ep, EPOLL_CTL_DEL, fd, &none);
     sys.close(fd);
-    atomic_fetch_sub(&netpoll_open_fds, 1);
+    atomic_fetch_sub_explicit(&netpoll_open_fds, 1, memory_order_relaxed);
     netpoll_give(f);
     netpoll_unpark(g);
 }

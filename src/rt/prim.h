@@ -71,7 +71,8 @@ struct prim_once {
 static inline bool prim_claim(struct prim_once *o)
 {
     uint32_t zero = 0;
-    return atomic_compare_exchange_strong_explicit(&o->claimed, &zero, 1, memory_order_acq_rel,
+    /* What the sources know of o comes by their locks, what they say goes by the note. */
+    return atomic_compare_exchange_strong_explicit(&o->claimed, &zero, 1, memory_order_relaxed,
                                                    memory_order_relaxed);
 }
 static inline bool prim_claimed(struct prim_once *o)

@@ -147,6 +147,8 @@ struct rt_counts {
     int64_t parked, spawned, workers, spare_workers;
 };
 struct rt_counts rt_counts(void);
+/* For sennit_stats; the layers above count. */
+extern _Atomic int64_t rt_handshakes, rt_failed_handshakes;
 /* Waits (bounded, 5 s) until the runtime is idle, stops all its threads and frees all it holds, so
  * that a leak check can count. For tests and the end of a process only; afterwards the runtime
  * starts afresh on next use. false: goroutines were left (they are listed on stderr). */

@@ -18,7 +18,10 @@
 #include "rt/sanitize.h"
 #include <pthread.h>
 
-enum { RT_RING = 1024, RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
+#ifndef RT_RING
+#define RT_RING 1024
+#endif
+enum { RT_STACK_CACHE = 64, RT_G_CACHE = 256, RT_STACK_CLASSES = 2 };
 /* Beside enum rt_go_flags: a thread's stand-in; pinned by sennit_lock_thread; the stand-in of
  * the loop's own thread. */
 enum rt_internal_flags { RT_G_THREAD = 128, RT_G_LOCKED = 64, RT_G_HOST = 32 };
@@ -448,7 +451,7 @@ static inline uintptr_t rt_lifo_put(struct rt_worker *w, uintptr_t item)
     if (rt_own_begin(w))
         atomic_store_explicit(&w->lifo, item, memory_order_release);
     else
-        was = atomic_exchange_explicit(&w->lifo, item, memory_order_acq_rel);
+        was = atomic_exchange_explicit(&w->lifo, item, memory_order_release);
     rt_own_end(w);
     return was;
 }

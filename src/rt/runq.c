@@ -6,12 +6,14 @@
  * The ring's protocol. tail is written by the owner alone, head by who takes something.
  *   push   1 h = head (acquire)  2 if tail - h < size: ring[tail % size] = item
  *          3 tail + 1 (release)
- *   steal  1 h = head (acquire)  2 t = tail (acquire)  3 copy half of h..t  4 CAS head h -> h + n
- *   pop, shared  1 h = head (acquire)  2 item = ring[h % size]  3 CAS head h -> h + 1, else again
+ *   steal  1 h = head  2 t = tail (acquire)  3 copies half of h..t
+ *          4 CAS head h -> h + n (release), else again
+ *   pop, shared  1 h = head  2 item = ring[h % size]  3 CAS head h -> h + 1, else again
  * Step 3 of push orders the item before the tail that a thief acquires. A thief that read a slot
  * which the owner has since reused has also read an old h: its CAS fails, since head only grows
- * (2^32 wraps between the two steps of one thief are not possible). head's CAS is acq_rel so that
- * the owner's reuse of a slot comes after the thief's read of it.
+ * (2^32 wraps between the two steps of one thief are not possible). Step 4 of steal, acquired by
+ * step 1 of push, brings the owner's reuse of a slot after the thief's read of it. The owner's own
+ * reads need no order: it reads what it wrote.
  * The LIFO slot is filled by its owner alone; a thief takes it only from a worker that has been in
  * the same tick for 3 us (rt_lifo_steal).
  *
@@ -27,7 +29,7 @@
  * 2 us and the owner 1: as much as RUNQ_OWN_AFTER pops save in eight turns. */
 #include "rt/rt_private.h"
 
-enum { RUNQ_BATCH = 128, RUNQ_OWN_AFTER = 4096, RUNQ_PATIENCE = 1000 };
+enum { RUNQ_BATCH = RT_RING / 8, RUNQ_OWN_AFTER = 4096, RUNQ_PATIENCE = 1000 };
 
 static void runq_list_push(uintptr_t *head, uintptr_t *tail, uintptr_t first, uintptr_t last)
 {
@@ -48,12 +50,21 @@ static uintptr_t runq_list_pop(uintptr_t *head, uintptr_t *tail)
     return item;
 }
 
+/* Under the lock: so many more. Who reads it without the lock guesses, or comes after a fence; who
+ * makes work known passes one in rt_wake_one. The same holds for inbox_len. */
+static void runq_count(uint32_t more)
+{
+    _Atomic uint32_t *len = &rt_state.queue_len;
+    atomic_store_explicit(len, atomic_load_explicit(len, memory_order_relaxed) + more,
+                          memory_order_relaxed);
+}
+
 void rt_global_push(uintptr_t first, uintptr_t last, uint32_t n)
 {
     struct rt_state *s = &rt_state;
     lock_take(&s->queue_lock, LOCK_SCHED);
     runq_list_push(&s->queue_head, &s->queue_tail, first, last);
-    atomic_store(&s->queue_len, atomic_load_explicit(&s->queue_len, memory_order_relaxed) + n);
+    runq_count(n);
     lock_drop(&s->queue_lock, LOCK_SCHED);
 }
 
@@ -64,7 +75,7 @@ static bool runq_overflow(struct rt_worker *w, uintptr_t item, uint32_t h)
     uint32_t n = RUNQ_BATCH;
     for (uint32_t i = 0; i < n; i++)
         batch[i] = atomic_load_explicit(&w->ring[(h + i) % RT_RING], memory_order_relaxed);
-    if (!atomic_compare_exchange_strong_explicit(&w->head, &h, h + n, memory_order_acq_rel,
+    if (!atomic_compare_exchange_strong_explicit(&w->head, &h, h + n, memory_order_relaxed,
                                                  memory_order_relaxed))
         return false;
     batch[n++] = item;
@@ -77,7 +88,7 @@ static bool runq_overflow(struct rt_worker *w, uintptr_t item, uint32_t h)
 void rt_ring_push_slow(struct rt_worker *w, uintptr_t item)
 {
     for (;;) {
-        uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
+        uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
         uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
         if (t - h < RT_RING) {
             rt_ring_push(w, item);
@@ -90,8 +101,8 @@ void rt_ring_push_slow(struct rt_worker *w, uintptr_t item)
 
 uint32_t rt_ring_len(struct rt_worker *w)
 {
-    uint32_t h = atomic_load(&w->head);
-    uint32_t n = atomic_load(&w->tail) - h;
+    uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&w->tail, memory_order_relaxed) - h;
     return n > RT_RING ? RT_RING : n; /* h was old */
 }
 
@@ -116,12 +127,12 @@ static void runq_own(struct rt_worker *w)
 static uintptr_t runq_pop(struct rt_worker *w)
 {
     for (;;) {
-        uint32_t h = atomic_load_explicit(&w->head, memory_order_acquire);
+        uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
         uint32_t n = atomic_load_explicit(&w->tail, memory_order_relaxed) - h;
         if (n == 0)
             return 0;
         uintptr_t item = rt_ring_slot(w, h);
-        if (likely(atomic_compare_exchange_weak_explicit(&w->head, &h, h + 1, memory_order_acq_rel,
+        if (likely(atomic_compare_exchange_weak_explicit(&w->head, &h, h + 1, memory_order_relaxed,
                                                          memory_order_relaxed))) {
             if (n > 4)
                 rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));
@@ -141,7 +152,7 @@ uintptr_t rt_shared_pop(struct rt_worker *w)
         uintptr_t item = w->lifo_run >= 3 ? runq_pop(w) : 0;
         w->lifo_run = item ? 0 : w->lifo_run + 1;
         if (!item)
-            item = atomic_exchange_explicit(&w->lifo, 0, memory_order_acquire);
+            item = atomic_exchange_explicit(&w->lifo, 0, memory_order_relaxed); /* our own */
         if (item)
             return item;
     }
@@ -172,7 +183,7 @@ static uintptr_t runq_take_half(struct rt_worker *w, struct rt_worker *from)
 {
     uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
     for (;;) {
-        uint32_t h = atomic_load_explicit(&from->head, memory_order_acquire);
+        uint32_t h = atomic_load_explicit(&from->head, memory_order_relaxed);
         uint32_t n = atomic_load_explicit(&from->tail, memory_order_acquire) - h;
         n -= n / 2;
         if (n == 0)
@@ -182,7 +193,7 @@ static uintptr_t runq_take_half(struct rt_worker *w, struct rt_worker *from)
         for (uint32_t i = 0; i < n; i++)
             atomic_store_explicit(&w->ring[(t + i) % RT_RING], rt_ring_slot(from, h + i),
                                   memory_order_relaxed);
-        if (!atomic_compare_exchange_strong_explicit(&from->head, &h, h + n, memory_order_acq_rel,
+        if (!atomic_compare_exchange_strong_explicit(&from->head, &h, h + n, memory_order_release,
                                                      memory_order_relaxed))
             continue;
         uintptr_t item = rt_ring_slot(w, t + n - 1);
@@ -244,7 +255,7 @@ uintptr_t rt_global_pop(struct rt_worker *w)
     n = n + 1 > len ? (len ? len - 1 : 0) : n;
     for (uint32_t i = 0; i < n; i++)
         rt_ring_push(w, runq_list_pop(&s->queue_head, &s->queue_tail)); /* there is room */
-    atomic_store(&s->queue_len, len - n - (item != 0));
+    runq_count(-(n + (item != 0)));
     lock_drop(&s->queue_lock, LOCK_SCHED);
     return item;
 }
@@ -253,7 +264,7 @@ void rt_inbox_push(struct rt_worker *w, uintptr_t item)
 {
     lock_take(&w->inbox_lock, LOCK_SCHED);
     runq_list_push(&w->inbox_head, &w->inbox_tail, item, item);
-    atomic_fetch_add(&w->inbox_len, 1);
+    atomic_fetch_add_explicit(&w->inbox_len, 1, memory_order_relaxed);
     rt_call_worker(w);
     lock_drop(&w->inbox_lock, LOCK_SCHED);
 }
@@ -266,7 +277,7 @@ uintptr_t rt_inbox_pop(struct rt_worker *w)
     lock_take(&w->inbox_lock, LOCK_SCHED);
     if (w->inbox_head) {
         item = runq_list_pop(&w->inbox_head, &w->inbox_tail);
-        atomic_fetch_sub(&w->inbox_len, 1);
+        atomic_fetch_sub_explicit(&w->inbox_len, 1, memory_order_relaxed);
     }
     lock_drop(&w->inbox_lock, LOCK_SCHED);
     return item;
@@ -296,7 +307,7 @@ void rt_starved_wake(void)
         n++;
     }
     atomic_store(&s->starved, 0);
-    atomic_store(&s->queue_len, atomic_load_explicit(&s->queue_len, memory_order_relaxed) + n);
+    runq_count(n);
     lock_drop(&s->queue_lock, LOCK_SCHED);
 }
 

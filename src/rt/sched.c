@@ -315,15 +315,15 @@ __attribute__((noinline)) static void sched_park_thread(rt_commit_fn *commit, vo
     }
     int saved = errno;
     g->reason = reason;
-    atomic_store(&g->wake, 0);
+    atomic_store_explicit(&g->wake, 0, memory_order_relaxed); /* commit publishes it */
     san_release(g);
     if (commit(g, arg)) {
-        while (atomic_load(&g->wake) == 0) {
+        while (atomic_load_explicit(&g->wake, memory_order_acquire) == 0) {
             if (unlikely(host)) {
                 rt_loop_wait(&g->wake);
                 continue;
             }
-            if (likely(atomic_load(&rt_state.running))) {
+            if (likely(atomic_load_explicit(&rt_state.running, memory_order_relaxed))) {
                 sys.futex_wait(&g->wake, 0, NULL);
                 continue;
             }
@@ -402,7 +402,7 @@ void rt_unpark(struct rt_g *g)
     if (g->flags & RT_G_THREAD) {
         _Atomic uint32_t *word = &g->wake; /* g may be gone after the store */
         bool host = g->flags & RT_G_HOST;
-        atomic_store(word, 1);
+        atomic_store_explicit(word, 1, memory_order_release);
         if (unlikely(host))
             rt_loop_kick();
         else

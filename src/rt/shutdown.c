@@ -4,6 +4,7 @@
  * frees all memory, so that what is left is a leak. Called by a plain thread while no other one
  * uses the library. When goroutines are left they are listed, and everything stays as it is: their
  * stacks cannot be freed under them. */
+#include "base/pool.h"
 #include "rt/rt_private.h"
 #include <stdio.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ static void shutdown_threads(void)
         rt_loop_stop();
         return;
     }
+    atomic_thread_fence(memory_order_seq_cst); /* who falls asleep now sees it, or is woken */
     atomic_fetch_add(&s->sysmon_word, 1);
     sys.futex_wake(&s->sysmon_word, 1);
     if (s->has_sysmon)
@@ -65,6 +67,7 @@ static void shutdown_free(void)
     rt_netpoll_close();
     rt_stack_stop();
     rt_g_stop();
+    pool_stop();
     s->retired = NULL;
     s->poller = NULL;
     atomic_store(&s->in_epoll, false);

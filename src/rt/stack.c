@@ -10,6 +10,7 @@
  * are in use: so they lie 4 KiB further apart (1000 goroutines that yield: 53 ns of CPU each
  * without this, 27 with). A stack belongs to the loop or the goroutine on it, else to a worker's
  * cache or to the pool. Slabs live until rt_shutdown. */
+#include "rt/log.h"
 #include "rt/rt_private.h"
 #include "rt/valgrind.h"
 #include <fcntl.h>
@@ -103,7 +104,8 @@ void rt_stack_start(void)
 
 static void stack_unguarded_told(void)
 {
-    if (atomic_fetch_add(&stack_unguarded, 1) == 0)
+    /* Not by the logger: it would want a goroutine, and here one is being made. */
+    if (atomic_fetch_add(&stack_unguarded, 1) == 0 && log_on(LOG_RT, SENNIT_LOG_WARN))
         fprintf(stderr, "sennit: further goroutines have no guard below their stacks "
                         "(vm.max_map_count); overflows are noticed when one ends\n");
 }

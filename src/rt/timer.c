@@ -11,14 +11,19 @@
  *
  * Firing: one worker at a time works on a wheel (busy); it takes one timer under the lock, state
  * idle, firing = t, drops the lock, runs fn, and does not touch t again, which fn may have freed.
- * rt_timer_stop_wait waits while firing == t.
+ * rt_timer_stop_wait waits while firing == t. A busy wheel says that it has nothing: what is due in
+ * it is that worker's, and a poller that waited for it would spin. That worker says what comes next
+ * when it leaves, and tells the poller as one who sets a timer does.
  *
  * Who waits for the next timer: `next` is a lower bound of a wheel's first, published (seq_cst)
  * before rt_netpoll_timer reads how long the poller sleeps; the poller publishes that and then
  * reads `next` again. One of them sees the other. */
 #include "rt/rt_private.h"
 
-enum { TIMER_WHEELS = 8, TIMER_LEVELS = 8, TIMER_TICK = 16, TIMER_DUE = 0xffff };
+#ifndef TIMER_WHEELS
+#define TIMER_WHEELS 8
+#endif
+enum { TIMER_LEVELS = 8, TIMER_TICK = 16, TIMER_DUE = 0xffff };
 enum timer_state { TIMER_IDLE, TIMER_ARMED };
 
 struct timer_wheel {
@@ -55,7 +60,7 @@ static void timer_open(struct timer_wheel *w)
         return;
     list_init(&w->due);
     w->tick = (uint64_t)sys_now() >> TIMER_TICK;
-    atomic_store(&w->next, INT64_MAX);
+    atomic_store_explicit(&w->next, INT64_MAX, memory_order_relaxed);
 }
 
 /* Links t by its time; returns when the wheel must be looked at for it. */
@@ -148,6 +153,7 @@ static void timer_run_wheel(struct timer_wheel *w, int64_t now)
         return;
     }
     w->busy = true;
+    atomic_store_explicit(&w->next, INT64_MAX, memory_order_relaxed);
     while ((t = timer_take(w, (uint64_t)now >> TIMER_TICK)) != NULL) {
         w->firing = t;
         void (*fn)(struct rt_timer *) = t->fn;
@@ -156,12 +162,14 @@ static void timer_run_wheel(struct timer_wheel *w, int64_t now)
         lock_take(&w->lock, LOCK_TIMER);
         w->firing = NULL;
         if (w->waiters) {
-            atomic_fetch_add(&w->fired, 1);
+            atomic_fetch_add_explicit(&w->fired, 1, memory_order_relaxed);
             sys.futex_wake(&w->fired, INT32_MAX);
         }
     }
     w->busy = false;
+    int64_t next = atomic_load_explicit(&w->next, memory_order_relaxed);
     lock_drop(&w->lock, LOCK_TIMER);
+    rt_netpoll_timer(next);
 }
 
 void rt_timers_run(int64_t now)
@@ -221,7 +229,7 @@ void rt_timer_set(struct rt_timer *t, int64_t at)
     t->state = TIMER_ARMED;
     t->at = at;
     int64_t look = timer_insert(w, t);
-    bool first = look < atomic_load_explicit(&w->next, memory_order_relaxed);
+    bool first = !w->busy && look < atomic_load_explicit(&w->next, memory_order_relaxed);
     if (first)
         atomic_store(&w->next, look);
     lock_drop(&w->lock, LOCK_TIMER);
@@ -254,7 +262,7 @@ bool rt_timer_stop_wait(struct rt_timer *t)
     lock_take(&w->lock, LOCK_TIMER);
     bool armed = timer_stop_locked(w, t);
     while (w->firing == t) {
-        uint32_t seen = atomic_load(&w->fired);
+        uint32_t seen = atomic_load_explicit(&w->fired, memory_order_relaxed); /* locked */
         w->waiters++;
         lock_drop(&w->lock, LOCK_TIMER);
         sys.futex_wait(&w->fired, seen, NULL);

@@ -76,7 +76,7 @@ static void trim_chunk(struct rt_g *gs, int n)
     for (int i = 0; i < n; i++) {
         if (!atomic_load_explicit(&gs[i].trimming, memory_order_relaxed))
             continue;
-        if (fenced && atomic_load_explicit(&gs[i].state, memory_order_acquire) == RT_G_PARKED)
+        if (fenced && atomic_load_explicit(&gs[i].state, memory_order_relaxed) == RT_G_PARKED)
             trim_one(&gs[i]);
         atomic_store_explicit(&gs[i].trimming, false, memory_order_release);
     }
@@ -109,7 +109,8 @@ static void trim_turn(struct rt_task *t)
     }
     rt_stack_trim_pool();
     atomic_store(&trim_ticks, trim_sum());
-    bool again = trim_young;
+    bool kept = sys_trim();
+    bool again = trim_young || kept;
     trim_young = false;
     if (again)
         trim_set();
@@ -148,4 +149,6 @@ void rt_trim_stop(void)
     atomic_store(&trim_ticks, 0);
     trim_at = NULL;
     trim_young = false;
+    while (sys_trim()) {
+    }
 }

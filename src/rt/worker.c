@@ -45,16 +45,18 @@ enum { WORKER_STACK = 512 << 10, WORKER_POLL_NS = 100000, WORKER_SPIN_NS = 10000
 
 void rt_poke(_Atomic uint32_t *word)
 {
-    atomic_store(word, 0);
+    atomic_store_explicit(word, 0, memory_order_relaxed);
     sys.futex_wake(word, 1);
 }
 
+/* A guess, if not after a fence. */
 bool rt_work_visible(const struct rt_worker *w)
 {
     struct rt_state *s = &rt_state;
-    if (atomic_load(&s->queue_len) || (atomic_load(&s->fresh_len) && !(w && w->resumed_only)))
+    if (atomic_load_explicit(&s->queue_len, memory_order_relaxed) ||
+        (atomic_load_explicit(&s->fresh_len, memory_order_relaxed) && !(w && w->resumed_only)))
         return true;
-    uint32_t n = atomic_load(&s->n_workers);
+    uint32_t n = atomic_load_explicit(&s->n_workers, memory_order_acquire);
     for (uint32_t i = 0; i < n; i++)
         if (rt_ring_len(atomic_load_explicit(&s->workers[i], memory_order_relaxed)))
             return true;
@@ -76,17 +78,24 @@ bool rt_work_waiting(int64_t now)
     return false;
 }
 
-/* Under idle_lock. Returns whether it slept in epoll. */
+/* Without idle_lock: a guess. */
+static struct rt_worker *worker_poller(void)
+{
+    return atomic_load_explicit(&rt_state.poller, memory_order_relaxed);
+}
+
+/* Under idle_lock, which orders what stands there; n_idle, searching and parked are read without
+ * it, after a fence. Returns whether it slept in epoll. */
 static bool worker_unidle(struct rt_worker *w)
 {
     struct rt_state *s = &rt_state;
-    bool polls = s->poller == w;
+    bool polls = worker_poller() == w;
     if (polls)
-        s->poller = NULL;
+        atomic_store_explicit(&s->poller, NULL, memory_order_relaxed);
     else
         list_remove(&w->idle);
-    atomic_fetch_sub(&s->n_idle, 1);
-    atomic_store(&w->status, RT_RUN);
+    atomic_fetch_sub_explicit(&s->n_idle, 1, memory_order_relaxed);
+    atomic_store_explicit(&w->status, RT_RUN, memory_order_relaxed);
     return polls;
 }
 
@@ -110,9 +119,10 @@ void rt_wake_one(void)
     if (!list_empty(&s->idle))
         w = container_of(s->idle.next, struct rt_worker, idle);
     else
-        w = s->poller;
+        w = worker_poller();
     uint32_t none = 0;
-    if (w && atomic_compare_exchange_strong(&s->searching, &none, 1)) {
+    if (w && atomic_compare_exchange_strong_explicit(&s->searching, &none, 1, memory_order_relaxed,
+                                                     memory_order_relaxed)) {
         w->searching = true;
         polls = worker_unidle(w);
     } else {
@@ -128,7 +138,7 @@ void rt_wake_one(void)
 bool rt_wake_poller(void)
 {
     struct rt_state *s = &rt_state;
-    bool none = !atomic_load(&s->poller) && !atomic_load(&s->in_epoll) && atomic_load(&s->n_idle);
+    bool none = !worker_poller() && !atomic_load(&s->in_epoll) && atomic_load(&s->n_idle);
     if (none)
         rt_wake_one();
     return none;
@@ -139,7 +149,7 @@ void rt_wake_worker(struct rt_worker *w)
     struct rt_state *s = &rt_state;
     bool polls = false;
     lock_take(&s->idle_lock, LOCK_SCHED);
-    bool idle = atomic_load(&w->status) == RT_IDLE;
+    bool idle = atomic_load_explicit(&w->status, memory_order_relaxed) == RT_IDLE;
     if (idle)
         polls = worker_unidle(w);
     lock_drop(&s->idle_lock, LOCK_SCHED);
@@ -153,16 +163,17 @@ static void worker_search_end(struct rt_worker *w)
     if (!w->searching)
         return;
     w->searching = false;
-    atomic_store(&rt_state.searching, 0);
+    atomic_store_explicit(&rt_state.searching, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&rt_state.n_idle) && rt_work_visible(NULL))
+    if (atomic_load_explicit(&rt_state.n_idle, memory_order_relaxed) && rt_work_visible(NULL))
         rt_wake_one();
 }
 
 /* How long the poller may sleep whatever the timers say: one waits for a stack. */
 int64_t rt_idle_limit(void)
 {
-    return atomic_load(&rt_state.starved) ? sys_now() + 10000000 : INT64_MAX;
+    return atomic_load_explicit(&rt_state.starved, memory_order_relaxed) ? sys_now() + 10000000
+                                                                         : INT64_MAX;
 }
 
 /* All steps of who falls asleep; *polls: as the poller. False: stays awake, was just marked as
@@ -173,27 +184,29 @@ bool rt_worker_doze(struct rt_worker *w, bool *polls)
     lock_take(&s->idle_lock, LOCK_SCHED);
     if (w->searching) {
         w->searching = false;
-        atomic_store(&s->searching, 0);
+        atomic_store_explicit(&s->searching, 0, memory_order_relaxed);
     }
     uint32_t run = RT_RUN;
-    if (!atomic_compare_exchange_strong(&w->status, &run, RT_IDLE)) {
+    if (!atomic_compare_exchange_strong_explicit(&w->status, &run, RT_IDLE, memory_order_relaxed,
+                                                 memory_order_relaxed)) {
         lock_drop(&s->idle_lock, LOCK_SCHED);
         *polls = false;
         return false;
     }
-    *polls = !s->poller && !atomic_load(&s->in_epoll);
+    *polls = !worker_poller() && !atomic_load_explicit(&s->in_epoll, memory_order_relaxed);
     if (*polls) {
-        s->poller = w;
-        atomic_store(&s->in_epoll, true);
+        atomic_store_explicit(&s->poller, w, memory_order_relaxed);
+        atomic_store_explicit(&s->in_epoll, true, memory_order_relaxed);
     } else {
         list_push_front(&s->idle, &w->idle);
     }
-    atomic_store(&w->parked, 1);
-    atomic_fetch_add(&s->n_idle, 1);
+    atomic_store_explicit(&w->parked, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->n_idle, 1, memory_order_relaxed);
     lock_drop(&s->idle_lock, LOCK_SCHED);
     atomic_thread_fence(memory_order_seq_cst);
-    return !atomic_load(&s->stopping) && !atomic_load(&w->inbox_len) &&
-           (atomic_load(&s->searching) || !rt_work_visible(w));
+    return !atomic_load_explicit(&s->stopping, memory_order_relaxed) &&
+           !atomic_load_explicit(&w->inbox_len, memory_order_relaxed) &&
+           (atomic_load_explicit(&s->searching, memory_order_relaxed) || !rt_work_visible(w));
 }
 
 void rt_worker_awake(struct rt_worker *w, bool polls)
@@ -201,8 +214,8 @@ void rt_worker_awake(struct rt_worker *w, bool polls)
     struct rt_state *s = &rt_state;
     lock_take(&s->idle_lock, LOCK_SCHED);
     if (polls)
-        atomic_store(&s->in_epoll, false);
-    if (atomic_load(&w->status) == RT_IDLE)
+        atomic_store_explicit(&s->in_epoll, false, memory_order_relaxed);
+    if (atomic_load_explicit(&w->status, memory_order_relaxed) == RT_IDLE)
         worker_unidle(w);
     lock_drop(&s->idle_lock, LOCK_SCHED);
     rt_sysmon_wake();
@@ -216,7 +229,8 @@ static void worker_idle(struct rt_worker *w)
     bool polls, sleeps = rt_worker_doze(w, &polls);
     if (sleeps && polls)
         rt_netpoll_block(rt_idle_limit());
-    while (sleeps && !polls && atomic_load(&w->parked) && !atomic_load(&s->stopping))
+    while (sleeps && !polls && atomic_load_explicit(&w->parked, memory_order_relaxed) &&
+           !atomic_load_explicit(&s->stopping, memory_order_relaxed))
         sys.futex_wait(&w->parked, 1, NULL);
     rt_worker_awake(w, polls);
 }
@@ -224,11 +238,12 @@ static void worker_idle(struct rt_worker *w)
 static uintptr_t worker_steal(struct rt_worker *w, bool lifo)
 {
     struct rt_state *s = &rt_state;
-    uint32_t n = atomic_load(&s->n_workers);
+    uint32_t n = atomic_load_explicit(&s->n_workers, memory_order_acquire);
     w->rng = w->rng * 1664525u + 1013904223u;
     uint32_t start = (w->rng >> 8) % (n ? n : 1);
     for (uint32_t i = 0; i < n; i++) {
-        struct rt_worker *from = atomic_load(&s->workers[(start + i) % n]);
+        struct rt_worker *from =
+            atomic_load_explicit(&s->workers[(start + i) % n], memory_order_relaxed);
         if (from == w)
             continue;
         uintptr_t item = lifo ? rt_lifo_steal(from) : rt_ring_steal(w, from);
@@ -242,7 +257,8 @@ static uintptr_t worker_search(struct rt_worker *w)
 {
     struct rt_state *s = &rt_state;
     uint32_t none = 0;
-    if (!w->searching && !atomic_compare_exchange_strong(&s->searching, &none, 1))
+    if (!w->searching && !atomic_compare_exchange_strong_explicit(
+                             &s->searching, &none, 1, memory_order_relaxed, memory_order_relaxed))
         return 0;
     w->searching = true;
     for (int64_t end = 0;;) {
@@ -251,7 +267,8 @@ static uintptr_t worker_search(struct rt_worker *w)
             item = rt_global_pop(w);
         if (item)
             return item;
-        int32_t running = atomic_load(&s->enlisted) - (int32_t)atomic_load(&s->n_idle);
+        int32_t running = atomic_load_explicit(&s->enlisted, memory_order_relaxed) -
+                          (int32_t)atomic_load_explicit(&s->n_idle, memory_order_relaxed);
         if (running <= 1 || running > (int32_t)s->cpus || s->target == 1)
             break; /* nobody here makes work, or the CPU is better given to others */
         int64_t now = sys_now();
@@ -326,6 +343,7 @@ static bool worker_retire(struct rt_worker *w, bool idle)
         atomic_store(&s->searching, 0);
     }
     pthread_mutex_unlock(&s->mutex);
+    atomic_thread_fence(memory_order_seq_cst);
     if (rt_work_visible(NULL))
         rt_wake_one();
     rt_wake_poller(); /* w may have been it, roused just now, and others left the poll to it */
@@ -341,7 +359,7 @@ static uintptr_t worker_periodic(struct rt_worker *w)
     atomic_store_explicit(&rt_state.coarse, now, memory_order_relaxed);
     w->rounds = 0;
     rt_timers_run(now);
-    if (!rt_state.poller && now - rt_netpoll_last() > WORKER_POLL_NS)
+    if (!worker_poller() && now - rt_netpoll_last() > WORKER_POLL_NS)
         rt_netpoll_check();
     return w->held ? 0 : rt_global_pop(w);
 }
@@ -382,7 +400,7 @@ uintptr_t rt_worker_look(struct rt_worker *w)
         if (next <= now)
             rt_timers_run(now);
     }
-    if (rt_state.target > 1 && !rt_state.poller)
+    if (rt_state.target > 1 && !worker_poller())
         rt_netpoll_check();
     return worker_local(w);
 }

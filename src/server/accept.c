@@ -6,12 +6,23 @@
  * Accept errors are sorted: again at once, after a pause, or the end of serving. */
 #include "base/limits.h"
 #include "base/sys.h"
+#include "rpc/message.h"
+#include "rt/log.h"
 #include "server/server.h"
 #include <errno.h>
 
 #define ACCEPT_PAUSE_FIRST (5 * SENNIT_MILLISECOND)
 #define ACCEPT_PAUSE_MAX                                                                           \
     (50 * SENNIT_MILLISECOND) /* back within 0.1 s of the first free descriptor */
+
+static void accept_tell_end(void *transport)
+{
+    struct transport *t = transport;
+    struct server_conn *c = transport_owner(t);
+    message_connection(&c->server->stats, SENNIT_EVENT_CONN_END, false, &transport_auth(t)->peer,
+                       sennit_errorf(transport_why(t), "%s", transport_reason(t)));
+    transport_unref(t);
+}
 
 static void accept_closed(struct transport *t, const char *reason)
 {
@@ -22,7 +33,9 @@ static void accept_closed(struct transport *t, const char *reason)
     list_remove(&c->node);
     c->t = NULL;
     lock_drop(&s->lock, LOCK_REGISTRY);
-    transport_unref(t);
+    /* This is a task: the user's hook wants a goroutine. */
+    if (!s->stats.event || rt_go(accept_tell_end, t, "sennit stats", RT_GO_SYSTEM))
+        transport_unref(t);
 }
 
 /* No call is left: each held the transport. */
@@ -46,22 +59,6 @@ static const struct transport_ops accept_ops = {
 };
 
 /* io: its handshake is done. timeout: for the peer's preface. */
-static sennit_duration accept_or_never(sennit_duration d) { return d > 0 ? d : 0; }
-
-static struct transport_clock accept_clock(const sennit_server_options *o)
-{
-    return (struct transport_clock){
-        .time = accept_or_never(o->keepalive_time),
-        .timeout = o->keepalive_timeout,
-        .min_time = accept_or_never(o->keepalive_min_time),
-        .permit_without_calls = o->keepalive_permit_without_calls,
-        .without_calls = true,
-        .max_idle = accept_or_never(o->max_connection_idle),
-        .max_age = accept_or_never(o->max_connection_age),
-        .max_age_grace = accept_or_never(o->max_connection_age_grace),
-    };
-}
-
 static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_duration timeout)
 {
     struct server_conn *c = sys.calloc(1, sizeof *c);
@@ -78,7 +75,7 @@ static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_durat
         .conn_window = s->options.initial_conn_window_size,
         .abuse_budget = s->options.abuse_budget,
         .handshake_timeout = timeout,
-        .clock = accept_clock(&s->options),
+        .clock = &s->clock,
     };
     list_init(&c->node);
     c->server = s;
@@ -94,6 +91,7 @@ static void accept_conn(struct sennit_server *s, struct net_io *io, sennit_durat
     s->n_conns++;
     bool stopping = s->state != SERVER_SERVING;
     lock_drop(&s->lock, LOCK_REGISTRY);
+    message_connection(&s->stats, SENNIT_EVENT_CONN_BEGIN, false, &transport_auth(t)->peer, NULL);
     transport_start(t);
     if (stopping)
         transport_drain(t);
@@ -107,6 +105,16 @@ struct accept_shake {
     struct net_io *io;
 };
 
+static void accept_log_refused(sennit_err err)
+{
+    static _Atomic int64_t last;
+    bool confused = err->reason == WHY_NUMBER(WHY(WANTS_PLAIN));
+    sennit_log_level level = confused && log_on(LOG_SERVER, SENNIT_LOG_WARN) && log_seldom(&last)
+                                 ? SENNIT_LOG_WARN
+                                 : SENNIT_LOG_INFO;
+    log_line(LOG_SERVER, level, WHY_OF(err), "a connection was refused: %s", err->message);
+}
+
 /* A peer that fails is dropped: it has been told why, as far as its protocol can say it. */
 static void accept_secure(struct sennit_server *s, struct net_io *io)
 {
@@ -119,6 +127,8 @@ static void accept_secure(struct sennit_server *s, struct net_io *io)
     int64_t left = at - sennit_now();
     if (io)
         accept_conn(s, io, left > 0 ? left : 1);
+    else
+        accept_log_refused(err);
 }
 
 static void accept_shaken(struct sennit_server *s)
@@ -165,6 +175,27 @@ static void accept_io(struct sennit_server *s, struct net_io *io)
         accept_secure(s, io);
 }
 
+/* True: a stop waits until accept_shaken. */
+static bool accept_enter(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    bool serves = s->state == SERVER_SERVING;
+    s->n_handshakes += serves;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    return serves;
+}
+
+bool server_accept_io(struct sennit_server *s, struct net_io *io)
+{
+    if (!accept_enter(s)) {
+        io->ops->close(io);
+        return false;
+    }
+    accept_io(s, io);
+    accept_shaken(s);
+    return true;
+}
+
 sennit_err sennit_accept_fd(sennit_server *s, int fd)
 {
     int error = -EBADF;
@@ -172,20 +203,16 @@ sennit_err sennit_accept_fd(sennit_server *s, int fd)
         sys.close(fd);
         return sennit_no_memory;
     }
-    lock_take(&s->lock, LOCK_REGISTRY);
-    bool serves = s->state == SERVER_SERVING;
-    s->n_handshakes += serves; /* a stop waits until we are through */
-    lock_drop(&s->lock, LOCK_REGISTRY);
+    bool serves = accept_enter(s);
     struct net_io *io = serves ? net_io_given(fd, &error) : NULL;
     if (io)
         accept_io(s, io);
     if (!serves) {
         sys.close(fd);
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "sennit_accept_fd: not serving");
+        return sennit_errorf(WHY(NOT_SERVING), "sennit_accept_fd: not serving");
     }
     accept_shaken(s);
-    return io ? NULL
-              : sennit_errorf(SENNIT_UNAVAILABLE, "sennit_accept_fd: %s", net_errno_text(-error));
+    return io ? NULL : sennit_errorf(WHY(SYSTEM), "sennit_accept_fd: %s", net_errno_text(-error));
 }
 
 /* Sleeps before the next try; false: the server stops. */
@@ -200,6 +227,7 @@ static bool accept_pause(struct sennit_server *s, sennit_duration *pause)
 /* One accept; false: this listener is done. */
 static bool accept_one(struct server_listener *l, sennit_duration *pause)
 {
+    static _Atomic int64_t told;
     struct sennit_server *s = l->server;
     struct net_io *io = NULL;
     int error = net_accept(l->listener, &io);
@@ -216,13 +244,17 @@ static bool accept_one(struct server_listener *l, sennit_duration *pause)
     case NET_RETRY_NOW:
         return true;
     case NET_RETRY_LATER:
+        if (log_on(LOG_SERVER, SENNIT_LOG_WARN) && log_seldom(&told))
+            log_write(LOG_SERVER, SENNIT_LOG_WARN, WHY(SYSTEM),
+                      "accept on %s: %s; it is tried again", l->listener->text,
+                      net_errno_text(-error));
         return accept_pause(s, pause);
     case NET_FATAL:
         break;
     }
     if (!sennit_ctx_error(s->ctx))
-        server_fail(s, sennit_errorf(SENNIT_UNAVAILABLE, "accept on %s: %s", l->listener->text,
-                                     net_errno_text(-error)));
+        server_fail(
+            s, sennit_errorf(WHY(SYSTEM), "accept on %s: %s", l->text, net_errno_text(-error)));
     return false;
 }
 

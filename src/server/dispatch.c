@@ -6,29 +6,42 @@
  * goes to transport_respond. A call is one block: stream, context and the arena's first octets
  * together; it is freed when the reader and the handler have both let go. */
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/sys.h"
 #include "rpc/compress.h"
 #include "rpc/details.h"
 #include "rpc/intercept.h"
 #include "rpc/stream.h"
+#include "rt/log.h"
 #include "server/server.h"
 
-#define CALL_FIRST_BLOCK                                                                           \
-    1024 /* octets: metadata and messages of a small call without an allocation */
+/* Octets of the arena's first block: metadata and messages of a small call without an allocation;
+ * metadata alone where messages come one by one and have memory of their own. */
+#define CALL_FIRST_BLOCK  1024u
+#define CALL_FIRST_STREAM 256u
+
+/* What lives as long as the handler: on its stack, whose page is there anyway. */
+struct dispatch_frame {
+    struct rpc_handler h;
+    struct message_rpc rpc;
+    struct sennit_stream stream; /* streaming methods only */
+};
 
 struct server_call {
     struct rpc_stream s;
-    struct rpc_handler h;
-    struct message_rpc rpc;
+    struct dispatch_frame *f; /* while the handler runs */
     struct sennit_ctx ctx;
     struct ctx_watch watch;
     const struct server_method *m;
     struct server_conn *conn;
-    struct sennit_stream *stream; /* in the arena; streaming methods only */
-    bool watched, started;
+    bool watched, started, small;
     struct list put_off; /* in conn->put_off; holds a reference */
-    char first[CALL_FIRST_BLOCK];
+    char first[];
 };
+
+/* Unary calls come and go by the thousand: the system is not asked for each. */
+static struct pool dispatch_calls = { .size = sizeof(struct server_call) + CALL_FIRST_BLOCK,
+                                      .most = LIMIT_CALLS_KEPT };
 
 static struct server_call *dispatch_call(struct rpc_stream *s)
 {
@@ -45,14 +58,15 @@ static void dispatch_free(struct rpc_stream *s)
     struct server_call *c = dispatch_call(s);
     if (c->watched)
         ctx_watch_del(&c->watch);
-    if (c->stream)
-        stream_api_fini(c->stream);
     for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
         next = m->next;
         sys.free(m);
     }
     ctx_fini_now(&c->ctx);
-    sys.free(c);
+    if (c->small)
+        sys.free(c);
+    else
+        pool_give(&dispatch_calls, c);
 }
 
 static void dispatch_request(struct rpc_stream *s);
@@ -63,18 +77,30 @@ static const struct rpc_stream_ops dispatch_ops = {
     .free = dispatch_free,
 };
 
-struct rpc_stream *dispatch_new_stream(struct transport *t)
+/* The method that a path's table entry was found to mean; NULL: it was not looked up yet. */
+static const struct server_method *dispatch_remembered(const struct server_registry *r,
+                                                       uint16_t memo)
+{
+    return memo && memo <= r->room ? &r->slots[memo - 1] : NULL;
+}
+
+struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
 {
     struct server_conn *conn = transport_owner(t);
     struct sennit_server *server = conn->server;
     uint32_t running = atomic_load_explicit(&conn->handlers, memory_order_relaxed);
     if (running >= server->options.max_concurrent_streams)
         return NULL; /* reset streams whose handlers still run count, too */
-    struct server_call *c = sys.malloc(sizeof *c);
+    const struct server_method *m = dispatch_remembered(&server->registry, memo);
+    bool small = m && (m->method->flags & 1);
+    struct server_call *c =
+        small ? sys.malloc(sizeof *c + CALL_FIRST_STREAM) : pool_take(&dispatch_calls);
     if (!c)
         return NULL;
-    memset(c, 0, offsetof(struct server_call, first));
-    ctx_init(&c->ctx, NULL, INT64_MAX, c->first, sizeof c->first);
+    memset(c, 0, sizeof *c);
+    c->small = small;
+    ctx_init(&c->ctx, NULL, INT64_MAX, c->first, small ? CALL_FIRST_STREAM : CALL_FIRST_BLOCK);
+    c->ctx.arena.shared = false; /* the reader's alone until dispatch_share */
     stream_init(&c->s, &dispatch_ops, t, &c->ctx.arena);
     c->s.max_recv = server->options.max_recv_msg_size;
     c->conn = conn;
@@ -84,6 +110,8 @@ struct rpc_stream *dispatch_new_stream(struct transport *t)
 static void dispatch_answer(struct rpc_stream *s, sennit_code code, sennit_str message)
 {
     s->failed_in = true;
+    log_line(LOG_SERVER, SENNIT_LOG_DEBUG, code, "%s of %s is refused: %s", s->request.path,
+             transport_auth(s->t)->peer.address, message.data);
     transport_respond(s, &(struct rpc_response){ .end = true, .code = code, .message = message });
 }
 
@@ -102,7 +130,7 @@ static void dispatch_unknown(struct rpc_stream *s, const struct server_registry 
         else
             text = arena_printf(s->arena, "unknown service %.*s", (int)n, path + 1);
     }
-    dispatch_answer(s, SENNIT_UNIMPLEMENTED, text.data ? text : sennit_s("unknown method"));
+    dispatch_answer(s, WHY(NO_METHOD), text.data ? text : sennit_s("unknown method"));
 }
 
 /* The deadline passed while the handler runs: answer for it; its own answer will find the stream
@@ -113,9 +141,9 @@ static void dispatch_expired(struct ctx_watch *w)
     if (atomic_load(&c->ctx.state) != CTX_EXPIRED)
         return;
     sennit_str text = sennit_s("context deadline exceeded");
-    transport_respond(&c->s, &(struct rpc_response){
-                                 .end = true, .code = SENNIT_DEADLINE_EXCEEDED, .message = text });
-    stream_finish(&c->s, SENNIT_DEADLINE_EXCEEDED, text); /* wakes who waits in the stream */
+    transport_respond(
+        &c->s, &(struct rpc_response){ .end = true, .code = WHY(DEADLINE), .message = text });
+    stream_finish(&c->s, WHY(DEADLINE), text); /* wakes who waits in the stream */
 }
 
 /* NULL: fine. */
@@ -123,9 +151,10 @@ static const struct server_method *dispatch_find(struct rpc_stream *s,
                                                  const struct server_registry *r)
 {
     const struct rpc_request_head *q = &s->request;
-    if (q->memo && q->memo <= r->room)
-        return &r->slots[q->memo - 1];
-    const struct server_method *m = registry_find(r, q->path, q->path_len);
+    const struct server_method *m = dispatch_remembered(r, q->memo);
+    if (m)
+        return m;
+    m = registry_find(r, q->path, q->path_len);
     size_t slot = m ? (size_t)(m - r->slots) + 1 : 0;
     if (slot && slot <= UINT16_MAX)
         transport_memo(s, (uint16_t)slot);
@@ -162,6 +191,9 @@ static const struct server_method *dispatch_own_method(struct rpc_stream *s,
     return &own->entry;
 }
 
+/* From here on others than the reader may use the call's arena. */
+static void dispatch_share(struct server_call *c) { c->ctx.arena.shared = true; }
+
 void dispatch_accept(struct rpc_stream *s)
 {
     struct server_call *c = dispatch_call(s);
@@ -182,7 +214,7 @@ void dispatch_accept(struct rpc_stream *s)
         s->failed_in = true;
         transport_respond(s, &(struct rpc_response){
                                  .end = true,
-                                 .code = SENNIT_UNIMPLEMENTED,
+                                 .code = WHY_AS(WHY(ENCODING), SENNIT_UNIMPLEMENTED),
                                  .message = text.data ? text : sennit_s("unknown grpc-encoding"),
                                  .accept_encoding = compress_accept() });
         return;
@@ -190,11 +222,12 @@ void dispatch_accept(struct rpc_stream *s)
     c->m = m;
     s->one_in = !(m->method->flags & 1);
     if (q->timeout != INT64_MAX) {
+        dispatch_share(c);
         int64_t now = sennit_now();
         c->ctx.deadline = q->timeout > INT64_MAX - now ? INT64_MAX : now + q->timeout;
         c->watched = ctx_watch_add(&c->ctx, &c->watch, dispatch_expired);
         if (!c->watched) {
-            dispatch_answer(s, SENNIT_DEADLINE_EXCEEDED, sennit_s("context deadline exceeded"));
+            dispatch_answer(s, WHY(DEADLINE), sennit_s("context deadline exceeded"));
             return;
         }
     }
@@ -206,7 +239,7 @@ void dispatch_accept(struct rpc_stream *s)
 
 static const char *dispatch_encoding(struct server_call *c)
 {
-    const sennit_compressor *own = atomic_load_explicit(&c->h.compressor, memory_order_relaxed);
+    const sennit_compressor *own = atomic_load_explicit(&c->f->h.compressor, memory_order_relaxed);
     return own ? own->name : NULL;
 }
 
@@ -216,11 +249,18 @@ static const char *dispatch_accepts(struct server_call *c)
     return c->s.request.encoding || dispatch_encoding(c) ? compress_accept() : NULL;
 }
 
+/* To the stats hook, before they go out. */
+static void dispatch_tell_header(struct server_call *c)
+{
+    message_metadata(&c->f->rpc, SENNIT_EVENT_OUT_HEADER, c->f->h.header, c->f->h.peer);
+}
+
 static sennit_err dispatch_send_header(void *call)
 {
     struct server_call *c = call;
+    dispatch_tell_header(c);
     enum transport_result r =
-        transport_respond(&c->s, &(struct rpc_response){ .header = c->h.header,
+        transport_respond(&c->s, &(struct rpc_response){ .header = c->f->h.header,
                                                          .encoding = dispatch_encoding(c),
                                                          .accept_encoding = dispatch_accepts(c) });
     if (r == TRANSPORT_OK)
@@ -228,20 +268,21 @@ static sennit_err dispatch_send_header(void *call)
     sennit_err ended = sennit_ctx_error(&c->ctx);
     return r == TRANSPORT_NO_MEMORY ? sennit_no_memory
            : ended                  ? ended
-                                    : sennit_errorf(SENNIT_UNAVAILABLE, "the stream is over");
+                                    : sennit_errorf(WHY(STREAM_OVER), "the stream is over");
 }
 
 static void dispatch_prepare(struct server_call *c)
 {
-    struct rpc_handler *h = &c->h;
+    struct rpc_handler *h = &c->f->h;
     h->method = c->m->method;
     h->in = c->s.header;
     h->accept_encoding = c->s.request.accept_encoding;
+    h->authority = c->s.request.authority;
     atomic_init(&h->compressor, c->s.in_compressor); /* the answer is as the request */
     h->arena = &c->ctx.arena;
     h->call = c;
     h->send_header = dispatch_send_header;
-    h->peer = transport_auth(c->s.t)->peer;
+    h->peer = &transport_auth(c->s.t)->peer;
     c->ctx.slot[CTX_SLOT_RPC] = h;
 }
 
@@ -251,21 +292,22 @@ static sennit_err dispatch_stream_status(struct sennit_stream *st, struct rpc_st
     sennit_err ended = sennit_ctx_error(st->ctx);
     if (s->code == SENNIT_CANCELLED && ended)
         return ended;
-    return s->code == SENNIT_OK ? NULL : sennit_errorf(s->code, "%s", s->message.data);
+    return s->code == SENNIT_OK ? NULL : sennit_errorf(STREAM_WHY(s), "%s", s->message.data);
 }
 
 /* Headers go out with the first message. */
 static enum transport_result dispatch_stream_send(struct sennit_stream *st, const char *framed,
-                                                  size_t len)
+                                                  size_t len, struct rpc_stream **to)
 {
     struct rpc_handler *h = handler_of(st->ctx);
-    struct rpc_stream *s = atomic_load(&st->s);
+    struct rpc_stream *s = *to = atomic_load(&st->s);
     if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire)))
         return transport_send(s, framed, len, false);
     lock_take(&h->lock, LOCK_STREAM);
     h->header_sent = true;
     lock_drop(&h->lock, LOCK_STREAM);
     struct server_call *c = dispatch_call(s);
+    dispatch_tell_header(c);
     return transport_respond(s, &(struct rpc_response){ .header = h->header,
                                                         .body = framed,
                                                         .len = len,
@@ -275,23 +317,19 @@ static enum transport_result dispatch_stream_send(struct sennit_stream *st, cons
 
 static const sennit_compressor *dispatch_compressor(struct sennit_stream *st)
 {
-    return atomic_load(&dispatch_call(atomic_load(&st->s))->h.compressor);
+    return atomic_load(&dispatch_call(atomic_load(&st->s))->f->h.compressor);
 }
 
 static const struct stream_side dispatch_side = { .status = dispatch_stream_status,
                                                   .send = dispatch_stream_send,
                                                   .compressor = dispatch_compressor };
 
-static bool dispatch_open_stream(struct server_call *c)
+static bool dispatch_streams(const struct server_call *c) { return c->m->method->flags & 3; }
+
+static void dispatch_open_stream(struct server_call *c)
 {
-    if (!(c->m->method->flags & 3))
-        return true;
-    c->stream = arena_alloc(&c->ctx.arena, sizeof *c->stream);
-    if (!c->stream)
-        return false;
-    stream_api_init(c->stream, &c->s, &dispatch_side, &c->rpc);
-    c->stream->max_send = c->conn->server->options.max_send_msg_size;
-    return true;
+    stream_api_init(&c->f->stream, &c->s, &dispatch_side, &c->f->rpc);
+    c->f->stream.max_send = c->conn->server->options.max_send_msg_size;
 }
 
 /* Decodes the request of a method that takes one. *request stays NULL for the others. */
@@ -304,7 +342,7 @@ static sennit_err dispatch_take_request(struct server_call *c, void **request)
     struct rpc_msg *msg = stream_take(&c->s);
     if (!*request || !msg)
         return sennit_no_memory;
-    return message_decode(&c->rpc, &c->s, msg, *request, &c->ctx.arena);
+    return message_decode(&c->f->rpc, &c->s, msg, *request, &c->ctx.arena);
 }
 
 struct dispatch_inner {
@@ -323,7 +361,8 @@ static sennit_err dispatch_innermost(void *arg, sennit_ctx *ctx, const void *req
         request = in->request, reply = in->reply;
     if (reply)
         memcpy(reply, m->reply->empty, m->reply->size);
-    return m->invoke(c->m->service, c->m->self, ctx ? ctx : &c->ctx, request, reply, c->stream);
+    return m->invoke(c->m->service, c->m->self, ctx ? ctx : &c->ctx, request, reply,
+                     m->flags & 3 ? &c->f->stream : NULL);
 }
 
 static sennit_err dispatch_invoke(struct server_call *c, const void *request, void *reply)
@@ -349,7 +388,7 @@ static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
     struct sennit_arena *a = &c->ctx.arena;
     bool replies = !(m->flags & 2);
     void *request = NULL, *reply = replies ? arena_alloc(a, m->reply->size) : NULL;
-    if ((replies && !reply) || !dispatch_open_stream(c))
+    if (replies && !reply)
         return sennit_no_memory;
     sennit_err err = dispatch_take_request(c, &request);
     if (err)
@@ -359,28 +398,44 @@ static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
     err = dispatch_invoke(c, request, reply);
     if (err || !reply)
         return err;
-    return message_encode(&c->rpc, atomic_load(&c->h.compressor), reply, a,
+    return message_encode(&c->f->rpc, atomic_load(&c->f->h.compressor), reply, a,
                           c->conn->server->options.max_send_msg_size, framed);
+}
+
+static void dispatch_tell_end(struct server_call *c, sennit_err err)
+{
+    struct dispatch_frame *f = c->f;
+    if (!err && !atomic_load(&c->s.sent_head)) /* an error's are in the trailers' block */
+        dispatch_tell_header(c);
+    message_metadata(&f->rpc, SENNIT_EVENT_OUT_TRAILER, f->h.trailer, NULL);
+    message_end(&f->rpc, err);
 }
 
 static void dispatch_run(void *arg)
 {
     struct server_call *c = arg;
+    struct dispatch_frame f;
     sennit_str framed = { NULL, 0 };
+    c->f = &f;
+    memset(&f.h, 0, sizeof f.h);
     dispatch_prepare(c);
     struct sennit_server *server = c->conn->server;
-    message_begin(&c->rpc, server->stats.event ? &server->stats : NULL, c->m->method, &c->ctx,
+    message_begin(&f.rpc, server->stats.event ? &server->stats : NULL, c->m->method, &c->ctx,
                   false);
+    message_metadata(&f.rpc, SENNIT_EVENT_IN_HEADER, f.h.in, f.h.peer);
+    if (dispatch_streams(c))
+        dispatch_open_stream(c);
     sennit_err err = dispatch_call_user(c, &framed);
-    message_end(&c->rpc, err);
+    if (unlikely(f.rpc.stats))
+        dispatch_tell_end(c, err);
     /* Before the answer: the peer may open the next stream as soon as it has that. */
     atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
-    lock_take(&c->h.lock, LOCK_STREAM);
-    c->h.over = true;
-    lock_drop(&c->h.lock, LOCK_STREAM);
+    lock_take(&f.h.lock, LOCK_STREAM);
+    f.h.over = true;
+    lock_drop(&f.h.lock, LOCK_STREAM);
     struct rpc_response r = {
-        .header = c->h.header,
-        .trailer = c->h.trailer,
+        .header = f.h.header,
+        .trailer = f.h.trailer,
         .encoding = err ? NULL : dispatch_encoding(c),
         .accept_encoding = dispatch_accepts(c),
         .end = true,
@@ -399,9 +454,13 @@ static void dispatch_run(void *arg)
     c->watched = false;
     /* Other goroutines may still be inside the stream, or hold the context: they are woken, and
      * waited for. */
-    stream_finish(&c->s, SENNIT_CANCELLED, sennit_s("the handler has returned"));
+    stream_finish(&c->s, WHY(RETURNED), sennit_s("the handler has returned"));
     ctx_end(&c->ctx, CTX_CANCELLED);
     ctx_wait_users(&c->ctx);
+    if (dispatch_streams(c))
+        stream_api_fini(&f.stream);
+    c->ctx.slot[CTX_SLOT_RPC] = NULL;
+    c->f = NULL;
     stream_unref(&c->s);
 }
 
@@ -418,7 +477,7 @@ static void dispatch_go(struct server_call *c)
     const sennit_server_options *o = &c->conn->server->options;
     unsigned flags = (o->small_stacks ? RT_GO_SMALL : 0) | (o->pin ? RT_GO_PIN : 0);
     if (rt_go(dispatch_run, c, c->m->method->path, flags)) {
-        dispatch_answer(s, SENNIT_RESOURCE_EXHAUSTED, sennit_s("no memory for a goroutine"));
+        dispatch_answer(s, WHY(NO_MEMORY), sennit_s("no memory for a goroutine"));
         atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
         stream_unref(s);
     }
@@ -429,6 +488,7 @@ static void dispatch_go(struct server_call *c)
 static void dispatch_start(struct server_call *c)
 {
     c->started = true;
+    dispatch_share(c);
     stream_ref(&c->s);
     atomic_fetch_add_explicit(&c->conn->handlers, 1, memory_order_relaxed);
     if (unlikely(transport_put_off(c->s.t)))

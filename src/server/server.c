@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/sys.h"
 #include "rpc/intercept.h"
+#include "rt/log.h"
 #include <limits.h>
 #include <stdlib.h>
 
@@ -50,6 +51,22 @@ static void server_defaults(sennit_server_options *o)
         o->keepalive_min_time = LIMIT_KEEPALIVE_MIN_TIME_NS;
 }
 
+static sennit_duration server_or_never(sennit_duration d) { return d > 0 ? d : 0; }
+
+static struct transport_clock server_clock(const sennit_server_options *o)
+{
+    return (struct transport_clock){
+        .time = server_or_never(o->keepalive_time),
+        .timeout = o->keepalive_timeout,
+        .min_time = server_or_never(o->keepalive_min_time),
+        .permit_without_calls = o->keepalive_permit_without_calls,
+        .without_calls = true,
+        .max_idle = server_or_never(o->max_connection_idle),
+        .max_age = server_or_never(o->max_connection_age),
+        .max_age_grace = server_or_never(o->max_connection_age_grace),
+    };
+}
+
 sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t size,
                                        size_t interceptor_stride)
 {
@@ -66,6 +83,7 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
         s->stats = *s->options.stats;
     if (s->options.unknown)
         s->unknown = *s->options.unknown;
+    s->clock = server_clock(&s->options);
     s->ctx = ctx;
     list_init(&s->listeners);
     list_init(&s->conns);
@@ -75,7 +93,7 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
                         interceptor_stride))
         server_fail(s, sennit_no_memory);
     if (!s->options.creds)
-        server_fail(s, sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        server_fail(s, sennit_errorf(WHY(CREDS_MISSING),
                                      "no credentials: set sennit_server_options.creds, for plain "
                                      "text to sennit_insecure()"));
     s->options.creds = creds_ref(s->options.creds);
@@ -85,13 +103,10 @@ sennit_server *sennit_server_new_sized(const sennit_server_options *o, size_t si
     return s;
 }
 
-/* A mistake that must not harm a server that is serving: told to the caller alone. */
-static bool server_is_late(struct sennit_server *s)
+/* Locked. A mistake that must not harm a server that is serving: told to the caller alone. */
+static bool server_is_late(const struct sennit_server *s)
 {
-    lock_take(&s->lock, LOCK_REGISTRY);
-    bool late = s->state != SERVER_NEW || s->serving;
-    lock_drop(&s->lock, LOCK_REGISTRY);
-    return late;
+    return s->state != SERVER_NEW || s->serving;
 }
 
 sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const void *methods,
@@ -100,13 +115,15 @@ sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const
     if (server_is_lame(s))
         return sennit_no_memory;
     sennit_err err = NULL;
-    if (server_is_late(s)) {
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+    lock_take(&s->lock, LOCK_REGISTRY);
+    bool late = server_is_late(s);
+    int result = late ? 0 : registry_add(&s->registry, d, methods, self);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    if (late)
+        return sennit_errorf(WHY(SERVER_LATE),
                              "service %s registered after sennit_serve: register before", d->name);
-    }
-    int result = registry_add(&s->registry, d, methods, self);
     if (result > 0)
-        err = sennit_errorf(SENNIT_ALREADY_EXISTS, "service %s is registered twice", d->name);
+        err = sennit_errorf(WHY(SERVICE_TWICE), "service %s is registered twice", d->name);
     else if (result < 0)
         err = sennit_no_memory;
     if (err)
@@ -116,29 +133,44 @@ sennit_err sennit_register(sennit_server *s, const sennit_service_desc *d, const
 
 /* -- listening ------------------------------------------------------------------------------- */
 
-static sennit_err server_add_listener(struct sennit_server *s, struct net_listener *nl)
+/* Takes nl. *late: serving has begun, nl is closed. */
+static sennit_err server_add_listener(struct sennit_server *s, struct net_listener *nl, bool *late)
 {
     struct server_listener *l = sys.calloc(1, sizeof *l);
-    if (!l) {
-        net_listener_close(nl);
-        return sennit_no_memory;
-    }
-    l->listener = nl, l->server = s;
     lock_take(&s->lock, LOCK_REGISTRY);
-    list_push_back(&s->listeners, &l->node);
+    *late = server_is_late(s);
+    if (l && !*late) {
+        l->listener = nl, l->server = s;
+        memcpy(l->text, nl->text, sizeof l->text);
+        list_push_back(&s->listeners, &l->node);
+        l = NULL, nl = NULL;
+    }
     lock_drop(&s->lock, LOCK_REGISTRY);
-    return NULL;
+    net_listener_close(nl);
+    sys.free(l);
+    return nl && !*late ? sennit_no_memory : NULL;
 }
 
 static sennit_err server_listens_late(void)
 {
-    return sennit_errorf(SENNIT_FAILED_PRECONDITION, "listen after sennit_serve: listen before");
+    return sennit_errorf(WHY(SERVER_LATE), "listen after sennit_serve: listen before");
+}
+
+static bool server_may_listen(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    bool late = server_is_late(s);
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    return !late;
 }
 
 static sennit_err server_listened(struct sennit_server *s, sennit_err err, struct net_listener *nl)
 {
+    bool late = false;
     if (!err)
-        err = server_add_listener(s, nl);
+        err = server_add_listener(s, nl, &late);
+    if (late)
+        return server_listens_late();
     if (err)
         server_fail(s, err);
     return err;
@@ -150,7 +182,7 @@ static sennit_err server_listen_systemd(struct sennit_server *s, const char *nam
     int fds[64], n = net_systemd_fds(name, fds, countof(fds));
     sennit_err err = NULL;
     if (n <= 0 || n > (int)countof(fds))
-        err = sennit_errorf(SENNIT_UNAVAILABLE, "listen systemd:%s: %s", name,
+        err = sennit_errorf(WHY(SYSTEMD), "listen systemd:%s: %s", name,
                             n < 0    ? "not started by socket activation (LISTEN_PID, LISTEN_FDS)"
                             : n == 0 ? "no socket of that name was handed over"
                                      : "more than 64 sockets");
@@ -166,7 +198,7 @@ sennit_err sennit_listen(sennit_server *s, const char *address)
     struct net_listener *nl = NULL;
     if (server_is_lame(s))
         return sennit_no_memory;
-    if (server_is_late(s))
+    if (!server_may_listen(s))
         return server_listens_late();
     if (strncmp(address, "systemd:", 8) == 0)
         return server_listen_systemd(s, address + 8);
@@ -185,7 +217,7 @@ sennit_err sennit_listen_fd(sennit_server *s, int fd)
     struct net_listener *nl = NULL;
     if (server_is_lame(s))
         return sennit_no_memory;
-    if (server_is_late(s))
+    if (!server_may_listen(s))
         return server_listens_late();
     sennit_err refused = rt_refused(), err = refused ? refused : net_listen_fd(fd, &nl);
     return server_listened(s, err, nl);
@@ -201,7 +233,7 @@ const char *sennit_bound_address(sennit_server *s, size_t nth)
     {
         struct server_listener *l = container_of(n, struct server_listener, node);
         if (nth-- == 0) {
-            text = l->listener ? l->listener->text : "";
+            text = l->text;
             break;
         }
     }
@@ -230,24 +262,43 @@ bool server_wait_change(struct sennit_server *s, int64_t at)
     return !late;
 }
 
+/* Locked. From here on a stop waits for the acceptors, also for those that are yet to start. */
+static void server_begin(struct sennit_server *s)
+{
+    s->serving = true, s->state = SERVER_SERVING;
+    list_each(n, &s->listeners) s->n_acceptors++;
+}
+
 static sennit_err server_start(struct sennit_server *s)
 {
     sennit_err err = NULL;
     list_each(n, &s->listeners)
     {
         struct server_listener *l = container_of(n, struct server_listener, node);
-        lock_take(&s->lock, LOCK_REGISTRY);
-        s->n_acceptors++;
-        lock_drop(&s->lock, LOCK_REGISTRY);
+        log_line(LOG_SERVER, SENNIT_LOG_INFO, SENNIT_OK, "serving on %s", l->text);
         if (!err)
-            err = rt_go(server_accept_loop, l, l->listener->text, RT_GO_SMALL);
+            err = rt_go(server_accept_loop, l, l->text, RT_GO_SMALL);
         if (err) {
             lock_take(&s->lock, LOCK_REGISTRY);
             s->n_acceptors--;
+            server_changed(s);
             lock_drop(&s->lock, LOCK_REGISTRY);
         }
     }
     return err;
+}
+
+sennit_err server_serve_unheard(struct sennit_server *s)
+{
+    lock_take(&s->lock, LOCK_REGISTRY);
+    sennit_err failed = s->failed;
+    bool stopped = s->state > SERVER_SERVING;
+    if (!failed && s->state == SERVER_NEW)
+        s->state = SERVER_SERVING;
+    lock_drop(&s->lock, LOCK_REGISTRY);
+    return failed    ? sennit_err_copy(NULL, failed)
+           : stopped ? sennit_errorf(WHY(SERVE_TWICE), "this server was stopped")
+                     : NULL;
 }
 
 sennit_err sennit_serve(sennit_server *s)
@@ -261,16 +312,16 @@ sennit_err sennit_serve(sennit_server *s)
     bool twice = s->serving || s->state != SERVER_NEW, ready = !s->failed && !twice;
     bool none = list_empty(&s->listeners);
     if (ready && !none)
-        s->serving = true, s->state = SERVER_SERVING;
+        server_begin(s);
     sennit_err failed = s->failed;
     lock_drop(&s->lock, LOCK_REGISTRY);
     if (failed)
         return sennit_err_copy(NULL, failed);
     if (twice)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(SERVE_TWICE),
                              "sennit_serve: this server is serving already, or was stopped");
     if (none)
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(NO_LISTENER),
                              "sennit_serve: no listener: call sennit_listen before");
     if ((err = server_start(s)))
         server_fail(s, err);
@@ -319,7 +370,18 @@ static void server_each_conn(struct sennit_server *s, void (*fn)(struct transpor
 
 static void server_close_conn(struct transport *t)
 {
-    transport_close(t, SENNIT_UNAVAILABLE, "the server was stopped");
+    transport_close(t, WHY(STOPPED), "the server was stopped");
+}
+
+/* Those that no acceptor has. */
+static void server_close_listeners(struct sennit_server *s)
+{
+    list_each(n, &s->listeners)
+    {
+        struct server_listener *l = container_of(n, struct server_listener, node);
+        net_listener_close(l->listener);
+        l->listener = NULL;
+    }
 }
 
 void sennit_server_stop(sennit_server *s, sennit_duration grace)
@@ -328,10 +390,14 @@ void sennit_server_stop(sennit_server *s, sennit_duration grace)
         return;
     int64_t at = grace < 0 ? INT64_MAX : sennit_now() + grace;
     lock_take(&s->lock, LOCK_REGISTRY);
-    bool first = s->state == SERVER_NEW || s->state == SERVER_SERVING;
+    bool unserved = s->state == SERVER_NEW, first = unserved || s->state == SERVER_SERVING;
     if (first)
         s->state = SERVER_STOPPING;
     lock_drop(&s->lock, LOCK_REGISTRY);
+    if (unserved)
+        server_close_listeners(s); /* nobody connects to what will never be served */
+    if (first)
+        log_line(LOG_SERVER, SENNIT_LOG_INFO, SENNIT_OK, "the server stops");
     sennit_ctx_cancel(s->ctx);
     if (first && grace != 0)
         server_each_conn(s, transport_drain);
@@ -359,13 +425,8 @@ void sennit_server_free(sennit_server *s)
     while (s->serving || !list_empty(&s->waiters))
         server_wait_change(s, INT64_MAX);
     lock_drop(&s->lock, LOCK_REGISTRY);
-    list_each_safe(n, next, &s->listeners)
-    {
-        struct server_listener *l = container_of(n, struct server_listener, node);
-        if (l->listener)
-            net_listener_close(l->listener);
-        sys.free(l);
-    }
+    server_close_listeners(s); /* of one whose acceptor could not start */
+    list_each_safe(n, next, &s->listeners) sys.free(container_of(n, struct server_listener, node));
     sennit_creds_free(server_creds(s));
     registry_fini(&s->registry);
     sennit_ctx_free(s->ctx);

@@ -37,14 +37,16 @@ enum server_state { SERVER_NEW, SERVER_SERVING, SERVER_STOPPING, SERVER_STOPPED 
 
 struct server_listener {
     struct list node;
-    struct net_listener *listener;
+    struct net_listener *listener; /* NULL: closed; its acceptor's while there is one */
     struct sennit_server *server;
+    char text[NET_ADDR_TEXT]; /* where it is bound: lives as long as the server */
 };
 
 struct sennit_server {
     sennit_server_options options;
     sennit_stats_hook stats;                /* a copy; event NULL: none */
     sennit_unknown unknown;                 /* likewise */
+    struct transport_clock clock;           /* of every connection, from options */
     _Atomic(struct server_health *) health; /* in arena; of src/svc/health.c */
     struct server_registry registry;
     sennit_ctx *ctx; /* ends when the server stops accepting */
@@ -67,7 +69,9 @@ struct server_waiter {
     struct list node;
     struct rt_note note;
 };
-bool server_is_lame(const struct sennit_server *s);        /* made without memory; or NULL */
+bool server_is_lame(const struct sennit_server *s); /* made without memory; or NULL */
+/* Serves what comes by server_accept_io, without sennit_serve; again: no effect. */
+sennit_err server_serve_unheard(struct sennit_server *s);
 void server_fail(struct sennit_server *s, sennit_err err); /* keeps the first */
 void server_changed(struct sennit_server *s); /* locked: wakes those who wait for a count */
 /* Waits for a change; locked on entry and exit. False: at (INT64_MAX: none) has passed. */
@@ -82,9 +86,11 @@ struct server_conn {
     struct list put_off; /* reader only: calls that begin when the peer reads again */
 };
 void server_accept_loop(void *listener);
+/* A connection that is not from a listener; takes io. False: not serving. */
+bool server_accept_io(struct sennit_server *s, struct net_io *io);
 
 /* dispatch.c */
-struct rpc_stream *dispatch_new_stream(struct transport *t);
+struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo);
 void dispatch_accept(struct rpc_stream *s);
 void dispatch_put_off(struct transport *t); /* what was put off begins */
 

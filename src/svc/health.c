@@ -6,6 +6,7 @@
  * watchers' streams end, so that they do not hold up its end. */
 #include "base/sys.h"
 #include "health.sennit.h"
+#include "rt/why.h"
 #include "server/server.h"
 
 struct health_entry {
@@ -58,7 +59,7 @@ static sennit_err health_check(void *self, sennit_ctx *ctx, const hv_HealthCheck
     if (e)
         reply->status = health_status(h, e);
     lock_drop(&h->lock, LOCK_PRIM);
-    return e ? NULL : sennit_errorf(SENNIT_NOT_FOUND, "unknown service");
+    return e ? NULL : sennit_errorf(WHY(NO_SERVICE), "unknown service");
 }
 
 static sennit_err health_list(void *self, sennit_ctx *ctx, const hv_HealthListRequest *request,
@@ -110,7 +111,7 @@ static sennit_err health_watch(void *self, sennit_ctx *ctx, const hv_HealthCheck
             err = hv_Health_WatchServer_send(stream, &(hv_HealthCheckResponse){ .status = now });
         told = now;
         if (!err && stopping)
-            err = sennit_errorf(SENNIT_UNAVAILABLE, "the server is stopping");
+            err = sennit_errorf(WHY(STOPPED), "the server is stopping");
         if (!err)
             err = ctx_note_wait(ctx, &w.note, "watching a service's health");
     }
@@ -187,8 +188,7 @@ static struct server_health *health_of(sennit_server *s)
 
 static sennit_err health_missing(const char *what)
 {
-    return sennit_errorf(SENNIT_FAILED_PRECONDITION,
-                         "%s: call sennit_health_register on the server before", what);
+    return sennit_errorf(WHY(HEALTH), "%s: call sennit_health_register on the server before", what);
 }
 
 sennit_err sennit_health_set(sennit_server *s, const char *service, bool serving)

@@ -6,6 +6,7 @@
  * collects the files once, and sends each of them once, as grpc-go does. */
 #include "reflection_v1.sennit.h"
 #include "reflection_v1alpha.sennit.h"
+#include "rt/why.h"
 #include "server/server.h"
 
 struct reflection {
@@ -263,7 +264,7 @@ static sennit_err reflection_answer(struct reflection *r, sennit_ctx *turn,
                                     (uint32_t)q->file_containing_extension->extension_number);
         break;
     default:
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT, "invalid MessageRequest: %u",
+        return sennit_errorf(WHY(REFLECTION), "invalid MessageRequest: %u",
                              q->which_message_request);
     }
     return file ? reflection_send_file(r, turn, file, to) : reflection_error(turn, asked, to);

@@ -57,8 +57,8 @@ static sennit_err tls_read_file(struct tls_text *text, const char *path)
     long len = all && n == 0 ? BIO_get_mem_data(all, &data) : -1;
     bool fine = len >= 0 && tls_text_set(text, data ? data : "", (size_t)len);
     sennit_err err = fine ? NULL
-                          : sennit_errorf(SENNIT_FAILED_PRECONDITION, "tls: cannot read \"%s\": %s",
-                                          path, n > 0 ? "too large" : tls_reason());
+                          : sennit_errorf(WHY(TLS_FILES), "tls: cannot read \"%s\": %s", path,
+                                          n > 0 ? "too large" : tls_reason());
     BIO_free(all);
     BIO_free(in);
     ERR_clear_error();
@@ -107,8 +107,8 @@ static sennit_err tls_prepare(struct sennit_creds *base, bool server)
     if (done)
         return NULL;
     sennit_err err = c->o.key_log_file && !c->key_log
-                         ? sennit_errorf(SENNIT_FAILED_PRECONDITION,
-                                         "tls: cannot write key_log_file \"%s\"", c->o.key_log_file)
+                         ? sennit_errorf(WHY(TLS_FILES), "tls: cannot write key_log_file \"%s\"",
+                                         c->o.key_log_file)
                          : tls_read(c, text);
     SSL_CTX *ctx = err ? NULL : tls_ctx_new(c, text, server, &err);
     CRYPTO_THREAD_write_lock(c->lock);
@@ -194,7 +194,7 @@ static struct net_session *tls_start(struct sennit_creds *base, bool server, con
         SSL_CTX_up_ref(ctx);
     CRYPTO_THREAD_unlock(c->lock);
     if (!ctx) {
-        *err = sennit_errorf(SENNIT_FAILED_PRECONDITION, "tls: credentials were not prepared");
+        *err = sennit_errorf(WHY(TLS_FILES), "tls: credentials were not prepared");
         return NULL;
     }
     struct net_session *s = tls_session_new(c, ctx, server ? NULL : host, err);
@@ -326,7 +326,7 @@ sennit_creds *sennit_tls_new_sized(const sennit_tls_options *options, size_t siz
 sennit_err sennit_tls_reload(sennit_creds *c)
 {
     if (!c || c->version != CREDS_VERSION || c->ops != &tls_ops)
-        return sennit_errorf(SENNIT_INVALID_ARGUMENT,
+        return sennit_errorf(WHY_AS(WHY(TLS_FILES), SENNIT_INVALID_ARGUMENT),
                              "sennit_tls_reload: not credentials of sennit_tls_new");
     return tls_reload(tls_creds_of(c));
 }

@@ -34,9 +34,8 @@ static sennit_err tls_bad(const struct tls_creds *c, enum tls_part part)
 {
     const char *file[] = { c->o.ca_file, c->o.cert_file, c->o.key_file };
     const char *name = tls_part_name(part);
-    return sennit_errorf(SENNIT_FAILED_PRECONDITION, "tls: %s%s %s: %s", name,
-                         file[part] ? "_file" : "_pem", file[part] ? file[part] : "(memory)",
-                         tls_reason());
+    return sennit_errorf(WHY(TLS_FILES), "tls: %s%s %s: %s", name, file[part] ? "_file" : "_pem",
+                         file[part] ? file[part] : "(memory)", tls_reason());
 }
 
 /* An encrypted key fails: nobody is there to be asked. */
@@ -98,7 +97,7 @@ static sennit_err tls_use_texts(const struct tls_creds *c, SSL_CTX *ctx,
                                 const struct tls_text *text, bool server)
 {
     if (!text[TLS_CERT].data != !text[TLS_KEY].data || (server && !text[TLS_CERT].data))
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        return sennit_errorf(WHY(TLS_FILES),
                              "tls: %s: set cert_file and key_file, or cert_pem and key_pem",
                              server ? "a server needs a certificate and its key"
                                     : "a certificate without its key, or the reverse");
@@ -110,8 +109,7 @@ static sennit_err tls_use_texts(const struct tls_creds *c, SSL_CTX *ctx,
     if (text[TLS_CA].data)
         return tls_each_cert(&text[TLS_CA], ctx, tls_add_ca) < 0 ? tls_bad(c, TLS_CA) : NULL;
     if (!server && !SSL_CTX_set_default_verify_paths(ctx))
-        return sennit_errorf(SENNIT_FAILED_PRECONDITION, "tls: the system's roots: %s",
-                             tls_reason());
+        return sennit_errorf(WHY(TLS_FILES), "tls: the system's roots: %s", tls_reason());
     return NULL;
 }
 
@@ -207,7 +205,7 @@ SSL_CTX *tls_ctx_new(const struct tls_creds *c, const struct tls_text *text, boo
     *err = NULL;
     if (!ctx || !tls_set_both(ctx, c) ||
         !(server ? tls_set_server(ctx, c, text[TLS_CA].data) : tls_set_client(ctx)))
-        *err = sennit_errorf(SENNIT_FAILED_PRECONDITION, "tls: %s", tls_reason());
+        *err = sennit_errorf(WHY(TLS_FILES), "tls: %s", tls_reason());
     else
         *err = tls_use_texts(c, ctx, text, server);
     ERR_clear_error();

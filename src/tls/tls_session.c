@@ -118,13 +118,6 @@ static void tls_explain(struct tls_session *s)
         tls_say(s, "tls: %s", e ? tls_reason() : "the session was given up");
     } else if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         tls_say_verify(s);
-    } else if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
-               reason == SSL_R_PACKET_LENGTH_TOO_LONG) {
-        tls_say(s,
-                s->established ? "tls: %s"
-                               : "tls: first record does not look like a TLS handshake (%s): "
-                                 "does the peer speak plain text?",
-                tls_reason());
     } else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
         tls_say(s, "tls: client didn't provide a certificate");
     } else if (reason == SSL_AD_REASON_OFFSET + SSL_AD_NO_APPLICATION_PROTOCOL) {
@@ -282,7 +275,7 @@ struct net_session *tls_session_new(struct tls_creds *c, SSL_CTX *ctx, const cha
     *err = sennit_no_memory;
     ERR_clear_error();
     if (host && !host[0]) {
-        *err = sennit_errorf(SENNIT_FAILED_PRECONDITION,
+        *err = sennit_errorf(WHY(TLS_NAME),
                              "tls: the target names no host to verify: set server_name");
         return NULL;
     }

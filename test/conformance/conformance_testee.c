@@ -2,8 +2,8 @@
  *
  * conformance_testee.c: the program that protobuf's conformance runner talks to by its standard
  * input and output: a length of four octets, little-endian, then a message, either way. It stands
- * on sennit.h and generated code alone, as a user's program does. Built by test/conformance/run,
- * which fetches the runner's .proto files. */
+ * on sennit.h and generated code alone, as a user's program does. That code is made of
+ * suite.request by suite_code.c. */
 #include "conformance/conformance.sennit.h"
 #include "google/protobuf/test_messages_edition2023.sennit.h"
 #include "google/protobuf/test_messages_proto2.sennit.h"

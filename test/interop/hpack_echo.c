@@ -47,6 +47,10 @@ int main(void)
             hpack_encoder_resize(e, table);
         uint8_t *end = encode(e, out + 4, f, n);
         store_be32(out, (uint32_t)(end - out) - 4);
+        size_t larger = hpack_encoder_wants(e);
+        void *rings = larger ? sys.malloc(larger) : NULL;
+        if (rings)
+            sys.free(hpack_encoder_grow(e, rings, larger));
         if (fwrite(out, 1, (size_t)(end - out), stdout) != (size_t)(end - out))
             return 2;
     }

@@ -241,7 +241,7 @@ static sennit_err goaway(const struct interop *in, gt_TestServiceClient c, senni
 
 static sennit_err fails(const struct interop *in, gt_TestServiceClient c, sennit_ctx *ctx)
 {
-    return succeeds(in, c, ctx) ? NULL : interop_wrong("the call succeeded on a reset stream");
+    return interop_expect(succeeds(in, c, ctx), SENNIT_INTERNAL, NULL);
 }
 
 /* The limit of one stream comes after the connection: ten calls then take turns. */

@@ -2,7 +2,8 @@
  *
  * interop_server: grpc.testing.TestService with the official flags, for the official interop
  * clients of any language. Beyond grpc-go's server it has what the compression cases ask for and
- * HalfDuplexCall. One goroutine a call; nothing is shared. */
+ * HalfDuplexCall, and health and reflection for the other tools of run_clients. One goroutine a
+ * call; nothing is shared. */
 #include "flags.h"
 #include "grpc_testing.sennit.h"
 #include "interop_compressed.h"
@@ -199,11 +200,14 @@ int main(int argc, char **argv)
     sennit_auto(sennit_server) *server =
         sennit_server_new(&(sennit_server_options){ .creds = tls ? tls : sennit_insecure(),
                                                     .max_concurrent_streams = 1024,
+                                                    .max_recv_msg_size = BODY_MOST,
                                                     .stats = &compressed_stats });
     sennit_err err = sennit_listen(server, address);
     if (err)
         log_fatal("failed to listen: %s", err->message);
     gt_TestService_register(server, &service, NULL);
+    sennit_health_register(server);
+    sennit_reflection_register(server);
     sennit_go(stop_on_signal, server);
     log_line("server listening at %s", sennit_bound_address(server, 0));
     err = sennit_serve(server);

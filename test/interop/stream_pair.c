@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * stream_pair: one end of a bidirectional stream on which both ends send and receive at once, each
- * half in its own goroutine; the messages follow from their number, and what comes is checked. The
- * twin of streams/main.go. */
+ * stream_pair: one end of bidirectional streams on which both ends send and receive at once, each
+ * half in its own goroutine; the messages follow from their number, and what comes is checked. With
+ * -size all messages have that many octets, and a unary call of one comes first. With -unread
+ * another stream, whose client never receives, stands beside them. The twin of streams/main.go. */
 #include "echo.sennit.h"
 #include "flags.h"
 #include "stop.h"
 
 #define MOST 70000
 
+/* As the command line says; written before the first goroutine. */
+static struct {
+    uint32_t messages, streams;
+    size_t size; /* of each message; 0: as the pattern says */
+    bool unread;
+    sennit_duration keepalive, timeout;
+} all;
+
 struct half {
     sennit_stream *s;
-    uint32_t seed, n;
+    uint32_t seed;
     bool client;
 };
 
@@ -23,6 +32,8 @@ static uint32_t pattern_next(uint32_t *seed)
 
 static size_t pattern_size(uint32_t *seed) /* log-uniform, 0 to 70,000 */
 {
+    if (all.size)
+        return all.size;
     uint32_t bits = pattern_next(seed) % 17;
     uint32_t n = bits ? (1u << bits) - 1 : 0;
     return n ? (size_t)(pattern_next(seed) % n) * MOST / 65535 : 0;
@@ -37,10 +48,10 @@ static void pattern_fill(char *p, size_t n, uint32_t i)
 static sennit_err send_all(void *arg)
 {
     struct half *h = arg;
-    char *text = malloc(MOST);
+    char *text = malloc(MOST + all.size);
     sennit_err err = NULL;
 
-    for (uint32_t i = 0; i < h->n && !err; i++) {
+    for (uint32_t i = 0; i < all.messages && !err; i++) {
         size_t n = pattern_size(&h->seed);
         pattern_fill(text, n, i);
         /* A request and a response of Echo are the same on the wire and in memory. */
@@ -55,10 +66,10 @@ static sennit_err send_all(void *arg)
 static sennit_err receive_all(void *arg)
 {
     struct half *h = arg;
-    char *text = malloc(MOST);
+    char *text = malloc(MOST + all.size);
     sennit_err err = NULL;
 
-    for (uint32_t i = 0; i < h->n && !err; i++) {
+    for (uint32_t i = 0; i < all.messages && !err; i++) {
         const echo_EchoRequest *m = sennit_recv(h->s);
         size_t n = pattern_size(&h->seed);
         pattern_fill(text, n, i);
@@ -75,9 +86,9 @@ static sennit_err receive_all(void *arg)
     return err ? err : sennit_stream_error(h->s);
 }
 
-static sennit_err both(sennit_ctx *ctx, sennit_stream *s, uint32_t n, bool client)
+static sennit_err both(sennit_ctx *ctx, sennit_stream *s, bool client)
 {
-    struct half out = { s, client ? 1 : 2, n, client }, in = { s, client ? 2 : 1, n, client };
+    struct half out = { s, client ? 1 : 2, client }, in = { s, client ? 2 : 1, client };
     sennit_auto(sennit_group) *group = sennit_group_new(ctx);
 
     sennit_group_go(group, send_all, &out);
@@ -85,21 +96,38 @@ static sennit_err both(sennit_ctx *ctx, sennit_stream *s, uint32_t n, bool clien
     return sennit_group_wait(group);
 }
 
+/* -- server ----------------------------------------------------------------------------------- */
+
 static sennit_err chat(void *self, sennit_ctx *ctx, echo_Echo_BidirectionalStreamingEchoServer s)
 {
-    return both(ctx, s.s, *(uint32_t *)self, false);
+    (void)self;
+    log_line("stream begins");
+    sennit_err err = both(ctx, s.s, false);
+    log_line("stream ends: %s", err ? sennit_err_text(err) : "fine");
+    return err;
 }
 
-static const echo_EchoService service = { .BidirectionalStreamingEcho = chat };
+static sennit_err echo(void *self, sennit_ctx *ctx, const echo_EchoRequest *q, echo_EchoResponse *r)
+{
+    (void)self, (void)ctx;
+    r->message = q->message;
+    return NULL;
+}
 
-static void serve(const char *port, uint32_t n)
+static const echo_EchoService service = { .UnaryEcho = echo, .BidirectionalStreamingEcho = chat };
+
+static void serve(const char *port)
 {
     char address[32];
     snprintf(address, sizeof address, "localhost:%s", port);
-    sennit_auto(sennit_server) *server =
-        sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    sennit_auto(sennit_server) *server = sennit_server_new(
+        &(sennit_server_options){ .creds = sennit_insecure(),
+                                  .max_concurrent_streams = all.streams + 1,
+                                  .max_recv_msg_size = all.size ? all.size + 64 : 0,
+                                  .keepalive_time = all.keepalive,
+                                  .keepalive_timeout = all.timeout });
     sennit_listen(server, address);
-    echo_Echo_register(server, &service, &n);
+    echo_Echo_register(server, &service, NULL);
     sennit_go(stop_on_signal, server);
     log_line("server listening at %s", sennit_bound_address(server, 0));
     sennit_err err = sennit_serve(server);
@@ -107,30 +135,87 @@ static void serve(const char *port, uint32_t n)
         log_fatal("failed to serve: %s", err->message);
 }
 
-int main(int argc, char **argv)
+/* -- client ----------------------------------------------------------------------------------- */
+
+struct talk {
+    echo_EchoClient client;
+    sennit_ctx *ctx;
+};
+
+static sennit_err one_stream(void *arg)
 {
-    const char *addr = "", *port = "0", *messages = "20000";
-    flags_parse(argc, argv,
-                (struct flag[]){ { "addr", &addr, "the address to connect to", FLAG_STRING },
-                                 { "port", &port, "the port to serve on", FLAG_INT },
-                                 { "messages", &messages, "each way", FLAG_INT },
-                                 { 0 } });
-    uint32_t n = (uint32_t)strtoul(messages, NULL, 10);
-    if (!*addr) {
-        serve(port, n);
-        return 0;
-    }
+    struct talk *t = arg;
+    sennit_stream *s = echo_Echo_BidirectionalStreamingEcho(t->client, t->ctx).s;
+    sennit_err err = both(t->ctx, s, true);
+    return err ? err : sennit_finish(s, NULL);
+}
+
+static sennit_err one_call(struct talk *t)
+{
+    echo_EchoResponse reply;
+    char *text = malloc(all.size);
+
+    pattern_fill(text, all.size, 77);
+    sennit_err err = echo_Echo_UnaryEcho(
+        t->client, t->ctx, &(echo_EchoRequest){ .message = { text, all.size } }, &reply);
+    if (!err && (reply.message.len != all.size || memcmp(reply.message.data, text, all.size) != 0))
+        err = sennit_errorf(SENNIT_DATA_LOSS, "the reply is wrong");
+    free(text);
+    return err;
+}
+
+/* The server fills this stream's window and waits there until the others are done. */
+static sennit_err beside_unread(struct talk *t, sennit_group *group)
+{
+    sennit_auto(sennit_ctx) *ctx = sennit_ctx_new(t->ctx);
+    if (all.unread)
+        echo_Echo_BidirectionalStreamingEcho(t->client, ctx);
+    for (uint32_t i = 0; i < all.streams; i++)
+        sennit_group_go(group, one_stream, t);
+    return sennit_group_wait(group);
+}
+
+static void ask(const char *addr)
+{
     sennit_auto(sennit_conn) *conn =
-        sennit_dial(addr, &(sennit_conn_options){ .creds = sennit_insecure() });
-    sennit_auto(sennit_ctx) *ctx = sennit_ctx_timeout(NULL, 100 * SENNIT_SECOND);
-    echo_EchoClient client = { conn };
-    echo_Echo_BidirectionalStreamingEchoClient s =
-        echo_Echo_BidirectionalStreamingEcho(client, ctx);
-    sennit_err err = both(ctx, s.s, n, true);
+        sennit_dial(addr, &(sennit_conn_options){ .creds = sennit_insecure(),
+                                                  .max_recv_msg_size = all.size ? all.size + 64 : 0,
+                                                  .keepalive_time = all.keepalive,
+                                                  .keepalive_timeout = all.timeout });
+    sennit_auto(sennit_ctx) *ctx = sennit_ctx_timeout(NULL, 1000 * SENNIT_SECOND);
+    struct talk t = { { conn }, ctx };
+    sennit_auto(sennit_group) *group = sennit_group_new(ctx);
+    sennit_err err = all.size ? one_call(&t) : NULL;
     if (!err)
-        err = sennit_finish(s.s, NULL);
+        err = beside_unread(&t, group);
     if (err)
         log_fatal("%s", sennit_err_text(err));
-    printf("%u messages each way, all right\n", n);
+    printf("%u messages each way, all right\n", all.messages * all.streams);
+}
+
+int main(int argc, char **argv)
+{
+    const char *addr = "", *port = "0", *messages = "20000", *streams = "1", *size = "0";
+    const char *unread = "false", *keepalive = "0";
+    flags_parse(
+        argc, argv,
+        (struct flag[]){ { "addr", &addr, "the address to connect to", FLAG_STRING },
+                         { "port", &port, "the port to serve on", FLAG_INT },
+                         { "messages", &messages, "on each stream, each way", FLAG_INT },
+                         { "streams", &streams, "at once", FLAG_INT },
+                         { "size", &size, "of each message; 0: they differ", FLAG_INT },
+                         { "unread", &unread, "one more stream that is never read", FLAG_BOOL },
+                         { "keepalive-ms", &keepalive, "between pings; 0: as usual", FLAG_INT },
+                         { 0 } });
+    all.messages = (uint32_t)strtoul(messages, NULL, 10);
+    all.streams = (uint32_t)strtoul(streams, NULL, 10);
+    all.size = strtoul(size, NULL, 10);
+    all.unread = flag_is_true(unread);
+    all.keepalive = strtol(keepalive, NULL, 10) * SENNIT_MILLISECOND;
+    all.timeout = all.keepalive ? 3 * SENNIT_SECOND : 0;
+    if (*addr)
+        ask(addr);
+    else
+        serve(port);
     return 0;
 }

@@ -1,40 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * model.c: a small checker for protocols of two or three threads over the real source (see
- * model.h).
+ * model.h).   model [--depth N] [--runs N] [--mutant N] [SCENE...]
  *
- * Memory: each location keeps all its stores in order, each with what it releases (a vector clock).
- * A load may take any store that is not older than one it must know: one that happened before it,
- * or one this thread has read or written already. Read-modify-writes take the last one and go on
- * with what it released. A seq_cst operation or fence exchanges clocks with one global clock, which
- * is a little stronger than C11 where seq_cst loads and stores mix with weaker ones on one
- * location.
+ * Memory, after C11 as C++20 corrected it: each location keeps all its stores in order, each with
+ * what it releases. A load may take any store that is not older than one it must know: one that
+ * happened before it, or one this thread has read or written already. Read-modify-writes take the
+ * last one and go on with what it released. What a thread must know is two vector clocks: what
+ * happened before, and what fences make visible besides, which is no excuse for a race on plain
+ * data. A sequentially consistent fence exchanges the second with one global clock; such a load
+ * knows what was fenced before it, and the last sequentially consistent store of its location, as
+ * such a fence does of all locations. Not modelled: loads that are done after later stores of their
+ * thread (load buffering). Where only that could go wrong, model_tentative tells of it as of a
+ * race.
  *
- * Search: all schedules with at most MODEL_SWITCHES changes of a thread that could have gone on,
- * and all choices of stores, by replaying lists of choices; at most MODEL_RUNS runs, which is told.
- */
-#include "base/asym.h"
+ * Search: by replaying lists of choices. A deviation is a change of a thread that could have gone
+ * on, or a load of an older value. All runs with no deviation are played, then all with one, two
+ * and so on, until the bound of deviations or of runs; what was covered is told. */
+#include "model.h"
 #include "base/sys.h"
-#include "model_scenes.h"
+#include "rt/rt_private.h"
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <ucontext.h>
 
 enum {
-    MODEL_THREADS = 3,
-    MODEL_PLACES = 2048,
-    MODEL_STORES = 64,
-    MODEL_CHOICES = 4000,
-    MODEL_SWITCHES = 4,
-    MODEL_RUNS = 400000,
-    MODEL_STACK = 65536,
-    MODEL_STALE = 2 /* no store stays unseen for ever */
+    MODEL_PLACES = 1024, /* a power of two */
+    MODEL_STORES = 96,
+    MODEL_CHOICES = 6000,
+    MODEL_STACK = 128 << 10,
+    MODEL_STALE = 2, /* no store stays unseen for ever */
+    MODEL_HEAP = 1 << 20,
+    MODEL_STEPS = 4000,
+    MODEL_TENTATIVE = 32,
+    MODEL_ORDERS = 1000
 };
 
 struct model_clock {
-    uint32_t at[MODEL_THREADS];
+    uint32_t before[MODEL_THREADS], sees[MODEL_THREADS];
 };
 struct model_value {
     uint64_t value;
@@ -44,38 +47,64 @@ struct model_value {
 };
 struct model_place {
     const volatile void *p;
-    int n, seen[MODEL_THREADS], stale[MODEL_THREADS]; /* stale: old values read in a row */
+    uint32_t run;                                              /* in which it is in use */
+    int n, last_sc, seen[MODEL_THREADS], stale[MODEL_THREADS]; /* stale: old ones read in a row */
+    bool tentative;
+    uint32_t written[MODEL_THREADS], reads[MODEL_THREADS]; /* plain data, and tentative ones */
     struct model_value store[MODEL_STORES];
-    struct model_clock written, reads; /* plain data */
 };
 struct model_thread {
-    ucontext_t context;
+    void *sp;
+    uintptr_t word;
     struct model_clock now, fenced; /* fenced: of the last release fence */
     struct model_clock pending;     /* of relaxed loads, for an acquire fence */
-    bool done, relaxing;
+    bool done, relaxing, timed;
     const volatile void *asleep;
     uint32_t stores_seen;
-    char stack[MODEL_STACK];
+    int n_tentative;
+    struct {
+        struct model_place *place;
+        uint32_t when;
+    } read[MODEL_TENTATIVE];
 };
 
 static struct model_place places[MODEL_PLACES];
 static struct model_thread threads[MODEL_THREADS];
+static _Alignas(16) char model_stacks[MODEL_THREADS][MODEL_STACK];
 static struct model_clock model_sc;
-static ucontext_t model_main;
-static int model_n, model_now, n_places, n_switches;
-static uint32_t n_stores;
+static void *model_main_sp;
+static int model_n, model_now, n_deviations, model_most;
+static bool model_cut, model_playing;
+static uint32_t n_stores, n_steps, model_run;
 static int choice[MODEL_CHOICES], choice_of[MODEL_CHOICES], n_choices, at_choice;
 static const char *model_wrong;
 static const struct model_scene *model_scene;
+static struct {
+    const volatile char *p;
+    size_t size;
+} model_slots;
+static char model_heap[MODEL_HEAP];
+static size_t model_heap_at;
 
+static int model_mutant = -1;
+static bool model_reached[MODEL_ORDERS];
+
+int64_t model_clock_now;
+struct rt_g model_gs[MODEL_THREADS];
 struct sys_table sys;
+_Thread_local uintptr_t rt_local_word;
 
 /* -- choices --------------------------------------------------------------------------------- */
 
-static int model_choose(int n)
+/* 0 is the usual way; deviates: any other is a deviation. */
+static int model_choose(int n, bool deviates)
 {
     if (n <= 1)
         return 0;
+    if (deviates && n_deviations == model_most) {
+        model_cut = true;
+        return 0;
+    }
     if (at_choice == n_choices) {
         if (n_choices == MODEL_CHOICES) {
             model_wrong = "too long";
@@ -84,7 +113,13 @@ static int model_choose(int n)
         choice[n_choices] = 0;
         choice_of[n_choices++] = n;
     }
-    return choice[at_choice++];
+    int c = choice[at_choice++];
+    if (c >= n) {
+        fprintf(stderr, "%s: runs differ\n", model_scene->name);
+        abort();
+    }
+    n_deviations += deviates && c;
+    return c;
 }
 
 /* The next list of choices; false: all were played. */
@@ -100,6 +135,12 @@ static bool model_next(void)
 
 /* -- threads --------------------------------------------------------------------------------- */
 
+static void model_leave(void)
+{
+    void *nobody;
+    rt_switch(&nobody, model_main_sp);
+}
+
 static bool model_can_run(int i)
 {
     const struct model_thread *t = &threads[i];
@@ -111,38 +152,60 @@ static void model_go(int to)
     int from = model_now;
     model_now = to;
     threads[to].relaxing = false;
-    if (to != from)
-        swapcontext(&threads[from].context, &threads[to].context);
+    if (to == from)
+        return;
+    threads[from].word = rt_local_word;
+    rt_local_word = threads[to].word;
+    rt_switch(&threads[from].sp, threads[to].sp);
+}
+
+/* Nobody can go on: who waits for others' stores tries again, or else who has a time limit. */
+static int model_late(int can[MODEL_THREADS])
+{
+    int n = 0;
+    for (int i = 0; i < model_n; i++)
+        if (threads[i].relaxing && !threads[i].done && !threads[i].asleep)
+            can[n++] = i;
+    for (int i = 0; n == 0 && i < model_n; i++)
+        if (threads[i].asleep && threads[i].timed)
+            can[n++] = i;
+    return n;
 }
 
 /* One step is over: perhaps another goes on; must: this one cannot. */
 static void model_step(bool must)
 {
     int can[MODEL_THREADS], n = 0;
+    if (!model_playing) {
+        fprintf(stderr, "%s: an atomic operation outside of the threads\n", model_scene->name);
+        abort();
+    }
+    if (++n_steps > MODEL_STEPS && !model_wrong)
+        model_wrong = "it turns round and round";
     if (model_wrong)
-        swapcontext(&threads[model_now].context, &model_main);
+        model_leave();
     if (!must && model_can_run(model_now))
         can[n++] = model_now;
     bool stays = n == 1;
     for (int i = 0; i < model_n; i++)
         if (i != model_now && model_can_run(i))
             can[n++] = i;
-    for (int i = 0; n == 0 && i < model_n; i++)
-        if (threads[i].relaxing && !threads[i].done && !threads[i].asleep)
-            can[n++] = i; /* all wait for each other's stores: one tries again */
+    if (n == 0)
+        n = model_late(can);
     if (n == 0) {
         bool all = true;
         for (int i = 0; i < model_n; i++)
             all = all && threads[i].done;
-        if (!all)
+        if (!all && !(model_scene->rest && model_scene->rest()))
             model_wrong = "a thread sleeps for ever";
-        swapcontext(&threads[model_now].context, &model_main);
-        return;
+        model_leave();
     }
-    int k = stays && n_switches >= MODEL_SWITCHES ? 0 : model_choose(n);
-    n_switches += stays && k != 0;
-    model_go(can[k]);
+    int to = can[model_choose(n, stays)];
+    threads[to].asleep = NULL;
+    model_go(to);
 }
+
+int model_self(void) { return model_now; }
 
 void model_relax(void)
 {
@@ -164,19 +227,33 @@ void model_wake(const volatile void *on)
             threads[i].asleep = NULL;
 }
 
-static void model_thread_main(int i)
+static void model_thread_main(void)
 {
-    model_scene->fn[i]();
-    threads[i].done = true;
+    model_scene->fn[model_now]();
+    threads[model_now].done = true;
     model_step(true);
 }
 
 /* -- memory ---------------------------------------------------------------------------------- */
 
-static void model_join(struct model_clock *a, const struct model_clock *b)
+static void model_max(uint32_t *a, const uint32_t *b)
 {
     for (int i = 0; i < MODEL_THREADS; i++)
-        a->at[i] = a->at[i] > b->at[i] ? a->at[i] : b->at[i];
+        a[i] = a[i] > b[i] ? a[i] : b[i];
+}
+
+static void model_join(struct model_clock *a, const struct model_clock *b)
+{
+    model_max(a->before, b->before);
+    model_max(a->sees, b->sees);
+}
+
+static bool model_covers(const uint32_t *later, const uint32_t *earlier)
+{
+    for (int i = 0; i < MODEL_THREADS; i++)
+        if (earlier[i] > later[i])
+            return false;
+    return true;
 }
 
 static uint64_t model_raw(const volatile void *p, size_t size)
@@ -186,16 +263,39 @@ static uint64_t model_raw(const volatile void *p, size_t size)
     return v;
 }
 
+static void model_place_new(struct model_place *l, const volatile void *p, uint64_t value)
+{
+    memset(l, 0, offsetof(struct model_place, store));
+    l->p = p, l->n = 1, l->run = model_run;
+    l->last_sc = 0;
+    l->tentative = (size_t)((const volatile char *)p - model_slots.p) < model_slots.size;
+    memset(&l->store[0], 0, sizeof l->store[0]);
+    l->store[0].value = value;
+    l->store[0].by = -1;
+}
+
+/* What was changed by a plain store (a frame that is used again) begins anew. */
 static struct model_place *model_at(const volatile void *p, size_t size)
 {
-    for (int i = 0; i < n_places; i++)
-        if (places[i].p == p)
-            return &places[i];
-    struct model_place *l = &places[n_places++];
-    memset(l, 0, sizeof *l);
-    l->p = p, l->n = 1;
-    l->store[0].value = model_raw(p, size);
-    l->store[0].by = -1;
+    uint64_t raw = size ? model_raw(p, size) : 0;
+    size_t i = ((uintptr_t)p >> 1) * 0x9e3779b1u >> 7;
+    struct model_place *l;
+    for (int tries = 0;; i++, tries++) {
+        l = &places[i % MODEL_PLACES];
+        if (l->run != model_run || tries == MODEL_PLACES)
+            break;
+        if (l->p != p)
+            continue;
+        if (size && l->store[l->n - 1].value != raw)
+            model_place_new(l, p, raw);
+        return l;
+    }
+    if (l->run == model_run)
+        model_wrong = "too many places";
+    if (p >= (void *)model_heap && p < (void *)(model_heap + model_heap_at) &&
+        model_raw((void *)((uintptr_t)p & ~(uintptr_t)7), 8) == 0xdddddddddddddddd)
+        model_wrong = "freed memory is used";
+    model_place_new(l, p, raw);
     return l;
 }
 
@@ -209,12 +309,15 @@ static bool model_releases(int o)
     return o == memory_order_release || o == memory_order_acq_rel || o == memory_order_seq_cst;
 }
 
-static void model_global(int order)
+/* A sequentially consistent fence of thread i. */
+static void model_fence_sc(int i)
 {
-    if (order != memory_order_seq_cst)
-        return;
-    model_join(&threads[model_now].now, &model_sc);
-    model_sc = threads[model_now].now;
+    struct model_thread *t = &threads[i];
+    model_max(t->now.sees, model_sc.sees);
+    memcpy(model_sc.sees, t->now.sees, sizeof model_sc.sees);
+    for (int k = 0; k < MODEL_PLACES; k++)
+        if (places[k].run == model_run && places[k].seen[i] < places[k].last_sc)
+            places[k].seen[i] = places[k].last_sc;
 }
 
 void model_fence(int order)
@@ -223,24 +326,25 @@ void model_fence(int order)
     model_step(false);
     if (model_acquires(order))
         model_join(&t->now, &t->pending);
-    model_global(order);
+    if (order == memory_order_seq_cst)
+        model_fence_sc(model_now);
     if (model_releases(order))
         t->fenced = t->now;
 }
 
-/* Every thread passes a fence: see base/asym.h. */
-bool asym_heavy(void)
+void model_order_all(void)
 {
-    struct model_clock all = model_sc;
     model_step(false);
-    for (int i = 0; i < model_n; i++) {
-        model_join(&all, &threads[i].now);
-        model_join(&all, &threads[i].pending);
-    }
-    for (int i = 0; i < model_n; i++)
-        threads[i].now = threads[i].fenced = all;
-    model_sc = all;
-    return true;
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < model_n; i++)
+            model_fence_sc(i);
+}
+
+int model_order(int number, int order, int weaker)
+{
+    if (number < MODEL_ORDERS)
+        model_reached[number] = true;
+    return number == model_mutant ? weaker : order;
 }
 
 static void model_learn(const struct model_value *v, int order)
@@ -249,21 +353,50 @@ static void model_learn(const struct model_value *v, int order)
     model_join(model_acquires(order) ? &t->now : &t->pending, &v->release);
 }
 
-uint64_t model_load(const volatile void *p, size_t size, int order)
+static void model_note_tentative(struct model_place *l)
 {
     struct model_thread *t = &threads[model_now];
-    model_step(false);
-    model_global(order);
-    struct model_place *l = model_at(p, size);
+    if (!l->tentative || t->n_tentative == MODEL_TENTATIVE)
+        return;
+    t->read[t->n_tentative].place = l;
+    t->read[t->n_tentative++].when = ++t->now.before[model_now];
+    t->now.sees[model_now] = t->now.before[model_now];
+}
+
+static void model_settle_tentative(bool counts)
+{
+    struct model_thread *t = &threads[model_now];
+    for (int i = 0; counts && i < t->n_tentative; i++)
+        t->read[i].place->reads[model_now] = t->read[i].when;
+    t->n_tentative = 0;
+}
+
+/* The index of the oldest store that a load of the order may give. */
+static int model_floor(const struct model_place *l, int order)
+{
+    const struct model_thread *t = &threads[model_now];
     int oldest = l->seen[model_now];
-    for (int i = l->n - 1; i > oldest; i--)
-        if (l->store[i].by >= 0 && l->store[i].when <= t->now.at[l->store[i].by])
+    bool sc = order == memory_order_seq_cst;
+    for (int i = l->n - 1; i > oldest; i--) {
+        const struct model_value *s = &l->store[i];
+        if (s->by >= 0 &&
+            (s->when <= t->now.sees[s->by] || (sc && s->when <= model_sc.sees[s->by])))
             oldest = i;
-    int back = l->stale[model_now] < MODEL_STALE ? model_choose(l->n - oldest) : 0,
+    }
+    return sc && l->last_sc > oldest ? l->last_sc : oldest;
+}
+
+uint64_t model_load(const volatile void *p, size_t size, int order)
+{
+    model_step(false);
+    struct model_place *l = model_at(p, size);
+    int *stale = &l->stale[model_now];
+    int back = *stale < MODEL_STALE ? model_choose(l->n - model_floor(l, order), true) : 0,
         i = l->n - 1 - back;
-    l->stale[model_now] = back ? l->stale[model_now] + 1 : 0;
+    *stale = back ? *stale + 1 : 0;
     l->seen[model_now] = i;
     model_learn(&l->store[i], order);
+    model_note_tentative(l);
     return l->store[i].value;
 }
 
@@ -274,33 +407,52 @@ static void model_put(struct model_place *l, size_t size, uint64_t v, int order,
         model_wrong = "too many stores";
         return;
     }
+    if (l->tentative && !model_covers(t->now.before, l->reads))
+        model_wrong = "a slot is used again before it was read";
     struct model_value *s = &l->store[l->n];
-    *s = (struct model_value){ .value = v, .by = model_now, .when = ++t->now.at[model_now] };
+    *s = (struct model_value){ .value = v, .by = model_now, .when = ++t->now.before[model_now] };
+    t->now.sees[model_now] = s->when;
     s->release = model_releases(order) ? t->now : t->fenced;
     if (goes_on)
         model_join(&s->release, &l->store[l->n - 1].release);
+    if (order == memory_order_seq_cst)
+        l->last_sc = l->n;
     l->seen[model_now] = l->n++;
     n_stores++;
-    memcpy((void *)(uintptr_t)l->p, &v, size); /* what a debugger, and the next run's start, see */
-    model_global(order);
+    memcpy((void *)(uintptr_t)l->p, &v, size); /* what a debugger, and model_raw, see */
+}
+
+static uint64_t model_fit(uint64_t v, size_t size)
+{
+    return size == 8 ? v : v & (((uint64_t)1 << (size * 8)) - 1);
 }
 
 void model_store(volatile void *p, size_t size, uint64_t v, int order)
 {
     model_step(false);
-    model_global(order);
-    model_put(model_at(p, size), size, v, order, false);
+    model_put(model_at(p, size), size, model_fit(v, size), order, false);
 }
 
-uint64_t model_change(volatile void *p, size_t size, char op, uint64_t v, int order)
+/* A read-modify-write has come to l. */
+static void model_modify(struct model_place *l, int order)
+{
+    if (order == memory_order_seq_cst) /* it cannot read but the last one */
+        l->last_sc = l->n - 1;
+    model_learn(&l->store[l->n - 1], order);
+}
+
+uint64_t model_change(volatile void *p, size_t size, enum model_op op, uint64_t v, int order)
 {
     model_step(false);
-    model_global(order);
     struct model_place *l = model_at(p, size);
     uint64_t was = l->store[l->n - 1].value;
-    uint64_t to = op == '+' ? was + v : op == '-' ? was - v : v;
-    model_learn(&l->store[l->n - 1], order);
-    model_put(l, size, size == 8 ? to : to & (((uint64_t)1 << (size * 8)) - 1), order, true);
+    uint64_t to = op == MODEL_add   ? was + v
+                  : op == MODEL_sub ? was - v
+                  : op == MODEL_or  ? was | v
+                  : op == MODEL_and ? was & v
+                                    : v;
+    model_modify(l, order);
+    model_put(l, size, model_fit(to, size), order, true);
     return was;
 }
 
@@ -310,44 +462,45 @@ bool model_cas(volatile void *p, size_t size, void *expected, uint64_t v, int or
     struct model_place *l = model_at(p, size);
     uint64_t want = model_raw(expected, size), was = l->store[l->n - 1].value;
     bool did = was == want;
-    model_global(did ? order : fail);
-    l->seen[model_now] = l->n - 1;
-    model_learn(&l->store[l->n - 1], did ? order : fail);
-    if (did)
-        model_put(l, size, v, order, true);
-    else
+    if (!did) { /* as a load; the last value, for no older one would be taken for another failure */
+        l->seen[model_now] = l->n - 1;
+        model_learn(&l->store[l->n - 1], fail);
         memcpy(expected, &was, size);
-    return did;
-}
-
-static void model_race(bool before)
-{
-    if (!before)
-        model_wrong = "a race on plain data";
-}
-
-static bool model_before(const struct model_clock *a, const struct model_clock *b)
-{
-    for (int i = 0; i < MODEL_THREADS; i++)
-        if (a->at[i] > b->at[i])
-            return false;
+        model_settle_tentative(false);
+        return false;
+    }
+    model_settle_tentative(true);
+    model_modify(l, order);
+    model_put(l, size, model_fit(v, size), order, true);
     return true;
+}
+
+bool model_latest(const volatile void *p, size_t size, uint64_t value)
+{
+    return model_raw(p, size) == value;
 }
 
 void model_write(const void *p)
 {
-    struct model_place *l = model_at(p, 1);
+    struct model_place *l = model_at(p, 0);
     struct model_thread *t = &threads[model_now];
-    model_race(model_before(&l->written, &t->now) && model_before(&l->reads, &t->now));
-    l->written.at[model_now] = ++t->now.at[model_now];
+    if (!model_covers(t->now.before, l->written) || !model_covers(t->now.before, l->reads))
+        model_wrong = "a race on plain data";
+    l->written[model_now] = t->now.sees[model_now] = ++t->now.before[model_now];
 }
 
 void model_read(const void *p)
 {
-    struct model_place *l = model_at(p, 1);
+    struct model_place *l = model_at(p, 0);
     struct model_thread *t = &threads[model_now];
-    model_race(model_before(&l->written, &t->now));
-    l->reads.at[model_now] = ++t->now.at[model_now];
+    if (!model_covers(t->now.before, l->written))
+        model_wrong = "a race on plain data";
+    l->reads[model_now] = t->now.sees[model_now] = ++t->now.before[model_now];
+}
+
+void model_tentative(const volatile void *p, size_t size)
+{
+    model_slots.p = p, model_slots.size = size;
 }
 
 void model_check(bool fine, const char *what)
@@ -356,75 +509,164 @@ void model_check(bool fine, const char *what)
         model_wrong = what;
 }
 
-/* -- futex, assertions ----------------------------------------------------------------------- */
+/* -- the system: futexes, time, memory -------------------------------------------------------- */
 
 static int model_futex_wait(_Atomic uint32_t *word, uint32_t expected, const struct timespec *t)
 {
-    (void)t;
     model_step(false);
     struct model_place *l = model_at(word, 4);
     if (l->store[l->n - 1].value != expected)
         return -EAGAIN;
+    threads[model_now].timed = t != NULL;
     model_sleep(word);
+    threads[model_now].timed = false;
     return 0;
 }
 
 static int model_futex_wake(_Atomic uint32_t *word, int n)
 {
-    (void)n;
+    (void)n; /* more than asked for: a futex may end for nothing */
     model_step(false);
     model_wake(word);
     return 0;
+}
+
+static int model_clock_get(clockid_t id, struct timespec *ts)
+{
+    (void)id;
+    model_clock_now += 2000;
+    *ts = (struct timespec){ model_clock_now / 1000000000, model_clock_now % 1000000000 };
+    return 0;
+}
+
+/* Never given out again, so that a use after free is seen. */
+static void *model_malloc(size_t size)
+{
+    size_t *p = (size_t *)(void *)(model_heap + model_heap_at);
+    model_heap_at += (size + 16 + 15) & ~(size_t)15;
+    if (model_heap_at > MODEL_HEAP)
+        return NULL;
+    p[0] = size;
+    memset(p + 2, 0, size);
+    return p + 2;
+}
+
+static void model_free(void *p)
+{
+    if (p)
+        memset(p, 0xdd, ((size_t *)p)[-2]);
 }
 
 void base_assert_failed(const char *expr, const char *file, int line)
 {
     (void)file, (void)line;
     model_wrong = expr;
-    swapcontext(&threads[model_now].context, &model_main);
+    model_leave();
     abort();
 }
 
 /* -- search ---------------------------------------------------------------------------------- */
 
+void model_words(const uintptr_t words[MODEL_THREADS])
+{
+    for (int i = 0; i < MODEL_THREADS; i++)
+        if (words[i])
+            threads[i].word = words[i];
+}
+
 static void model_play(void)
 {
-    n_places = n_switches = 0, at_choice = 0, n_stores = 0, model_wrong = NULL;
+    n_deviations = 0, at_choice = 0, n_stores = 0, n_steps = 0, model_wrong = NULL;
+    model_run++, model_heap_at = 0, model_clock_now = 1000000000;
+    model_slots.size = 0;
     memset(&model_sc, 0, sizeof model_sc);
-    model_scene->start();
-    for (model_n = 0; model_n < MODEL_THREADS && model_scene->fn[model_n]; model_n++) {
-        struct model_thread *t = &threads[model_n];
-        memset(t, 0, offsetof(struct model_thread, stack));
-        getcontext(&t->context);
-        t->context.uc_stack.ss_sp = t->stack, t->context.uc_stack.ss_size = sizeof t->stack;
-        makecontext(&t->context, (void (*)(void))model_thread_main, 1, model_n);
+    memset(threads, 0, sizeof threads);
+    memset(model_gs, 0, sizeof model_gs);
+    for (int i = 0; i < MODEL_THREADS; i++) {
+        model_gs[i].flags = RT_G_THREAD;
+        threads[i].word = (uintptr_t)&model_gs[i];
+        uintptr_t *sp = (uintptr_t *)(void *)(model_stacks[i] + MODEL_STACK - 64);
+        memset(sp, 0, 64);
+        sp[6] = (uintptr_t)model_thread_main; /* what rt_switch returns to */
+        threads[i].sp = sp + 5; /* rbp, and that */
     }
-    model_now = model_choose(model_n);
-    swapcontext(&model_main, &threads[model_now].context);
+    model_scene->start();
+    for (model_n = 0; model_n < MODEL_THREADS && model_scene->fn[model_n]; model_n++)
+        threads[model_n].fenced = threads[model_n].now;
+    model_now = model_choose(model_n, false);
+    rt_local_word = threads[model_now].word;
+    model_playing = true;
+    rt_switch(&model_main_sp, threads[model_now].sp);
+    model_playing = false;
     if (!model_wrong && model_scene->end)
         model_scene->end();
 }
 
-int main(void)
+/* Whether it is right. */
+static bool model_search(const struct model_scene *s, int depth, long runs_most)
 {
-    int failed = 0, n = 0;
-    sys.futex_wait = model_futex_wait, sys.futex_wake = model_futex_wake;
-    for (const struct model_scene *s = model_scenes; s->name; s++, n++) {
-        long runs = 0;
-        bool more = true;
-        model_scene = s;
-        n_choices = 0;
-        while (more && runs < MODEL_RUNS) {
+    long runs = 0;
+    bool more = true;
+    model_scene = s;
+    depth = s->depth && depth > s->depth ? s->depth : depth;
+    for (model_most = 0; model_most <= depth; model_most++) {
+        model_cut = false, n_choices = 0;
+        do {
             model_play();
             runs++;
-            if (model_wrong)
-                break;
-            more = model_next();
-        }
-        printf("%s: %ld runs%s%s%s\n", s->name, runs, model_wrong ? ", WRONG: " : "",
-               model_wrong ? model_wrong : "", more && !model_wrong ? ", not all" : "");
-        failed += model_wrong != NULL;
+        } while (!model_wrong && (more = model_next()) && runs < runs_most);
+        if (model_wrong || more || !model_cut)
+            break;
     }
+    printf("%s: %ld runs, ", s->name, runs);
+    if (model_wrong)
+        printf("WRONG: %s\n", model_wrong);
+    else if (more || model_cut)
+        printf("all with at most %d deviations\n", model_most - 1);
+    else
+        printf("all there are\n");
+    return !model_wrong;
+}
+
+static bool model_named(const char *name, char **names, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return n == 0;
+}
+
+/* Which weakenings there are that scenes come to. */
+static void model_tell_reached(void)
+{
+    for (int i = 0, n = 0; i < MODEL_ORDERS; i++)
+        if (model_reached[i])
+            printf("%s %d", n++ ? "" : "reached:", i);
+    if (model_reached[0])
+        putchar('\n');
+}
+
+int main(int argc, char **argv)
+{
+    static const struct model_scene *const all[] = { base_scenes, queue_scenes, prim_scenes,
+                                                     poll_scenes, work_scenes };
+    int failed = 0, n = 0, depth = 3, at = 1;
+    long runs = 300000;
+    for (; at + 1 < argc && strncmp(argv[at], "--", 2) == 0; at += 2)
+        if (strcmp(argv[at], "--depth") == 0)
+            depth = (int)strtol(argv[at + 1], NULL, 10);
+        else if (strcmp(argv[at], "--mutant") == 0)
+            model_mutant = (int)strtol(argv[at + 1], NULL, 10);
+        else
+            runs = strtol(argv[at + 1], NULL, 10);
+    sys.futex_wait = model_futex_wait, sys.futex_wake = model_futex_wake;
+    sys.clock_gettime = model_clock_get;
+    sys.malloc = model_malloc, sys.free = model_free;
+    for (size_t k = 0; k < countof(all); k++)
+        for (const struct model_scene *s = all[k]; s->name; s++)
+            if (model_named(s->name, argv + at, argc - at))
+                n++, failed += !model_search(s, depth, runs);
+    model_tell_reached();
     printf("%d passed, %d failed\n", n - failed, failed);
-    return failed != 0;
+    return failed != 0 || n == 0;
 }

@@ -11,49 +11,65 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Long loops that only save time are played once or twice. */
+#define LOCK_SPINS   1
+#define MUTEX_SPINS  1
+#define CTX_SPINS    1
+#define RT_RING      8
+#define TIMER_WHEELS 1
+
 uint64_t model_load(const volatile void *p, size_t size, int order);
 void model_store(volatile void *p, size_t size, uint64_t v, int order);
-/* What was there; op: '=' exchange, '+' '-' '|' '&'. */
-uint64_t model_change(volatile void *p, size_t size, char op, uint64_t v, int order);
+enum model_op { MODEL_set, MODEL_add, MODEL_sub, MODEL_or, MODEL_and };
+/* What was there. */
+uint64_t model_change(volatile void *p, size_t size, enum model_op op, uint64_t v, int order);
 bool model_cas(volatile void *p, size_t size, void *expected, uint64_t v, int order, int fail);
 void model_fence(int order);
 void model_relax(void);
-void model_write(const void *p); /* plain data: a race is told */
-void model_read(const void *p);
-void model_check(bool fine, const char *what);
 
-#undef atomic_load
-#undef atomic_load_explicit
-#undef atomic_store
-#undef atomic_store_explicit
-#undef atomic_exchange
-#undef atomic_exchange_explicit
-#undef atomic_compare_exchange_strong
-#undef atomic_compare_exchange_strong_explicit
-#undef atomic_compare_exchange_weak
-#undef atomic_compare_exchange_weak_explicit
-#undef atomic_fetch_add
-#undef atomic_fetch_sub
+/* One of the weakenings that the script mutants tries: an order, and what becomes of it. */
+int model_order(int number, int order, int weaker);
+#define MODEL_ORDER(number, order, weaker) model_order(number, order, weaker)
+
+#define HOOK_LOAD(p, o)     ((ATOMIC_VALUE(p))model_load(p, sizeof *(p), o))
+#define HOOK_STORE(p, v, o) model_store(p, sizeof *(p), (uint64_t)(ATOMIC_VALUE(p))(v), o)
+#define HOOK_EXCHANGE(p, v, o)                                                                     \
+    ((ATOMIC_VALUE(p))model_change(p, sizeof *(p), MODEL_set, (uint64_t)(ATOMIC_VALUE(p))(v), o))
+#define HOOK_FETCH(op, p, v, o)                                                                    \
+    ((ATOMIC_VALUE(p))model_change(p, sizeof *(p), MODEL_##op, (uint64_t)(v), o))
+#define HOOK_CAS(p, e, v, o, f) model_cas(p, sizeof *(p), e, (uint64_t)(ATOMIC_VALUE(p))(v), o, f)
+#define HOOK_WEAK               HOOK_CAS
+#include "atomics.h"
 #undef atomic_thread_fence
-
-#define MODEL_VALUE(p)                 __typeof__((void)0, *(p))
-#define atomic_load_explicit(p, o)     ((MODEL_VALUE(p))model_load(p, sizeof *(p), o))
-#define atomic_store_explicit(p, v, o) model_store(p, sizeof *(p), (uint64_t)(MODEL_VALUE(p))(v), o)
-#define atomic_exchange_explicit(p, v, o)                                                          \
-    ((MODEL_VALUE(p))model_change(p, sizeof *(p), '=', (uint64_t)(MODEL_VALUE(p))(v), o))
-#define atomic_compare_exchange_strong_explicit(p, e, v, o, f)                                     \
-    model_cas(p, sizeof *(p), e, (uint64_t)(MODEL_VALUE(p))(v), o, f)
-#define atomic_compare_exchange_weak_explicit atomic_compare_exchange_strong_explicit
-#define atomic_load(p)                        atomic_load_explicit(p, memory_order_seq_cst)
-#define atomic_store(p, v)                    atomic_store_explicit(p, v, memory_order_seq_cst)
-#define atomic_exchange(p, v)                 atomic_exchange_explicit(p, v, memory_order_seq_cst)
-#define atomic_compare_exchange_strong(p, e, v)                                                    \
-    atomic_compare_exchange_strong_explicit(p, e, v, memory_order_seq_cst, memory_order_seq_cst)
-#define atomic_fetch_add(p, v)                                                                     \
-    ((MODEL_VALUE(p))model_change(p, sizeof *(p), '+', (uint64_t)(v), memory_order_seq_cst))
-#define atomic_fetch_sub(p, v)                                                                     \
-    ((MODEL_VALUE(p))model_change(p, sizeof *(p), '-', (uint64_t)(v), memory_order_seq_cst))
 #define atomic_thread_fence(o) model_fence(o)
 #define __builtin_ia32_pause() model_relax()
+
+/* -- what scenes are made of ------------------------------------------------------------------ */
+
+enum { MODEL_THREADS = 3 };
+struct model_scene {
+    const char *name;
+    void (*start)(void); /* plain stores: before the threads */
+    void (*fn[MODEL_THREADS])(void);
+    void (*end)(void);  /* checks; plain loads see the last stores */
+    bool (*rest)(void); /* whether threads may be asleep for ever; NULL: they may not */
+    int depth;          /* another bound on deviations than the usual one */
+};
+extern const struct model_scene base_scenes[], queue_scenes[], prim_scenes[], poll_scenes[],
+    work_scenes[];
+
+int model_self(void);
+void model_words(const uintptr_t words[MODEL_THREADS]); /* rt_local_word of each, in start */
+void model_write(const void *p);                        /* plain data: a race is told */
+void model_read(const void *p);
+void model_check(bool fine, const char *what);
+/* Atomics from p on are read before it is known whether what was read counts: it does if the
+ * thread's next compare-and-exchange succeeds, and then must come before who overwrites it. */
+void model_tentative(const volatile void *p, size_t size);
+void model_sleep(const volatile void *on); /* until model_wake; may wake for nothing else */
+void model_wake(const volatile void *on);
+bool model_latest(const volatile void *p, size_t size, uint64_t value); /* the last store's */
+void model_order_all(void); /* a full fence in each thread, at once (membarrier) */
+extern int64_t model_clock_now;
 
 #endif

@@ -59,6 +59,7 @@ class Peer(Conn):
         self.sock, self.n = sock, n
         self.inflater, self.buffer, self.goaway, self.goaway_text = Inflater(), b"", None, ""
         self.replies, self.block, self.windows = {}, b"", {0: 65535}
+        self.initial = 65535
         self.generous, self.got = True, 0  # gives back what arrives; octets of DATA so far
         sock.settimeout(20)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -68,11 +69,22 @@ class Peer(Conn):
         if kind == PING and not flags & ACK:
             self.send(frame(PING, ACK, 0, body))
         if kind == WINDOW:
-            self.windows[stream] = self.windows.get(stream, 65535) + int.from_bytes(body, "big")
+            self.windows[stream] = self.window(stream) + int.from_bytes(body, "big")
+        if kind == SETTINGS:
+            for key, value in struct.iter_unpack(">HI", body):
+                self._initial_window(value if key == 4 else self.initial)
         self.got += len(body) if kind == DATA else 0
         if kind == DATA and body and self.generous:
             self.send(frame(WINDOW, 0, 0, u32(len(body))) + frame(WINDOW, 0, stream,
                                                                    u32(len(body))))
+
+    def window(self, stream):
+        return self.windows.setdefault(stream, self.initial)
+
+    def _initial_window(self, value):
+        for stream in self.windows.keys() - {0}:
+            self.windows[stream] += value - self.initial
+        self.initial = value
 
     def hello(self, settings=setting()):
         """False: the client left."""
@@ -97,7 +109,7 @@ class Peer(Conn):
         octets = self.replies[stream].data
         self.send(head(stream))
         while octets:
-            window = self.windows.setdefault(stream, 65535)
+            window = self.window(stream)
             n = min(self.windows[0], window, 16384, len(octets))
             if n > 0:
                 self.send(frame(DATA, 0, stream, octets[:n]))
@@ -742,8 +754,8 @@ case(refused_while_sending, "OK$", "OK$", same=True, name="stream_refused_while_
 class Stage:
     """Plays a script on each connection that comes."""
 
-    def __init__(self, script):
-        self.script, self.peers, self.errors = script, [], []
+    def __init__(self, script, make=Peer):
+        self.script, self.make, self.peers, self.errors = script, make, [], []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
         self.threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -755,7 +767,7 @@ class Stage:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            peer = Peer(sock, len(self.peers))
+            peer = self.make(sock, len(self.peers))
             self.peers.append(peer)
             thread = threading.Thread(target=self._play, args=(peer,), daemon=True)
             self.threads.append(thread)

@@ -17,11 +17,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def certificates(folder):
-    """Flags of route_guide programs for TLS with a root and a certificate made in folder."""
+def certificates(folder, name="x.test.example.com"):
+    """Makes ca.pem, and for this name cert.pem and key.pem, in folder. Flags of route_guide
+    programs for TLS with them."""
     names = path(folder, "names")
     with open(names, "w", encoding="utf-8") as file:
-        file.write("subjectAltName=DNS:x.test.example.com\n")
+        file.write(f"subjectAltName=DNS:{name}\n")
     ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     for command in (
             ["req", "-x509", *ec, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
@@ -38,13 +39,15 @@ def certificates(folder):
 class Server:
     """A server program; `with` stops it by SIGTERM and checks that it ends by itself, with 0."""
 
-    def __init__(self, *command, graceful=True, port=None):
-        """port: of a server that says nothing; it serves once it takes connections."""
+    def __init__(self, *command, graceful=True, port=None, env=None):
+        """port: of a server that says nothing; it serves once it takes connections. env: beside
+        our own."""
         self.graceful = graceful
         self.lines = []
         self.heard = threading.Condition()
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, text=True, errors="replace")
+                                        stderr=subprocess.STDOUT, text=True, errors="replace",
+                                        env={**os.environ, **(env or {})})
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
         if port:

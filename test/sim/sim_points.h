@@ -24,74 +24,49 @@ static inline void sim_point(unsigned site)
 #define SIM_SITE ((unsigned)(__LINE__ * 31 + sizeof __FILE__))
 
 #ifndef __clang__ /* whose built-ins take no _Atomic */
-#undef atomic_load
-#undef atomic_load_explicit
-#undef atomic_store
-#undef atomic_store_explicit
-#undef atomic_exchange
-#undef atomic_exchange_explicit
-#undef atomic_compare_exchange_strong
-#undef atomic_compare_exchange_strong_explicit
-#undef atomic_compare_exchange_weak
-#undef atomic_compare_exchange_weak_explicit
-#undef atomic_fetch_add
-#undef atomic_fetch_sub
-#undef atomic_fetch_or
-#undef atomic_fetch_and
-
-#define SIM_VALUE(p) __typeof__((void)0, *(p)) /* without _Atomic */
-#define atomic_load_explicit(p, o)                                                                 \
+#define HOOK_LOAD(p, o)                                                                            \
     __extension__({                                                                                \
         __auto_type ptr_ = (p);                                                                    \
-        SIM_VALUE(ptr_) value_;                                                                    \
+        ATOMIC_VALUE(ptr_) value_;                                                                 \
         sim_point(SIM_SITE);                                                                       \
         __atomic_load(ptr_, &value_, o);                                                           \
         value_;                                                                                    \
     })
-#define atomic_store_explicit(p, v, o)                                                             \
+#define HOOK_STORE(p, v, o)                                                                        \
     __extension__({                                                                                \
         __auto_type ptr_ = (p);                                                                    \
-        SIM_VALUE(ptr_) value_ = (v);                                                              \
+        ATOMIC_VALUE(ptr_) value_ = (v);                                                           \
         sim_point(SIM_SITE);                                                                       \
         __atomic_store(ptr_, &value_, o);                                                          \
     })
-#define atomic_exchange_explicit(p, v, o)                                                          \
+#define HOOK_EXCHANGE(p, v, o)                                                                     \
     __extension__({                                                                                \
         __auto_type ptr_ = (p);                                                                    \
-        SIM_VALUE(ptr_) value_ = (v), was_;                                                        \
+        ATOMIC_VALUE(ptr_) value_ = (v), was_;                                                     \
         sim_point(SIM_SITE);                                                                       \
         __atomic_exchange(ptr_, &value_, &was_, o);                                                \
         was_;                                                                                      \
     })
-#define atomic_compare_exchange_strong_explicit(p, e, v, o, f)                                     \
+#define HOOK_CAS(p, e, v, o, f)                                                                    \
     __extension__({                                                                                \
         __auto_type ptr_ = (p);                                                                    \
-        SIM_VALUE(ptr_) value_ = (v);                                                              \
+        ATOMIC_VALUE(ptr_) value_ = (v);                                                           \
         sim_point(SIM_SITE);                                                                       \
         __atomic_compare_exchange(ptr_, (e), &value_, 0, o, f);                                    \
     })
-#define atomic_compare_exchange_weak_explicit(p, e, v, o, f)                                       \
+#define HOOK_WEAK(p, e, v, o, f)                                                                   \
     __extension__({                                                                                \
         __auto_type weak_ = (p);                                                                   \
         __auto_type expected_ = (e);                                                               \
         bool did_ = false;                                                                         \
         if (sim_weakly())                                                                          \
-            *expected_ = atomic_load_explicit(weak_, f);                                           \
+            *expected_ = HOOK_LOAD(weak_, f);                                                      \
         else                                                                                       \
-            did_ = atomic_compare_exchange_strong_explicit(weak_, expected_, v, o, f);             \
+            did_ = HOOK_CAS(weak_, expected_, v, o, f);                                            \
         did_;                                                                                      \
     })
-#define atomic_load(p)        atomic_load_explicit(p, memory_order_seq_cst)
-#define atomic_store(p, v)    atomic_store_explicit(p, v, memory_order_seq_cst)
-#define atomic_exchange(p, v) atomic_exchange_explicit(p, v, memory_order_seq_cst)
-#define atomic_compare_exchange_strong(p, e, v)                                                    \
-    atomic_compare_exchange_strong_explicit(p, e, v, memory_order_seq_cst, memory_order_seq_cst)
-#define atomic_compare_exchange_weak(p, e, v)                                                      \
-    atomic_compare_exchange_weak_explicit(p, e, v, memory_order_seq_cst, memory_order_seq_cst)
-#define atomic_fetch_add(p, v) (sim_point(SIM_SITE), __atomic_fetch_add(p, v, memory_order_seq_cst))
-#define atomic_fetch_sub(p, v) (sim_point(SIM_SITE), __atomic_fetch_sub(p, v, memory_order_seq_cst))
-#define atomic_fetch_or(p, v)  (sim_point(SIM_SITE), __atomic_fetch_or(p, v, memory_order_seq_cst))
-#define atomic_fetch_and(p, v) (sim_point(SIM_SITE), __atomic_fetch_and(p, v, memory_order_seq_cst))
+#define HOOK_FETCH(op, p, v, o) (sim_point(SIM_SITE), __atomic_fetch_##op(p, v, o))
+#include "atomics.h"
 #endif
 
 #ifdef SIM_RELAX

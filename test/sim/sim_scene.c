@@ -22,6 +22,8 @@ static struct scene {
     bool stops; /* the server is stopped and started again in this seed */
     sennit_wait_group clients, serving;
     const char *doing;
+    sennit_mutex mutex; /* guards inside */
+    int inside;
     int rpcs, good;
 } scene;
 
@@ -113,12 +115,16 @@ static void scene_serve(void *server)
     sennit_wait_group_done(&scene.serving);
 }
 
+/* Now and then so small that it must be given back many times. */
+static size_t scene_window(void) { return sim_random(3) ? 0 : 65535; }
+
 /* Without faults: a machine that cannot start a server is no matter here. */
 static void scene_start_server(const char *address)
 {
     sennit_server_options o = { .creds = sennit_insecure(),
                                 .small_stacks = sim_random(2),
-                                .pin = sim_random(2) };
+                                .pin = sim_random(2),
+                                .initial_conn_window_size = scene_window() };
     bool faults = sim.faults;
     sim.faults = false;
     if (sim_random(2))
@@ -174,7 +180,8 @@ static void rpc_judge(const struct rpc *r, sennit_err err, const char *kind)
         (err->code == SENNIT_ABORTED && r->asked_error) ||
         (err->code == SENNIT_UNAVAILABLE && broken) ||
         /* At the limit while cancelled handlers still run: refused, repeated, and refused again. */
-        (err->code == SENNIT_UNAVAILABLE && strstr(err->message, "REFUSED_STREAM")) ||
+        (err->code == SENNIT_UNAVAILABLE && (strstr(err->message, "REFUSED_STREAM") ||
+                                             strstr(err->message, "server refused the call"))) ||
         ((err->code == SENNIT_RESOURCE_EXHAUSTED || err->code == SENNIT_INTERNAL) && o->no_memory);
     if (!fine)
         sim_fail("%s: unexpected status %d: %s", kind, (int)err->code, err->message);
@@ -337,7 +344,9 @@ static void scene_client(void *arg)
 
 static sennit_conn *scene_dial(void)
 {
-    return sennit_dial(scene.address, &(sennit_conn_options){ .creds = sennit_insecure() });
+    return sennit_dial(scene.address,
+                       &(sennit_conn_options){ .creds = sennit_insecure(),
+                                               .initial_conn_window_size = scene_window() });
 }
 
 /* When all is well again. */
@@ -372,8 +381,38 @@ static void scene_spawn(void)
             sennit_wait_group_done(&scene.clients);
 }
 
+/* A few who want one mutex, and then nobody: who is forgotten waits for ever. */
+static void scene_contender(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        (void)sennit_mutex_lock(&scene.mutex, NULL);
+        int was = scene.inside++;
+        if (sim_random(4) == 0)
+            sennit_yield();
+        if (scene.inside-- != was + 1 || was)
+            sim_fail("two are in one mutex");
+        sennit_mutex_unlock(&scene.mutex);
+    }
+    sennit_wait_group_done(&scene.clients);
+}
+
+static void scene_contend(void)
+{
+    enum { ROUNDS = 12, CONTENDERS = 4 };
+    for (int round = 0; round < ROUNDS; round++) {
+        sennit_wait_group_add(&scene.clients, CONTENDERS);
+        for (int i = 0; i < CONTENDERS; i++)
+            if (sennit_go(scene_contender, NULL))
+                sennit_wait_group_done(&scene.clients);
+        (void)sennit_wait_group_wait(&scene.clients, NULL);
+    }
+}
+
 void scene_run(void *done)
 {
+    scene.doing = "a mutex";
+    scene_contend();
     scene_start_server("127.0.0.1:0");
     scene.n_conns = 1 + (int)sim_random(SCENE_CONNS);
     scene.stops = sim_random(4) == 0;

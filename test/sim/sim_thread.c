@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 
 #define THREAD_STACKS ((char *)0x300000000000)
-enum { THREAD_MOST = 200, THREAD_STACK = 512 << 10 };
+enum { THREAD_MOST = 200, THREAD_FOREIGN = 20, THREAD_STACK = 512 << 10 };
 
 struct sim_thread {
     void *sp;
@@ -52,6 +52,16 @@ static void thread_switch(struct sim_thread *to)
     errno = thread_now->saved_errno;
 }
 
+/* When the next thing happens that is no thread's going on. */
+static int64_t thread_next(void)
+{
+    int64_t next = sim_net_next();
+    for (int i = 0; i < thread_top; i++)
+        if (threads[i].used && !threads[i].done && threads[i].blocked && threads[i].until < next)
+            next = threads[i].until;
+    return next;
+}
+
 /* Who goes on: any that can; if none can, time does. */
 static void thread_schedule(void)
 {
@@ -65,10 +75,7 @@ static void thread_schedule(void)
             thread_switch(can[n > 1 ? sim_random(n) : 0]);
             return;
         }
-        int64_t next = sim_net_next();
-        for (int i = 0; i < thread_top; i++)
-            if (threads[i].used && !threads[i].done && threads[i].until < next)
-                next = threads[i].until;
+        int64_t next = thread_next();
         if (next == INT64_MAX)
             sim_hang("nothing will ever happen");
         sim_net_go_to(next);
@@ -106,9 +113,22 @@ void sim_point_hit(bool focus)
 
 int sim_weakly(void) { return sim_order(sim.o.weak); }
 
+static bool thread_others_can(void)
+{
+    for (int i = 0; i < thread_top; i++)
+        if (&threads[i] != thread_now && thread_can_run(&threads[i]))
+            return true;
+    return false;
+}
+
+/* A spin that only time can end is not played turn by turn. */
 void sim_relax(void)
 {
     sim.now += 100;
+    if (!thread_others_can()) {
+        int64_t next = thread_next(), most = sim.now + 20000;
+        sim_net_go_to(next < most ? next : most);
+    }
     sim_note("relax", 0, 0);
     thread_schedule();
 }
@@ -125,12 +145,13 @@ static void thread_main(void)
     abort();
 }
 
-static struct sim_thread *thread_new(void *(*fn)(void *arg), void *arg)
+/* most: the library has not all of them, for those that are not its own must start. */
+static struct sim_thread *thread_new(int most, void *(*fn)(void *arg), void *arg)
 {
     int i = 0;
-    while (i < THREAD_MOST && threads[i].used)
+    while (i < most && threads[i].used)
         i++;
-    if (i == THREAD_MOST)
+    if (i == most)
         return NULL;
     char *stack =
         mmap(THREAD_STACKS + (size_t)i * THREAD_STACK, THREAD_STACK, PROT_READ | PROT_WRITE,
@@ -148,7 +169,7 @@ static struct sim_thread *thread_new(void *(*fn)(void *arg), void *arg)
 
 void sim_thread_start(void *(*fn)(void *arg), void *arg)
 {
-    struct sim_thread *t = thread_new(fn, arg);
+    struct sim_thread *t = thread_new(THREAD_MOST, fn, arg);
     if (!t)
         sim_fail("too many threads");
     t->foreign = true;
@@ -159,7 +180,7 @@ static bool thread_is_done(void *arg) { return ((struct sim_thread *)arg)->done;
 void sim_thread_run(void *(*fn)(void *arg), void *arg)
 {
 #ifdef SIM_THREADS
-    sim_wait(thread_is_done, thread_new(fn, arg), INT64_MAX);
+    sim_wait(thread_is_done, thread_new(THREAD_MOST, fn, arg), INT64_MAX);
 #else
     fn(arg);
 #endif
@@ -183,7 +204,7 @@ static int thread_create(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void
         sim_fail("a thread was asked for");
     if (sim_chance(sim.o.no_thread))
         return -EAGAIN;
-    struct sim_thread *n = thread_new(fn, arg);
+    struct sim_thread *n = thread_new(THREAD_MOST - THREAD_FOREIGN, fn, arg);
     if (!n)
         return -EAGAIN;
     *t = (pthread_t)n;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 
-// Streams is one end of a bidirectional stream on which both ends send and receive at once; its
-// messages follow from their number, and what comes is checked. The twin of stream_pair.c.
+// Streams is one end of bidirectional streams on which both ends send and receive at once; their
+// messages follow from their number, and what comes is checked. The twin of stream_pair.c, which
+// tells what the flags do.
 package main
 
 import (
@@ -20,6 +21,15 @@ import (
 	pb "google.golang.org/grpc/examples/features/proto/echo"
 )
 
+var (
+	addr     = flag.String("addr", "", "the address to connect to")
+	port     = flag.Int("port", -1, "the port to serve on")
+	messages = flag.Int("messages", 20000, "on each stream, each way")
+	streams  = flag.Int("streams", 1, "at once")
+	size     = flag.Int("size", 0, "of each message; 0: they differ")
+	unread   = flag.Bool("unread", false, "one more stream that is never read")
+)
+
 type pattern uint32
 
 func (p *pattern) next() uint32 {
@@ -29,6 +39,9 @@ func (p *pattern) next() uint32 {
 
 // size is log-uniform, 0 to 70,000.
 func (p *pattern) size() int {
+	if *size > 0 {
+		return *size
+	}
 	bits := p.next() % 17
 	if bits == 0 {
 		return 0
@@ -45,8 +58,8 @@ func fill(n int, i int) string {
 	return string(octets)
 }
 
-func send(n int, seed pattern, put func(text string) error) error {
-	for i := range n {
+func send(seed pattern, put func(text string) error) error {
+	for i := range *messages {
 		if err := put(fill(seed.size(), i)); err != nil {
 			return fmt.Errorf("send %d: %w", i, err)
 		}
@@ -54,8 +67,8 @@ func send(n int, seed pattern, put func(text string) error) error {
 	return nil
 }
 
-func receive(n int, seed pattern, take func() (string, error)) error {
-	for i := range n {
+func receive(seed pattern, take func() (string, error)) error {
+	for i := range *messages {
 		text, err := take()
 		if err != nil {
 			return fmt.Errorf("message %d: %w", i, err)
@@ -72,67 +85,101 @@ func receive(n int, seed pattern, take func() (string, error)) error {
 
 type server struct {
 	pb.UnimplementedEchoServer
-	n int
+}
+
+func (s *server) UnaryEcho(_ context.Context, q *pb.EchoRequest) (*pb.EchoResponse, error) {
+	return &pb.EchoResponse{Message: q.GetMessage()}, nil
 }
 
 func (s *server) BidirectionalStreamingEcho(stream pb.Echo_BidirectionalStreamingEchoServer) error {
+	log.Print("stream begins")
 	got := make(chan error, 1)
 	go func() {
-		got <- receive(s.n, 1, func() (string, error) {
+		got <- receive(1, func() (string, error) {
 			m, err := stream.Recv()
 			return m.GetMessage(), err
 		})
 	}()
-	err := send(s.n, 2, func(text string) error {
+	err := send(2, func(text string) error {
 		return stream.Send(&pb.EchoResponse{Message: text})
 	})
 	return errors.Join(err, <-got)
 }
 
-func client(addr string, n int) error {
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
-	defer cancel()
-	stream, err := pb.NewEchoClient(conn).BidirectionalStreamingEcho(ctx)
+func oneStream(ctx context.Context, client pb.EchoClient) error {
+	stream, err := client.BidirectionalStreamingEcho(ctx)
 	if err != nil {
 		return err
 	}
 	sent := make(chan error, 1)
 	go func() {
-		err := send(n, 1, func(text string) error {
+		err := send(1, func(text string) error {
 			return stream.Send(&pb.EchoRequest{Message: text})
 		})
 		sent <- errors.Join(err, stream.CloseSend())
 	}()
-	err = receive(n, 2, func() (string, error) {
+	err = receive(2, func() (string, error) {
 		m, err := stream.Recv()
 		return m.GetMessage(), err
 	})
 	return errors.Join(err, <-sent)
 }
 
+func oneCall(ctx context.Context, client pb.EchoClient) error {
+	text := fill(*size, 77)
+	reply, err := client.UnaryEcho(ctx, &pb.EchoRequest{Message: text})
+	if err == nil && reply.GetMessage() != text {
+		err = errors.New("the reply is wrong")
+	}
+	return err
+}
+
+func ask() error {
+	limit := max(4<<20, *size+64)
+	conn, err := grpc.NewClient(*addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(limit)))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 1000*time.Second)
+	defer cancel()
+	client := pb.NewEchoClient(conn)
+	if *size > 0 {
+		if err := oneCall(ctx, client); err != nil {
+			return err
+		}
+	}
+	if *unread {
+		if _, err := client.BidirectionalStreamingEcho(ctx); err != nil {
+			return err
+		}
+	}
+	done := make(chan error, *streams)
+	for range *streams {
+		go func() { done <- oneStream(ctx, client) }()
+	}
+	for range *streams {
+		err = errors.Join(err, <-done)
+	}
+	return err
+}
+
 func main() {
-	addr := flag.String("addr", "", "the address to connect to")
-	port := flag.Int("port", -1, "the port to serve on")
-	n := flag.Int("messages", 20000, "each way")
 	flag.Parse()
 	if *addr != "" {
-		if err := client(*addr, *n); err != nil {
+		if err := ask(); err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%d messages each way, all right\n", *n)
+		fmt.Printf("%d messages each way, all right\n", *messages**streams)
 		return
 	}
 	lis, err := net.Listen("tcp", fmt.Sprintf("localhost:%d", *port))
 	if err != nil {
 		log.Fatal(err)
 	}
-	s := grpc.NewServer()
-	pb.RegisterEchoServer(s, &server{n: *n})
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(max(4<<20, *size+64)))
+	pb.RegisterEchoServer(s, &server{})
 	fmt.Fprintf(os.Stderr, "server listening at %v\n", lis.Addr())
 	log.Fatal(s.Serve(lis))
 }

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/quote.h"
 #include "base/random.h"
 #include "base/sys.h"
 #include "harness.h"
@@ -62,6 +63,22 @@ TEST(arena_reset_keeps_one_block_and_forgets_the_rest)
     check_int(sys_counts().allocations, before);
     arena_fini(&a);
     arena_fini(&a); /* again is harmless */
+}
+
+TEST(arena_reset_keeps_one_block_that_is_smaller_than_the_handed_in_one)
+{
+    static char block[8192];
+    struct sennit_arena a;
+    arena_init(&a, block, sizeof block);
+    for (int round = 0; round < 3; round++) {
+        check(arena_alloc(&a, sizeof block - 16)); /* the handed-in block is full: two more */
+        for (int i = 0; i < 6; i++)
+            check(arena_alloc(&a, 400));
+        check(a.used > 1024);
+        arena_reset(&a);
+        check(a.at == block && a.used <= 4096);
+    }
+    arena_fini(&a); /* what was freed is not freed again */
 }
 
 TEST(arena_refuses_what_is_over_its_cap_and_goes_on)
@@ -298,4 +315,27 @@ TEST(big_endian_words_are_read_and_written)
     check_int(load_be24(p), 0xa1a2a3);
     store_be16(p, 0xb1b2u);
     check_int(load_be32(p), 0xb1b2a384u);
+}
+
+TEST(a_peers_first_line_is_quoted_escaped_and_cut)
+{
+    static const struct {
+        const char *from, *quoted;
+    } rows[] = {
+        { "", "" },
+        { "one", "one" },
+        { "one\r\ntwo", "one" },
+        { "\r\n\nfirst\nsecond", "first" },
+        { "a \"b\" \\c", "a \\x22b\\x22 \\x5cc" },
+        { "\x1b[2J\xc3\xa4", "\\x1b[2J\\xc3\\xa4" },
+        { "0123456789012345678901234567", "0123456789012345678901234567" },
+        { "01234567890123456789012345678", "0123456789012345678901234567..." },
+        { "012345678901234567890123456\x01", "012345678901234567890123456..." },
+    };
+    char line[32], small[8];
+    for (size_t i = 0; i < countof(rows); i++)
+        check_str(quote_line(line, sizeof line, rows[i].from, strlen(rows[i].from)),
+                  rows[i].quoted);
+    check_str(quote_line(line, sizeof line, "a\0b", 3), "a\\x00b");
+    check_str(quote_line(small, sizeof small, "\1\2", 2), "\\x01...");
 }

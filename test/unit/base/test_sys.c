@@ -2,11 +2,13 @@
  *
  * test_sys.c: the table of system calls and the seam of the faults: -errno in place of errno, live
  * counts, the n-th call fails and no other, short reads and writes. */
+#include "base/limits.h"
 #include "base/sys.h"
 #include "fault.h"
 #include "harness.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -105,4 +107,63 @@ TEST(clock_goes_on_and_futexes_time_out)
     check_int(sys.futex_wait(&word, 7, &(struct timespec){ 0, 1000000 }), -ETIMEDOUT);
     check(sys_now() - before >= 1000000);
     check_int(sys.futex_wake(&word, 1), 0);
+}
+
+TEST(large_blocks_come_again_until_they_are_trimmed)
+{
+    if (test_sanitized())
+        return; /* they see each free there */
+    while (sys_trim()) {
+    }
+    char *p = sys.malloc(100000);
+    check(p != NULL);
+    memset(p, 1, 100000);
+    sys.free(p);
+    check(sys.malloc(99000) == p); /* of the same class */
+    char *q = sys.malloc(100000);
+    check(q && q != p);
+    sys.free(q), sys.free(p);
+    check(sys_trim()); /* both were needed since the last time */
+    check(sys.malloc(100000) == p);
+    sys.free(p);
+    check(sys_trim()); /* one was not, and is given back */
+    check(!sys_trim());
+    check(!sys_trim());
+}
+
+TEST(kept_blocks_stay_below_their_limit)
+{
+    enum { N = 40, SIZE = 1 << 20 };
+    if (test_sanitized())
+        return; /* and have an allocator of their own, that mallinfo2 knows nothing of */
+    void *p[N];
+    struct mallinfo2 before = mallinfo2();
+    for (int i = 0; i < N; i++)
+        check((p[i] = sys.malloc(SIZE)) != NULL);
+    for (int i = 0; i < N; i++)
+        sys.free(p[i]);
+    struct mallinfo2 after = mallinfo2();
+    size_t kept = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+    check(kept > LIMIT_BLOCKS_KEPT / 2 && kept <= LIMIT_BLOCKS_KEPT + N * 8192);
+    while (sys_trim()) {
+    }
+    after = mallinfo2();
+    check(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd < 65536);
+}
+
+TEST(blocks_of_every_size_are_as_large_as_asked_for)
+{
+    for (size_t size = 8000; size < 6000000; size += size / 7) {
+        for (int round = 0; round < 2; round++) {
+            char *p = sys.malloc(size);
+            check(p != NULL);
+            memset(p, 0x5a, size);
+            p = sys.realloc(p, size + 1000);
+            check(p && p[size - 1] == 0x5a);
+            memset(p, 0xa5, size + 1000);
+            sys.free(p);
+        }
+    }
+    while (sys_trim()) {
+    }
 }

@@ -278,6 +278,8 @@ typedef struct sennit_test_Words {
         sennit_str NULL_; /* = 1 */
     };
     int32_t far_away; /* = 536870911 */
+    int32_t INT32_MAX_; /* = 1000 */
+    int32_t UINT_FAST8_WIDTH_; /* = 1001 */
     sennit_str unknown_fields;
 } sennit_test_Words;
 enum {

@@ -47,15 +47,15 @@ static void there_and_back(const sennit_msg_desc *d, const void *msg, void *back
                            struct sennit_arena *a)
 {
     sennit_str wire;
-    check_int(pb_encode(d, msg, a, 0, &wire), PB_OK);
+    check_int(pb_encode_msg(d, msg, a, 0, &wire), PB_OK);
     check_int(pb_size(d, msg), wire.len);
     char *copy = arena_alloc(a, wire.len + 1);
     check(copy);
     memcpy(copy, wire.data, wire.len);
-    check_int(pb_decode(d, back, copy, wire.len, a, 0), PB_OK);
+    check_int(pb_decode_msg(d, back, copy, wire.len, a, 0), PB_OK);
     /* And the same octets again. */
     sennit_str again;
-    check_int(pb_encode(d, back, a, 0, &again), PB_OK);
+    check_int(pb_encode_msg(d, back, a, 0, &again), PB_OK);
     check_int(again.len, wire.len);
     check(memcmp(again.data, wire.data, wire.len) == 0);
 }
@@ -206,7 +206,7 @@ TEST(a_map_value_left_out_is_the_default_instance)
     arena_init(&a, NULL, 0);
     char wire[] = "\x2a\x02\x08\x05"; /* f_int32: { key: 5 } */
     sennit_test_Maps out;
-    check_int(pb_decode(&sennit__sennit_test_Maps, &out, wire, 4, &a, 0), PB_OK);
+    check_int(pb_decode_msg(&sennit__sennit_test_Maps, &out, wire, 4, &a, 0), PB_OK);
     check(out.f_int32.len == 1 && out.f_int32.data[0].key == 5);
     check_str(out.f_int32.data[0].value->f_string.data, "");
     arena_fini(&a);
@@ -285,15 +285,15 @@ TEST(unknown_fields_are_kept)
     sennit_test_Nothing nothing;
     sennit_test_Scalars out;
     sennit_str wire, again;
-    check_int(pb_encode(&sennit__sennit_test_Scalars, &in, &a, 0, &wire), PB_OK);
+    check_int(pb_encode_msg(&sennit__sennit_test_Scalars, &in, &a, 0, &wire), PB_OK);
     char *copy = arena_alloc(&a, wire.len + 1);
     memcpy(copy, wire.data, wire.len);
-    check_int(pb_decode(&sennit__sennit_test_Nothing, &nothing, copy, wire.len, &a, 0), PB_OK);
+    check_int(pb_decode_msg(&sennit__sennit_test_Nothing, &nothing, copy, wire.len, &a, 0), PB_OK);
     check_int(nothing.unknown_fields.len, wire.len);
-    check_int(pb_encode(&sennit__sennit_test_Nothing, &nothing, &a, 0, &again), PB_OK);
+    check_int(pb_encode_msg(&sennit__sennit_test_Nothing, &nothing, &a, 0, &again), PB_OK);
     copy = arena_alloc(&a, again.len + 1);
     memcpy(copy, again.data, again.len);
-    check_int(pb_decode(&sennit__sennit_test_Scalars, &out, copy, again.len, &a, 0), PB_OK);
+    check_int(pb_decode_msg(&sennit__sennit_test_Scalars, &out, copy, again.len, &a, 0), PB_OK);
     CHECK_EXTREMES(&out);
     arena_fini(&a);
 }
@@ -339,7 +339,7 @@ static enum pb_result decoded(const sennit_msg_desc *d, void *to, const char *oc
     char *copy = arena_alloc(a, n + 1);
     check(copy);
     memcpy(copy, octets, n);
-    return pb_decode(d, to, copy, n, a, 0);
+    return pb_decode_msg(d, to, copy, n, a, 0);
 }
 
 TEST(a_oneof_message_without_a_pointer_is_an_empty_one)
@@ -363,10 +363,10 @@ TEST(required_fields_are_required_both_ways)
     sennit_old_Old m = { .level = 5 }, inner = { 0 };
     sennit_str wire;
     const sennit_msg_desc *d = &sennit__sennit_old_Old;
-    check_int(pb_encode(d, &m, &a, 0, &wire), PB_MISSING);
+    check_int(pb_encode_msg(d, &m, &a, 0, &wire), PB_MISSING);
     m.has_must = 1;
     m.older = &inner;
-    check_int(pb_encode(d, &m, &a, 0, &wire), PB_MISSING);
+    check_int(pb_encode_msg(d, &m, &a, 0, &wire), PB_MISSING);
     check_int(decoded(d, &m, "", 0, &a), PB_MISSING);
     check_int(decoded(d, &m, "\x08\x01", 2, &a), PB_OK);
     check_int(decoded(d, &m, "\x08\x01\x82\x01\x02\x10\x01", 7, &a), PB_MISSING);

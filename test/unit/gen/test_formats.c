@@ -359,8 +359,8 @@ TEST(a_hundred_levels_are_fine)
     arena_init(&arena, NULL, 0);
     for (size_t i = 0; i < 101; i++)
         chain[i] = (sennit_known_Known){ .again = i < 100 ? &chain[i + 1] : NULL, .some = 1 };
-    check_int(pb_encode(KNOWN, &chain[1], &arena, 0, &out), PB_OK);
-    check_int(pb_encode(KNOWN, &chain[0], &arena, 0, &out), PB_TOO_DEEP);
+    check_int(pb_encode_msg(KNOWN, &chain[1], &arena, 0, &out), PB_OK);
+    check_int(pb_encode_msg(KNOWN, &chain[0], &arena, 0, &out), PB_TOO_DEEP);
     check_int(pb_json_encode(&arena, KNOWN, &chain[1], &plain, &out, &why), PB_OK);
     check_int(pb_json_decode(&arena, KNOWN, out, &plain, &chain[0], &why), PB_OK);
     check_int(pb_text_encode(&arena, KNOWN, &chain[1], &plain, &out, &why), PB_OK);

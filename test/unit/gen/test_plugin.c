@@ -23,7 +23,7 @@ static struct sennit_arena arena;
 static sennit_str encoded(const sennit_msg_desc *d, const void *msg)
 {
     sennit_str out;
-    check_int(pb_encode(d, msg, &arena, 0, &out), PB_OK);
+    check_int(pb_encode_msg(d, msg, &arena, 0, &out), PB_OK);
     return out;
 }
 
@@ -38,7 +38,7 @@ static sennit_plugin_Response answer(sennit_str octets)
     check_int(gen_answer(&arena, in, octets.len, &out), PB_OK);
     char *copy = arena_alloc(&arena, out.len + 1);
     memcpy(copy, out.data, out.len);
-    check_int(pb_decode(&sennit__sennit_plugin_Response, &r, copy, out.len, &arena, 0), PB_OK);
+    check_int(pb_decode_msg(&sennit__sennit_plugin_Response, &r, copy, out.len, &arena, 0), PB_OK);
     check(r.has_error ? r.error.len > 0 && !r.file.len : r.file.len % 2 == 0);
     return r;
 }
@@ -295,7 +295,7 @@ TEST_FAULTS(no_memory_is_an_error)
     sennit_str out, answered, names[] = { sennit_s("route_guide.proto") };
     sennit_plugin_Request r = { .file_to_generate = { names, 1 },
                                 .proto_file = { &sennit_file__route_guide_proto.descriptor, 1 } };
-    if (pb_encode(&sennit__sennit_plugin_Request, &r, &arena, 0, &out) == PB_OK) {
+    if (pb_encode_msg(&sennit__sennit_plugin_Request, &r, &arena, 0, &out) == PB_OK) {
         check(out.len < sizeof in);
         memcpy(in, out.data, out.len);
         enum pb_result result = gen_answer(&arena, in, out.len, &answered);

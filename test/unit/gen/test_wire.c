@@ -27,7 +27,7 @@ static enum pb_result decoded(const sennit_msg_desc *d, void *msg, const void *o
     if (!copy)
         return PB_NO_MEMORY;
     memcpy(copy, octets, n);
-    return pb_decode(d, msg, copy, n, &arena, 0);
+    return pb_decode_msg(d, msg, copy, n, &arena, 0);
 }
 
 /* A message with something of everything. */
@@ -49,7 +49,7 @@ static sennit_str large(void)
                                 .f_bytes = { strings, 3 },
                                 .unknown_fields = { "\xfb\x01\x08\x01\xfc\x01", 6 } };
     sennit_str out;
-    check_int(pb_encode(&sennit__sennit_test_Repeated, &m, &arena, 0, &out), PB_OK);
+    check_int(pb_encode_msg(&sennit__sennit_test_Repeated, &m, &arena, 0, &out), PB_OK);
     return out;
 }
 
@@ -64,7 +64,7 @@ TEST(every_truncation_is_refused_or_read)
         check(exact);
         memcpy(exact, whole.data, i);
         arena_init(&own, NULL, 0);
-        enum pb_result r = pb_decode(&sennit__sennit_test_Repeated, &m, exact, i, &own, 0);
+        enum pb_result r = pb_decode_msg(&sennit__sennit_test_Repeated, &m, exact, i, &own, 0);
         check(r == PB_OK || r == PB_TRUNCATED);
         check(i < whole.len || r == PB_OK);
         arena_fini(&own);
@@ -86,7 +86,7 @@ TEST(every_octet_may_be_anything)
             memcpy(exact, whole.data, whole.len);
             exact[i] = (char)c;
             arena_init(&own, NULL, 0);
-            pb_decode(&sennit__sennit_test_Repeated, &m, exact, whole.len, &own, 0);
+            pb_decode_msg(&sennit__sennit_test_Repeated, &m, exact, whole.len, &own, 0);
             arena_fini(&own);
             free(exact);
         }
@@ -127,9 +127,9 @@ TEST(depth_has_an_end)
     char *groups = arena_alloc(&arena, DEPTH + 1);
     check(groups);
     memset(groups, 0x73, DEPTH); /* START_GROUP 14, a known group within which 14 is unknown */
-    check_int(pb_decode(&sennit__sennit_old_Old, &old, groups, DEPTH, &arena, 0), PB_TOO_DEEP);
+    check_int(pb_decode_msg(&sennit__sennit_old_Old, &old, groups, DEPTH, &arena, 0), PB_TOO_DEEP);
     memset(groups, 0x0b, DEPTH);
-    check_int(pb_decode(&sennit__sennit_old_Old, &old, groups, DEPTH, &arena, 0), PB_TOO_DEEP);
+    check_int(pb_decode_msg(&sennit__sennit_old_Old, &old, groups, DEPTH, &arena, 0), PB_TOO_DEEP);
     /* Sub-messages with lengths, written from behind. */
     char *end = arena_alloc(&arena, 8 * DEPTH), *at = end + 8 * DEPTH - 1;
     check(end);
@@ -144,7 +144,7 @@ TEST(depth_has_an_end)
         *--at = 0x01, *--at = (char)0x82; /* field 16: older */
     }
     *end = 0;
-    check_int(pb_decode(&sennit__sennit_old_Old, &old, at, (size_t)(end - at), &arena, 0),
+    check_int(pb_decode_msg(&sennit__sennit_old_Old, &old, at, (size_t)(end - at), &arena, 0),
               PB_TOO_DEEP);
     arena_fini(&arena);
 }
@@ -218,7 +218,7 @@ TEST(encoded_messages_stand_beside_each_other)
     arena_init(&arena, NULL, 0);
     for (int i = 0; i < 50; i++) {
         m.f_int32 = i;
-        check_int(pb_encode(&sennit__sennit_test_Scalars, &m, &arena, (size_t)i % 9, &all[i]),
+        check_int(pb_encode_msg(&sennit__sennit_test_Scalars, &m, &arena, (size_t)i % 9, &all[i]),
                   PB_OK);
         memset((char *)(uintptr_t)all[i].data - i % 9, 0xee, (size_t)i % 9);
         memset(arena_alloc(&arena, (size_t)i), 0xdd, (size_t)i);
@@ -240,7 +240,7 @@ TEST(deep_messages_take_their_frames_from_the_same_arena)
     for (int i = 0; i < 60; i++)
         chain[i] = (sennit_old_Old){ .has_must = 1, .must = i, .older = i ? &chain[i - 1] : NULL };
     for (int i = 0; i < 20; i++) {
-        check_int(pb_encode(&sennit__sennit_old_Old, &chain[59], &arena, 5, &wire), PB_OK);
+        check_int(pb_encode_msg(&sennit__sennit_old_Old, &chain[59], &arena, 5, &wire), PB_OK);
         memset(arena_alloc(&arena, 100), 0xdd, 100);
         check_int(decoded(&sennit__sennit_old_Old, &out, wire.data, wire.len), PB_OK);
         const sennit_old_Old *m = &out;
@@ -267,7 +267,7 @@ TEST(memory_may_end_anywhere)
         arena.cap = cap;
         enum pb_result r = decoded(&sennit__sennit_test_Repeated, &m, whole.data, whole.len);
         if (r == PB_OK)
-            r = pb_encode(&sennit__sennit_test_Repeated, &m, &arena, 0, &out);
+            r = pb_encode_msg(&sennit__sennit_test_Repeated, &m, &arena, 0, &out);
         if (r == PB_OK && !pb_copy(&arena, &sennit__sennit_test_Repeated, &m))
             r = PB_NO_MEMORY;
         check(r == PB_OK || r == PB_NO_MEMORY);

@@ -3,6 +3,7 @@
  * test_h2_abuse.c: what peers do to hurt, one class a row, against the receiving machine in both
  * roles; ceilings are counts and octets, never times. Then what only looks like abuse and must be
  * borne. See frames.h for how events read. */
+#include "begin.h"
 #include "frames.h"
 #include "h2/hpack_private.h"
 #include <malloc.h>
@@ -422,14 +423,14 @@ TEST(a_receiver_that_acknowledges_every_message_lives_on_what_we_send)
     struct h2_out_stream s = { 0 };
     static const uint8_t body[100];
     serve();
-    check_int(h2_out_init(&out, &server_config), 0);
+    check_int(begin_out(&out, &server_config), 0);
     request(1, 0);
     feed();
     h2_out_accept(&out, &s, 1);
     for (int i = 0; i < 20000; i++) {
         out.len = 0; /* sent */
         check(h2_out_data(&out, &s, body, i % 100 + 1, false));
-        h2_in_refill(session.in, out.earned);
+        h2_in_earned(session.in, out.earned);
         out.earned = 0;
         window_update(0, (uint32_t)i % 100 + 1), window_update(1, (uint32_t)i % 100 + 1), ping(0);
         feed();
@@ -437,6 +438,36 @@ TEST(a_receiver_that_acknowledges_every_message_lives_on_what_we_send)
         check(h2_out_window(&out, &s, (uint32_t)i % 100 + 1));
         check(h2_out_window(&out, NULL, (uint32_t)i % 100 + 1));
     }
+    h2_out_unlink(&out, &s);
+    h2_out_fini(&out);
+    session_end();
+}
+
+/* Readers of many streams that all took their share: a burst larger than the budget. */
+TEST(window_updates_that_data_has_paid_for_may_come_all_at_once)
+{
+    struct h2_out out;
+    struct h2_out_stream s = { 0 };
+    static const uint8_t body[20];
+    serve();
+    check_int(begin_out(&out, &server_config), 0);
+    request(1, 0);
+    feed();
+    h2_out_accept(&out, &s, 1);
+    for (int i = 0; i < 3000; i++) {
+        out.len = 0;
+        check(h2_out_data(&out, &s, body, sizeof body, false));
+        h2_in_earned(session.in, out.earned);
+        out.earned = 0;
+    }
+    for (int i = 0; i < 3000; i++)
+        window_update(1, 20);
+    feed();
+    check(session.last.kind == H2_EV_WINDOW);
+    for (unsigned i = 0; i < 4 * 3000 + LIMIT_GLITCHES; i++)
+        window_update(1, 20);
+    feed();
+    check_int(session.last.code, H2_ENHANCE_YOUR_CALM);
     h2_out_unlink(&out, &s);
     h2_out_fini(&out);
     session_end();
@@ -452,7 +483,7 @@ TEST(a_receiver_that_doles_out_single_octets_ends_with_the_budget)
     setting(H2_SET_INITIAL_WINDOW_SIZE, 0);
     request(1, 0);
     feed();
-    check_int(h2_out_init(&out, &server_config), 0);
+    check_int(begin_out(&out, &server_config), 0);
     check(h2_out_settings(&out, h2_in_peer(session.in)));
     h2_out_accept(&out, &s, 1);
     check(!h2_out_data(&out, &s, body, sizeof body, false));
@@ -463,7 +494,7 @@ TEST(a_receiver_that_doles_out_single_octets_ends_with_the_budget)
         feed();
         check(h2_out_window(&out, &s, 1));
         h2_out_pump(&out);
-        h2_in_refill(session.in, out.earned);
+        h2_in_earned(session.in, out.earned);
         out.earned = 0;
     }
     check_int(session.last.code, H2_ENHANCE_YOUR_CALM);

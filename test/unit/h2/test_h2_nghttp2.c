@@ -6,6 +6,7 @@
  * where the library is found; the library never links it. */
 #include "base/limits.h"
 #include "base/sys.h"
+#include "begin.h"
 #include "h2/h2_frame.h"
 #include "harness.h"
 #include <nghttp2/nghttp2.h>
@@ -379,7 +380,7 @@ static void run_session(bool we_serve)
                                      .max_header_list = 16384,
                                      .max_frame = 16384 };
     check((our.in = h2_in_new(&our.config)) != NULL);
-    check_int(h2_out_init(&our.out, &our.config), 0);
+    check_int(begin_out(&our.out, &our.config), 0);
     other_start();
     for (int turn = 0; our.finished < RPCS; turn++) {
         check(turn < 100000);

@@ -5,6 +5,7 @@
  * ends with the connection error that says which one was broken. */
 #include "base/limits.h"
 #include "base/sys.h"
+#include "begin.h"
 #include "h2/h2_frame.h"
 #include "harness.h"
 #include <stdlib.h>
@@ -279,7 +280,7 @@ static void end_init(struct end *e, struct end *peer, bool is_server)
                                     .max_header_list = 16384,
                                     .max_frame = 16384 };
     check((e->in = h2_in_new(&e->config)) != NULL);
-    check_int(h2_out_init(&e->out, &e->config), 0);
+    check_int(begin_out(&e->out, &e->config), 0);
     e->out.high_water = 10000 + below(200000);
 }
 static void end_fini(struct end *e)

@@ -139,6 +139,26 @@ TEST(samples_become_rare_when_nothing_grows)
     session_end();
 }
 
+/* Peers count such pings: there is nothing new to measure, too. */
+TEST(no_second_ping_before_more_octets_have_come)
+{
+    begin(false, 1);
+    check(due_after(1) >= 0);
+    h2_in_bdp_sent(session.in, now);
+    for (int i = 0; i < 3; i++) {
+        data(1, 16384, 0);
+        feed();
+    }
+    now += MS;
+    check(h2_in_bdp_ack(session.in, h2_bdp_opaque, now));
+    for (int i = 0; i < 3; i++) { /* all had come before the answer, and is read now */
+        h2_in_consumed(session.in, 1, 16384);
+        check(!h2_in_bdp_due(session.in));
+    }
+    check(due_after(1) >= 0);
+    session_end();
+}
+
 TEST(static_windows_never_grow_nor_ping)
 {
     begin(true, 1);

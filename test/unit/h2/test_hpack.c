@@ -390,9 +390,13 @@ TEST(constants_are_indexed_and_secrets_never)
     const struct h2_field *f;
     size_t n;
     uint8_t buf[256], *p;
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 3; round++) {
         p = put(e, buf, true, "x-constant", "value", HPACK_INDEX);
-        check(round ? p - buf == 1 : p - buf > 2);
+        check(round == 2 ? p - buf == 1 : p - buf > 2);
+        size_t size = hpack_encoder_wants(e);
+        check((round == 0) == (size != 0));
+        if (size)
+            check(hpack_encoder_grow(e, sys.malloc(size), size) == NULL);
         p = put(e, p, false, "authorization", "secret", HPACK_NEVER);
         p = put(e, p, false, ":method", "GET", HPACK_NEVER);
         p = put(e, p, false, "x-changes", "1", HPACK_PLAIN);
@@ -403,6 +407,93 @@ TEST(constants_are_indexed_and_secrets_never)
     }
     hpack_encoder_free(e);
     hpack_decoder_free(d);
+}
+
+/* Sends twelve constants in a block each; how many of them went as one octet. */
+static int send_constants(struct hpack_encoder *e, struct hpack_decoder *d)
+{
+    int indexed = 0;
+    for (int i = 0; i < 12; i++) {
+        const struct h2_field *f;
+        size_t n;
+        uint8_t buf[256];
+        char value[] = "a constant of some length, 0";
+        value[sizeof value - 2] = (char)('a' + i);
+        uint8_t *p = put(e, buf, true, "x-constant", value, HPACK_INDEX);
+        check_int(hpack_decode(d, buf, (size_t)(p - buf), 1000, &f, &n), HPACK_OK);
+        check(n == 1 && f[0].value_len == strlen(value) &&
+              !memcmp(f[0].value, value, f[0].value_len));
+        indexed += p - buf == 1;
+    }
+    return indexed;
+}
+
+TEST(rings_grow_when_their_owner_lets_them)
+{
+    struct hpack_encoder *e = hpack_encoder_new();
+    struct hpack_decoder *d = hpack_decoder_new(4096);
+    check_int(send_constants(e, d), 0);
+    for (size_t size, last = 0; (size = hpack_encoder_wants(e)) != 0; last = size) {
+        void *block = sys.malloc(size);
+        check(size > last);
+        sys.free(hpack_encoder_grow(e, block, size));
+        check(hpack_encoder_grow(e, block, size) == block); /* nothing was wanted: not taken */
+        send_constants(e, d);
+        if (!last) /* what fits stays, and is not pushed out by the rest */
+            check_int(send_constants(e, d), 3);
+    }
+    check_int(send_constants(e, d), 12);
+    hpack_encoder_free(e);
+    hpack_decoder_free(d);
+}
+
+/* Five octets that are an index each, again and again, while insertions and evictions give them
+ * another meaning: each time they are what the table says. */
+TEST(blocks_that_begin_alike_mean_what_the_table_says_now)
+{
+    struct hpack_decoder *d = hpack_decoder_new(4096);
+    const struct h2_field *f;
+    size_t n;
+    uint8_t buf[256];
+    for (unsigned i = 0; i < 200; i++) {
+        uint8_t *p = buf;
+        char value[16];
+        snprintf(value, sizeof value, "value %u", i / 3);
+        memcpy(p, "\x83\x86\x84\xbe\xbe", i ? 5 : 3); /* POST, http, /, the newest twice */
+        p += i ? 5 : 3;
+        if (i % 3 == 0) { /* then a new one: the next block means it */
+            memcpy(p, "\x40\x01x", 3);
+            p[3] = (uint8_t)strlen(value);
+            memcpy(p + 4, value, strlen(value));
+            p += 4 + strlen(value);
+        }
+        check_int(hpack_decode(d, buf, (size_t)(p - buf), 1000, &f, &n), HPACK_OK);
+        check_int(n, (i ? 5 : 3) + (i % 3 == 0));
+        snprintf(value, sizeof value, "value %u", i % 3 ? i / 3 : i / 3 - 1);
+        for (int k = 3; i && k < 5; k++)
+            check(f[k].value_len == strlen(value) && !memcmp(f[k].value, value, f[k].value_len));
+    }
+    hpack_decoder_free(d);
+}
+
+TEST(a_decoder_decodes_with_whatever_scratch_it_is_lent)
+{
+    struct hpack_scratch scratch[2] = { { 0 }, { 0 } };
+    struct hpack_decoder *d = hpack_decoder_new(4096);
+    struct hpack_encoder *e = hpack_encoder_new();
+    const struct h2_field *f;
+    size_t n;
+    for (int i = 0; i < 4; i++) {
+        uint8_t buf[256], *p = put(e, buf, true, "x-constant", "huffman here", HPACK_INDEX);
+        hpack_decoder_lend(d, &scratch[i % 2]);
+        check_int(hpack_decode(d, buf, (size_t)(p - buf), 1000, &f, &n), HPACK_OK);
+        check(n == 1 && f == scratch[i % 2].fields && f[0].value_len == 12);
+        hpack_decoder_lend(d, NULL);
+    }
+    hpack_encoder_free(e);
+    hpack_decoder_free(d);
+    hpack_scratch_fini(&scratch[0]);
+    hpack_scratch_fini(&scratch[1]);
 }
 
 TEST(size_updates_are_sent_least_first)

@@ -10,6 +10,42 @@
 #include "rt/rt.h"
 #include "sennit.h"
 
+/* With ECHO_TLS the same tests run over TLS, but for those whose peer is a bare socket or another
+ * process, or that look at what the kernel says. */
+#ifdef ECHO_TLS
+#include "pki.h"
+static sennit_creds *echo_tls;
+static bool (*echo_at_end)(void);
+static bool echo_free_tls(void)
+{
+    sennit_creds_free(echo_tls);
+    return echo_at_end();
+}
+/* One object for both sides, until the test's end. First called by the test's own thread. */
+__attribute__((unused)) static const sennit_creds *echo_creds(void)
+{
+    static struct pki ca, own;
+    if (echo_tls)
+        return echo_tls;
+    pki_make(&ca, NULL, "Test Root", NULL, 30);
+    pki_make(&own, &ca, "server", "IP:127.0.0.1,IP:0:0:0:0:0:0:0:1,DNS:localhost", 30);
+    echo_tls = sennit_tls_new(&(sennit_tls_options){ .ca_pem = pki_cert(&ca),
+                                                     .cert_pem = pki_cert(&own),
+                                                     .key_pem = pki_key(&own),
+                                                     .client_cert = -1 });
+    pki_free(&ca), pki_free(&own);
+    echo_at_end = test_at_end;
+    test_at_end = echo_free_tls;
+    return echo_tls;
+}
+#define ECHO_AUTH        "tls"
+#define TEST_PLAIN(name) __attribute__((unused)) static void name##_is_plain(void)
+#else
+__attribute__((unused)) static const sennit_creds *echo_creds(void) { return sennit_insecure(); }
+#define ECHO_AUTH        "insecure"
+#define TEST_PLAIN(name) TEST(name)
+#endif
+
 struct echo_msg {
     sennit_str text;
     int64_t number;
@@ -108,7 +144,7 @@ __attribute__((unused)) static void echo_start_at(struct echo_server *e, const c
 {
     memset(e, 0, sizeof *e);
     if (!o.creds)
-        o.creds = sennit_insecure();
+        o.creds = echo_creds();
     e->server = sennit_server_new(&o);
     check(!sennit_register(e->server, &echo_service_desc, service, self));
     check(!sennit_listen(e->server, address));
@@ -134,7 +170,7 @@ __attribute__((unused)) static void echo_stop(struct echo_server *e)
 
 __attribute__((unused)) static sennit_conn *echo_dial(const char *address)
 {
-    return sennit_dial(address, &(sennit_conn_options){ .creds = sennit_insecure() });
+    return sennit_dial(address, &(sennit_conn_options){ .creds = echo_creds() });
 }
 
 __attribute__((unused)) static sennit_err echo_call(sennit_conn *c, sennit_ctx *ctx,

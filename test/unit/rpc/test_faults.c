@@ -3,62 +3,9 @@
  * test_faults.c: whole RPCs, from sennit_server_new and sennit_dial to the last free, while any one
  * system call or allocation fails. Each call must end in its answer or in an error with a text,
  * nothing may be left behind, and since a fault strikes once, the next try must succeed. */
-#include "echo.h"
+#include "struck.h"
 #include <stdlib.h>
 #include <unistd.h>
-
-/* A server that may be struck at any point. */
-struct struck {
-    sennit_server *server;
-    sennit_wait_group done;
-    _Atomic bool failed;
-    bool running;
-    char address[128];
-};
-
-static void struck_serve(void *arg)
-{
-    struct struck *s = arg;
-    sennit_err err = sennit_serve(s->server);
-    if (err) {
-        check(err->message[0] && err->code != SENNIT_OK);
-        atomic_store(&s->failed, true);
-    }
-    sennit_wait_group_done(&s->done);
-}
-
-/* False: it could not be made whole, and serve says so too. */
-static bool struck_start(struct struck *s, const struct echo_service *service, void *self,
-                         const char *address)
-{
-    memset(s, 0, sizeof *s);
-    s->server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
-    check(s->server);
-    sennit_err err = sennit_register(s->server, &echo_service_desc, service, self);
-    if (!err)
-        err = sennit_listen(s->server, address);
-    if (err) {
-        check(test_under_fault() && err->message[0]);
-        sennit_err again = sennit_serve(s->server);
-        check(again && again->code == err->code);
-        return false;
-    }
-    snprintf(s->address, sizeof s->address, "%s", sennit_bound_address(s->server, 0));
-    sennit_wait_group_add(&s->done, 1);
-    s->running = !sennit_go(struck_serve, s);
-    if (!s->running)
-        sennit_wait_group_done(&s->done);
-    check(s->running || test_under_fault());
-    return s->running;
-}
-
-static void struck_stop(struct struck *s)
-{
-    if (s->running)
-        sennit_server_stop(s->server, 5 * SENNIT_SECOND);
-    sennit_wait_group_wait(&s->done, NULL);
-    sennit_server_free(s->server);
-}
 
 /* True: answered. False: a clean error, and only while a fault may strike. */
 static bool struck_call(sennit_conn *c, sennit_ctx *ctx, const char *text,
@@ -262,48 +209,6 @@ TEST_FAULTS(a_server_that_is_stopped_while_a_handler_runs)
     }
     sennit_group_free(g);
     sennit_ctx_free(e.ctx);
-    sennit_conn_free(c);
-    struck_stop(&s);
-}
-
-/* -- streams ---------------------------------------------------------------------------------- */
-
-static sennit_err chat_back(void *self, sennit_ctx *ctx, sennit_stream *st)
-{
-    const struct echo_msg *m;
-    (void)self, (void)ctx;
-    while ((m = sennit_recv(st)) != NULL) {
-        sennit_err err = sennit_send(st, m);
-        if (err)
-            return err;
-    }
-    return sennit_stream_error(st);
-}
-
-TEST_FAULTS(a_bidirectional_stream)
-{
-    static const struct echo_service service = { .chat = chat_back };
-    struct struck s;
-    bool up = struck_start(&s, &service, NULL, "127.0.0.1:0");
-    sennit_conn *c = echo_dial(up ? s.address : "127.0.0.1:1");
-    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
-    sennit_stream *st = up ? sennit_start(c, ctx, &echo_methods[3], NULL, NULL, 0) : NULL;
-    sennit_err err = NULL;
-    for (int i = 0; st && !err && i < 3; i++) {
-        struct echo_msg m = { .text = sennit_s("round"), .number = i };
-        err = sennit_send(st, &m);
-        const struct echo_msg *back = err ? NULL : sennit_recv(st);
-        if (back) {
-            check_int(back->number, i);
-            check_str(back->text.data, "round");
-        } else {
-            break;
-        }
-    }
-    err = st ? sennit_finish(st, NULL) : NULL;
-    check(!err || (test_under_fault() && err->message[0]));
-    check(!err || err->code != SENNIT_DEADLINE_EXCEEDED);
-    sennit_ctx_free(ctx);
     sennit_conn_free(c);
     struck_stop(&s);
 }

@@ -44,7 +44,7 @@ static void chained_start(struct talk *t, const sennit_interceptor *client, size
     trail[0] = 0;
     echo_start(&t->e, &echoes, NULL,
                (sennit_server_options){ .interceptors = server, .n_interceptors = n_server });
-    t->conn = sennit_dial(t->e.address, &(sennit_conn_options){ .creds = sennit_insecure(),
+    t->conn = sennit_dial(t->e.address, &(sennit_conn_options){ .creds = echo_creds(),
                                                                 .interceptors = client,
                                                                 .n_interceptors = n_client });
     t->ctx = sennit_ctx_timeout(NULL, 30 * SENNIT_SECOND);
@@ -177,5 +177,64 @@ TEST(unknown_methods_go_to_their_handler_and_raw_octets_both_ways)
     struct echo_msg known;
     check(!echo_call(t.conn, t.ctx, "still here", &known));
     check_str(known.text.data, "still here");
+    talk_stop(&t);
+}
+
+static sennit_err mark_any(void *self, sennit_ctx *ctx, const sennit_method *m, sennit_next *next)
+{
+    leave_mark(*(const char *)self);
+    check_str(m->path, "/no.Such/Stream");
+    return sennit_next_call(next, ctx, NULL, NULL);
+}
+
+/* A proxy's half: an RPC of any kind, by its octets, without generated code on either side. */
+TEST(unknown_streams_pass_the_interceptors_and_malformed_paths_do_not)
+{
+    const sennit_unknown unknown = { .handle = mirror };
+    const sennit_interceptor in = { "u", NULL, mark_any };
+    struct talk t;
+    trail[0] = 0;
+    talk_start(
+        &t, &echoes, NULL,
+        (sennit_server_options){ .unknown = &unknown, .interceptors = &in, .n_interceptors = 1 });
+    const sennit_method m = { SENNIT_TABLES,    3,   "/no.Such/Stream", &sennit_raw_desc,
+                              &sennit_raw_desc, NULL };
+    sennit_stream *s = sennit_start(t.conn, t.ctx, &m, NULL, NULL, 0);
+    for (char i = 0; i < 3; i++) {
+        sennit_raw q = { { &i, 1 } };
+        check(!sennit_send(s, &q));
+        const sennit_raw *r = sennit_recv(s);
+        check(r && r->octets.len == 1 && r->octets.data[0] == i);
+    }
+    check(!sennit_finish(s, NULL));
+    check_str(sennit_md_get(sennit_stream_trailer(s), "method", 0)->data, "/no.Such/Stream");
+    check_str(trail, "u");
+    const sennit_method bad = { SENNIT_TABLES,    0,   "/nowhere", &sennit_raw_desc,
+                                &sennit_raw_desc, NULL };
+    sennit_raw q = { { "", 0 } }, reply;
+    sennit_err err = sennit_call(t.conn, t.ctx, &bad, &q, &reply, NULL, 0);
+    check_int(code_of(err), SENNIT_UNIMPLEMENTED);
+    check_str(said(err), "malformed method name: \"/nowhere\"");
+    talk_stop(&t);
+}
+
+static sennit_err decline(void *self, sennit_ctx *ctx, sennit_stream *s)
+{
+    (void)self, (void)ctx, (void)s;
+    return sennit_errorf(SENNIT_PERMISSION_DENIED, "not here");
+}
+
+TEST(an_unknown_handler_may_refuse)
+{
+    const sennit_unknown unknown = { .handle = decline };
+    struct talk t;
+    talk_start(&t, &echoes, NULL, (sennit_server_options){ .unknown = &unknown });
+    const sennit_method m = { SENNIT_TABLES,    0,   "/no.Such/Method", &sennit_raw_desc,
+                              &sennit_raw_desc, NULL };
+    sennit_raw q = { { "x", 1 } }, reply;
+    sennit_err err = sennit_call(t.conn, t.ctx, &m, &q, &reply, NULL, 0);
+    check_int(code_of(err), SENNIT_PERMISSION_DENIED);
+    check_str(said(err), "not here");
+    check_str(sennit_err_reason(err), ""); /* the peer's, not the library's */
     talk_stop(&t);
 }

@@ -127,7 +127,7 @@ static void serve_until_stopped(void *arg)
 TEST_FAULTS(one_short_stream_of_each_kind)
 {
     struct talk t = { 0 };
-    sennit_server_options o = { .creds = sennit_insecure() };
+    sennit_server_options o = { .creds = echo_creds() };
     t.e.server = sennit_server_new(&o);
     sennit_err err = sennit_register(t.e.server, &echo_service_desc, &streams, NULL);
     check(!err || test_under_fault());
@@ -264,8 +264,8 @@ TEST(a_message_larger_than_every_window_crosses_in_both_directions)
     char *octets = malloc(n);
     pattern_fill(octets, n, 7);
     sennit_conn_free(t.conn);
-    t.conn = sennit_dial(t.e.address, &(sennit_conn_options){ .creds = sennit_insecure(),
-                                                              .max_recv_msg_size = 9 << 20 });
+    t.conn = sennit_dial(
+        t.e.address, &(sennit_conn_options){ .creds = echo_creds(), .max_recv_msg_size = 9 << 20 });
     sennit_stream *s = sennit_start(t.conn, t.ctx, &echo_methods[CHAT], NULL, NULL, 0);
     for (int i = 0; i < 2; i++) {
         check_str(said(sennit_send(s, &(struct echo_msg){ .text = { octets, n } })), "fine");

@@ -148,7 +148,9 @@ static sennit_err mirror_metadata(void *self, sennit_ctx *ctx, const struct echo
         }
     }
     check_str(sennit_handler_method(ctx)->path, "/test.Echo/Unary");
-    check_str(sennit_handler_peer(ctx)->auth_type, "insecure");
+    check_str(sennit_handler_peer(ctx)->auth_type, ECHO_AUTH);
+    check_str(sennit_handler_authority(ctx), sennit_handler_peer(ctx)->local_address);
+    check(strstr(sennit_md_get(sennit_md_in(ctx), "user-agent", 0)->data, "grpc-c-sennit/"));
     check(!sennit_send_header(ctx));
     sennit_err err = sennit_set_header(ctx, "late", sennit_s("v"));
     check(err && err->code == SENNIT_FAILED_PRECONDITION);
@@ -171,6 +173,14 @@ TEST(metadata_travels_both_ways_ascii_and_binary)
     check(!sennit_md_add(md, "x-empty", sennit_s("")));
     check(sennit_md_add(md, "grpc-x", sennit_s("v")) && sennit_md_add(md, "Upper", sennit_s("v")));
     check(sennit_md_add(md, "x-c", sennit_s("\n")) != NULL);
+    static const char *const reserved[] = { "te",         "content-type", "user-agent",   "host",
+                                            "connection", ":path",        "grpc-timeout", "grpc-",
+                                            "",           "a b" };
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
+        sennit_err no = sennit_md_add(md, reserved[i], sennit_s("v"));
+        check(no && no->code == SENNIT_INVALID_ARGUMENT);
+        check_str(sennit_err_reason(no), "SENNIT-E111");
+    }
     sennit_err err = sennit_call(
         c, ctx, &echo_methods[0], &q, &reply,
         &(sennit_call_options){ .metadata = md, .header = &header, .trailer = &trailer },
@@ -328,7 +338,7 @@ TEST(no_credentials_fail_the_call_and_serve)
 
 TEST(service_registered_twice_is_told_by_register_and_serve)
 {
-    sennit_server *s = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    sennit_server *s = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
     check(!sennit_register(s, &echo_service_desc, &plain, NULL));
     sennit_err err = sennit_register(s, &echo_service_desc, &plain, NULL);
     check(err && err->code == SENNIT_ALREADY_EXISTS);
@@ -351,7 +361,7 @@ TEST(wait_for_ready_waits_for_the_server)
     sennit_err err = echo_call(c, ctx, "x", &reply);
     check(err && err->code == SENNIT_UNAVAILABLE);
     memset(&e, 0, sizeof e);
-    e.server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    e.server = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
     check(!sennit_register(e.server, &echo_service_desc, &plain, NULL));
     check(!sennit_listen(e.server, address));
     sennit_wait_group_add(&e.done, 1);

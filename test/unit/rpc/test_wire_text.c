@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/base64.h"
 #include "harness.h"
+#include "rpc/details.h"
 #include "rpc/metadata.h"
 #include "rpc/status.h"
 #include "rpc/timeout.h"
@@ -86,6 +87,17 @@ TEST(base64_is_sent_unpadded_and_read_both_ways)
     }
 }
 
+TEST(only_json_reads_the_alphabet_of_urls)
+{
+    char raw[8];
+    check_int(base64_decode(raw, "+/8", 3), 2);
+    check_int(base64_decode_any(raw, "+/8=", 4), 2);
+    check(memcmp(raw, "\xfb\xff", 2) == 0);
+    check_int(base64_decode(raw, "-_8", 3), -1);
+    check_int(base64_decode_any(raw, "-_8", 3), 2);
+    check(memcmp(raw, "\xfb\xff", 2) == 0);
+}
+
 TEST(base64_that_is_malformed_is_refused)
 {
     static const char *const rows[] = { "A",    "=",     "====",  "Zg=",
@@ -151,5 +163,41 @@ TEST(binary_metadata_lists_are_split_on_commas)
     check_str(sennit_md_get(md, "k-bin", 2)->data, "foo");
     check(md_append_wire(md, "k-bin", 5, "*", 1, &bad) && bad);
     check(!sennit_md_get(md, "k-bin", 3) && !sennit_md_at(NULL, 0, NULL));
+    arena_fini(&a);
+}
+
+TEST(only_printable_ascii_is_kept_under_other_keys)
+{
+    struct sennit_arena a;
+    arena_init(&a, NULL, 0);
+    for (int octet = 0; octet < 256; octet++) {
+        for (size_t at = 0; at < 17; at++) {
+            bool bad = false;
+            char value[] = "0123456789abcdef~";
+            struct sennit_md *md = md_new(&a);
+            value[at] = (char)octet;
+            check(md_append_wire(md, "k", 1, value, 17, &bad) && !bad);
+            check_int(md->n, octet >= 0x20 && octet <= 0x7e);
+        }
+    }
+    arena_fini(&a);
+}
+
+TEST(details_count_only_with_the_code_of_grpc_status)
+{
+    struct sennit_arena a;
+    arena_init(&a, NULL, 0);
+    sennit_err sent =
+        sennit_err_detail(sennit_errorf(SENNIT_ABORTED, "m"), "type/x", sennit_s("y"));
+    sennit_str octets = details_encode(&a, sent);
+    check(octets.len);
+    sennit_err same = details_attach(&a, sennit_errorf(SENNIT_ABORTED, "m"), octets);
+    check_int(same->n_details, 1);
+    check_str(same->details[0].type_url, "type/x");
+    sennit_err other = details_attach(&a, sennit_errorf(SENNIT_NOT_FOUND, "m"), octets);
+    check_int(other->n_details, 0);
+    check_int(other->code, SENNIT_NOT_FOUND);
+    other = details_attach(&a, sennit_errorf(SENNIT_ABORTED, "m"), sennit_s("\xff"));
+    check_int(other->n_details, 0);
     arena_fini(&a);
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -200,4 +201,106 @@ TEST_FAULTS(descriptors_bear_faults)
         check((!err && n == 1 && c == 'x') || test_under_fault());
     }
     sennit_fd_free(r), sennit_fd_free(w);
+}
+
+/* -- signals ---------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t signal_own; /* counted by the handler that stood there before */
+static void signal_count(int number)
+{
+    (void)number;
+    signal_own = signal_own + 1;
+}
+
+struct signalled {
+    int got;
+    _Atomic bool over;
+};
+static void signal_await(void *arg)
+{
+    struct signalled *s = arg;
+    s->got = sennit_signal_wait(NULL, (const int[]){ SIGUSR1, SIGUSR2, 0 });
+    atomic_store(&s->over, true);
+}
+
+/* Without what it needs, it returns at once and the former handlers stand. */
+TEST_FAULTS(a_signal_wakes_its_waiters_and_the_former_handler_comes_back)
+{
+    const struct sigaction own = { .sa_handler = signal_count };
+    struct sigaction now;
+    struct signalled s[3] = { 0 };
+    check(sigaction(SIGUSR1, &own, NULL) == 0 && sigaction(SIGUSR2, &own, NULL) == 0);
+    for (int i = 0; i < 3; i++) {
+        if (sennit_go(signal_await, &s[i])) {
+            check(test_under_fault());
+            atomic_store(&s[i].over, true);
+        }
+    }
+    while (!atomic_load(&s[0].over) || !atomic_load(&s[1].over) || !atomic_load(&s[2].over)) {
+        kill(getpid(), SIGUSR2);
+        usleep(1000);
+    }
+    for (int i = 0; i < 3; i++)
+        check(s[i].got == SIGUSR2 || (test_under_fault() && s[i].got == 0));
+    check(sigaction(SIGUSR1, NULL, &now) == 0 && now.sa_handler == signal_count);
+    check(sigaction(SIGUSR2, NULL, &now) == 0 && now.sa_handler == signal_count);
+    int before = signal_own;
+    check(raise(SIGUSR2) == 0);
+    check_int(signal_own, before + 1);
+}
+
+static void tcp_pair(int fds[2])
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof at;
+    int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(bind(l, (struct sockaddr *)&at, len) == 0 && listen(l, 1) == 0);
+    check(getsockname(l, (struct sockaddr *)&at, &len) == 0);
+    fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(connect(fds[1], (struct sockaddr *)&at, len) == 0);
+    fds[0] = accept4(l, NULL, NULL, SOCK_CLOEXEC);
+    check(fds[0] >= 0);
+    close(l);
+}
+static _Atomic int looks;
+static int (*looked)(int ep, struct epoll_event *ev, int max, const struct timespec *timeout);
+static int look(int ep, struct epoll_event *ev, int max, const struct timespec *timeout)
+{
+    atomic_fetch_add(&looks, 1);
+    return looked(ep, ev, max, timeout);
+}
+static void echo_octets(void *arg)
+{
+    sennit_fd *f = arg;
+    char c;
+    size_t n;
+    while (!sennit_fd_read(f, NULL, &c, 1, &n) && n)
+        check(!sennit_fd_write(f, NULL, &c, 1));
+    sennit_fd_free(f);
+}
+
+/* Answers that come soon make the poller look for them before it sleeps; it stops doing so when
+ * they come no more, so that seldom events do not cost a core. */
+TEST(the_poller_looks_before_it_sleeps_only_while_that_pays)
+{
+    enum { SOON = 2000, SELDOM = 60 };
+    int fds[2];
+    tcp_pair(fds); /* a unix socket tells of room for each octet that was read: events, too */
+    looked = sys.epoll_pwait2, sys.epoll_pwait2 = look;
+    check(!sennit_go(echo_octets, fd_adopt(fds[0])));
+    char c = 'x';
+    for (int i = 0; i < SOON;
+         i++) /* a plain thread at the other end: the worker has no other work */
+        check(write(fds[1], &c, 1) == 1 && read(fds[1], &c, 1) == 1);
+    atomic_store(&looks, 0);
+    for (int i = 0; i < SELDOM; i++) {
+        usleep(2000);
+        check(write(fds[1], &c, 1) == 1 && read(fds[1], &c, 1) == 1);
+    }
+    /* At most two looks that find nothing, of 200 polls each, and a few polls for each event. */
+    check(atomic_load(&looks) < 2 * 200 + SELDOM * 8);
+    close(fds[1]);
+    while (rt_counts().goroutines)
+        usleep(100);
+    sys.epoll_pwait2 = looked;
 }

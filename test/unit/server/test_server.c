@@ -313,3 +313,76 @@ TEST(a_server_that_never_served_is_freed)
     check(err && err->code == SENNIT_FAILED_PRECONDITION);
     sennit_server_free(s);
 }
+
+TEST(a_server_stopped_before_it_served_lets_nobody_wait)
+{
+    char address[128];
+    sennit_server *s = server_new();
+    check(!sennit_listen(s, "127.0.0.1:0"));
+    const char *bound = sennit_bound_address(s, 0);
+    snprintf(address, sizeof address, "%s", bound);
+    sennit_server_stop(s, -1);
+    check_str(bound, address); /* it lives as long as the server */
+    check(sennit_serve(s));
+    sennit_conn *c = echo_dial(address);
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
+    struct echo_msg reply;
+    sennit_err err = echo_call(c, ctx, "anybody?", &reply);
+    check(err && err->code == SENNIT_UNAVAILABLE && strstr(err->message, "refused"));
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    sennit_server_free(s);
+}
+
+TEST(serve_fails_when_its_listener_is_taken_away)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = sys.socket(AF_INET, SOCK_STREAM, 0);
+    check(bind(fd, (struct sockaddr *)&in, sizeof in) == 0 && listen(fd, 10) == 0);
+    int other = dup(fd);
+    sennit_server *s = server_new();
+    check(!sennit_listen_fd(s, fd));
+    check(shutdown(other, SHUT_RDWR) == 0);
+    sennit_err err = sennit_serve(s);
+    check(err && err->code == SENNIT_UNAVAILABLE && strstr(err->message, "accept on 127.0.0.1:"));
+    close(other);
+    sennit_server_free(s);
+}
+
+/* -- what meets the start of serving ----------------------------------------------------------- */
+
+static void serve_at_once(void *arg)
+{
+    struct echo_server *e = arg;
+    sennit_err err = sennit_serve(e->server);
+    check(!err || err->code == SENNIT_FAILED_PRECONDITION); /* stopped before */
+    sennit_wait_group_done(&e->done);
+}
+
+/* Listening beside serve either comes in time, and is served, or is told that it came late. */
+TEST_WITH(listening_and_stopping_beside_serve, 60, false)
+{
+    int counts[2] = { 0 };
+    for (int i = 0; i < 200; i++) {
+        struct echo_server e;
+        memset(&e, 0, sizeof e);
+        e.server = server_new();
+        check(!sennit_register(e.server, &echo_service_desc, &plain, NULL));
+        check(!sennit_listen(e.server, "127.0.0.1:0"));
+        sennit_wait_group_add(&e.done, 1);
+        check(!sennit_go(serve_at_once, &e));
+        if (i % 4) {
+            sennit_err err = sennit_listen(e.server, "127.0.0.1:0");
+            check(!err || err->code == SENNIT_FAILED_PRECONDITION);
+            if (err)
+                check_str(sennit_bound_address(e.server, 1), "");
+            else
+                call_right(sennit_bound_address(e.server, 1));
+            counts[err != NULL]++;
+        }
+        sennit_server_stop(e.server, 0);
+        sennit_wait_group_wait(&e.done, NULL);
+        sennit_server_free(e.server);
+    }
+    check_int(counts[0] + counts[1], 150);
+}

@@ -10,7 +10,7 @@ static const struct echo_service echoes = { .unary = echo_back };
 static void svc_start(struct talk *t)
 {
     memset(t, 0, sizeof *t);
-    t->e.server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    t->e.server = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
     check(!sennit_register(t->e.server, &echo_service_desc, &echoes, NULL));
     check(!sennit_health_register(t->e.server));
     check(!sennit_reflection_register(t->e.server));
@@ -138,7 +138,7 @@ TEST(reflection_lists_services_and_finds_files_by_every_key)
 
 TEST(setting_health_without_the_service_is_told)
 {
-    sennit_server *s = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    sennit_server *s = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
     check_int(code_of(sennit_health_set(s, "", true)), SENNIT_FAILED_PRECONDITION);
     check_int(code_of(sennit_health_drain(s, true)), SENNIT_FAILED_PRECONDITION);
     sennit_server_free(s);

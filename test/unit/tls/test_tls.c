@@ -265,19 +265,89 @@ TEST(unknown_roots_and_expired_certificates_are_refused)
     pki_free(&other);
 }
 
-TEST(tls_and_plain_text_are_told_apart)
+static void check_ready(sennit_conn *c, const char *reason, const char *text)
+{
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
+    struct echo_msg reply;
+    sennit_err err = echo_call(c, ctx, "hello", &reply);
+    check(err && err->code == SENNIT_UNAVAILABLE);
+    if (!getenv("SENNIT_SHORT_IO") || !strstr(err->message, "connection reset by peer")) {
+        check_str(err->message, text);
+        check_str(sennit_err_reason(err), reason);
+    }
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+}
+
+struct saw {
+    sennit_wait_group both;
+    char text[2][256];
+};
+
+static void saw_line(void *self, const sennit_log_line *l)
+{
+    struct saw *saw = self;
+    int i = strcmp(l->reason, "SENNIT-E206") == 0   ? 0
+            : strcmp(l->reason, "SENNIT-E205") == 0 ? 1
+                                                    : -1;
+    bool server = strcmp(l->part, "server") == 0 || strstr(l->text, " from ");
+    if (i < 0 || !server || saw->text[i][0])
+        return;
+    check_int(l->level, SENNIT_LOG_WARN);
+    snprintf(saw->text[i], sizeof saw->text[i], "%s", l->text);
+    sennit_wait_group_done(&saw->both);
+}
+
+/* By both clients, and in both servers' logs. */
+TEST(handshakes_that_are_done_and_that_fail_are_counted)
 {
     struct world w;
+    struct pki other;
+    sennit_stats s;
+    world_pki(&w);
+    pki_make(&other, NULL, "Other Root", NULL, 30);
+    world_start(&w, (sennit_tls_options){ 0 }, &plain);
+    sennit_conn *c = world_dial(&w, (sennit_tls_options){ 0 });
+    check_str(world_call(c), "fine");
+    sennit_get_stats(&s);
+    check_int(s.handshakes, 2); /* ours and the server's */
+    check_int(s.failed_handshakes, 0);
+    sennit_conn_free(c);
+    c = world_dial(&w, (sennit_tls_options){ .ca_pem = pki_cert(&other) });
+    check(strstr(world_call(c), "handshake failed"));
+    sennit_conn_free(c);
+    while (s.failed_handshakes < 2) { /* the server hears of it a little later */
+        sennit_sleep(NULL, SENNIT_MILLISECOND);
+        sennit_get_stats(&s);
+    }
+    check_int(s.handshakes, 2);
+    pki_free(&other);
+    world_stop(&w);
+}
+
+TEST(tls_and_plain_text_are_told_apart)
+{
+    static struct saw saw;
+    struct world w;
     struct echo_server e;
+    sennit_wait_group_add(&saw.both, 2);
+    sennit_log_to(&(sennit_logger){ &saw, saw_line });
     world_pki(&w);
     world_start(&w, (sennit_tls_options){ 0 }, &plain);
     echo_start(&e, &plain, NULL, (sennit_server_options){ 0 });
-    check_refused(&w, e.address, (sennit_tls_options){ 0 },
-                  "tls: first record does not look like a TLS handshake (wrong version number): "
-                  "does the peer speak plain text?");
-    sennit_conn *c = echo_dial(w.e.address);
-    check(strcmp(world_call(c), "fine") != 0);
-    sennit_conn_free(c);
+    sennit_creds *creds = sennit_tls_new(&(sennit_tls_options){ .ca_pem = pki_cert(&w.ca) });
+    check_ready(sennit_dial(e.address, &(sennit_conn_options){ .creds = creds }), "SENNIT-E206",
+                REFUSED "tls: first record does not look like a TLS handshake: the peer speaks "
+                        "plain text (HTTP/2)\"");
+    check_ready(echo_dial(w.e.address), "SENNIT-E205",
+                "connection error: desc = \"error reading server preface: the server speaks TLS "
+                "on a connection in plain text\"");
+    sennit_creds_free(creds);
+    check(!sennit_wait_group_wait(&saw.both, NULL));
+    check(strstr(saw.text[0],
+                 "a connection was refused: tls: first record does not look like a TLS "
+                 "handshake: the peer speaks plain text (P"));
+    check(strstr(saw.text[1], "the client speaks TLS on a connection in plain text"));
     echo_stop(&e);
     world_stop(&w);
 }

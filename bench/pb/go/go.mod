@@ -1,0 +1,5 @@
+module bench_pb
+
+go 1.25
+
+require google.golang.org/protobuf v1.36.12

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * pool.h: blocks of one size that are borrowed for a moment by whoever is busy (a turn of reading,
+ * a batch being sent), so that what is idle holds none and what is busy asks the system for none.
+ * Any thread; a pool is static, and its initialiser names the first four members. */
+#ifndef SENNIT_BASE_POOL_H
+#define SENNIT_BASE_POOL_H
+
+#include "base/lock.h"
+
+struct pool {
+    size_t size;    /* octets of a block, the first of which are the pool's while it is there */
+    unsigned most;  /* blocks that are kept */
+    size_t cleared; /* octets of a fresh block that are zeroed */
+    void (*fini)(void *block); /* before it is freed; or NULL */
+    struct lock lock;
+    unsigned n; /* guarded, as the rest */
+    void *first;
+    struct pool *next; /* of those that were used, for pool_stop */
+    bool listed;
+};
+
+void *pool_take(struct pool *p); /* as it was given, but for its first pointer; NULL: no memory */
+/* Also what sys.malloc gave, of that size. NULL is fine. */
+void pool_give(struct pool *p, void *block);
+void pool_stop(void); /* frees what all pools keep; nobody else runs */
+
+#endif

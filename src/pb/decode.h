@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * decode.h: what the two halves of the decoder share: decode.c, which can do all, and
+ * decode_bulk.c, which does what is plain, fast. The state belongs to one call of pb_decode_with
+ * and lies on its stack. */
+#ifndef SENNIT_PB_DECODE_H
+#define SENNIT_PB_DECODE_H
+
+#include "pb/pb_private.h"
+
+struct decode_frame {
+    const sennit_msg_desc *d; /* NULL: inside an unknown group */
+    char *msg;                /* of an unknown group: NULL */
+    char *end;                /* of a group: its parent's end */
+    uint32_t group;           /* number of the group, 0: a length-delimited message */
+    uint8_t first;            /* unknown group: the tag's first octet */
+    bool todo;                /* something is to be done at the end, as for groups and the root: */
+    bool maps;                /* a map entry was added: look for duplicates */
+    bool strange;             /* a map entry whose closed enum has an unknown value */
+    const sennit_field *last; /* the field of the sub-message above this one; or a hint, or NULL */
+    char *start;              /* unknown group: where its tag began */
+};
+struct decode {
+    char *at;
+    char *nul, spare; /* owed NUL, or &spare */
+    bool missing;     /* a message ended without a required field */
+    struct sennit_arena *a;
+    struct decode_frame *top, *frames, *brim; /* open messages; brim: no frame here, or too deep */
+    size_t room, limit;
+};
+
+/* Known fields, as many as follow one another, through sub-messages as well. What is not plain
+ * stays for decode.c, and so does what is broken, which it finds again. */
+enum pb_result pb_decode_bulk(struct decode *r);
+
+/* Room behind top, or the error. */
+enum pb_result pb_decode_deeper(struct decode *r);
+/* A frame for which there is room. */
+static inline void decode_open(struct decode *r, const sennit_msg_desc *d, char *msg, char *end,
+                               uint32_t group)
+{
+    struct decode_frame *f = ++r->top; /* start and first are for unknown groups alone */
+    f->d = d, f->msg = msg, f->end = end;
+    f->group = group;
+    f->todo = group || d->flags >> 16;
+    f->maps = f->strange = false;
+    f->last = NULL;
+}
+
+/* The field in the table, or NULL. */
+const sennit_field *pb_decode_find(const struct decode_frame *f, uint32_t number);
+/* The values of [r->at, end) are added to a list of numbers. */
+enum pb_result pb_decode_packed(struct decode *r, const char *end, const sennit_field *f,
+                                struct pb_list *l);
+
+/* Elements that a list has room for at first. Big ones grow from one on: what one of them takes
+ * shall not be a multiple of its size. */
+static inline size_t decode_list_least(size_t size) { return size > 32 ? 1 : 4; }
+
+/* Makes room for one more element of a list that is full; false: no memory. */
+bool pb_decode_list_grow(struct sennit_arena *a, struct pb_list *l, size_t size);
+/* Where the next element goes; len is not yet changed. NULL: no memory. A list may be full when it
+ * is empty, or at the powers of two from the least on. */
+static inline char *decode_list_next(struct decode *r, struct pb_list *l, size_t size)
+{
+    size_t len = l->len, least = decode_list_least(size);
+    if ((len & (len - 1)) == 0 && len - 1 >= least - 1 && !pb_decode_list_grow(r->a, l, size))
+        return NULL;
+    return l->data + len * size;
+}
+
+/* A varint, and the octet behind it; NULL: it is truncated or too long. In two registers. */
+struct decode_varint {
+    char *end;
+    uint64_t value;
+};
+struct decode_varint pb_decode_long_varint(char *at, const char *end);
+static inline struct decode_varint decode_varint_at(char *at, const char *end)
+{
+    if (likely(at < end && (uint8_t)*at < 0x80))
+        return (struct decode_varint){ at + 1, (uint8_t)*at };
+    return pb_decode_long_varint(at, end);
+}
+
+/* A varint as the struct has it. */
+static inline void decode_store_varint(uint32_t kind, char *to, uint64_t v)
+{
+    uint32_t w = (uint32_t)v;
+    switch (kind) {
+    case SENNIT_KIND_BOOL:
+        *(bool *)to = v != 0;
+        return;
+    case SENNIT_KIND_SINT64:
+        v = v >> 1 ^ (0 - (v & 1));
+        memcpy(to, &v, 8);
+        return;
+    case SENNIT_KIND_INT64:
+    case SENNIT_KIND_UINT64:
+        memcpy(to, &v, 8);
+        return;
+    case SENNIT_KIND_SINT32:
+        w = w >> 1 ^ (0 - (w & 1));
+        memcpy(to, &w, 4);
+        return;
+    default:
+        memcpy(to, &w, 4);
+    }
+}
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * scene_queue.c: run queues and the hand-off slot; parking and unparking of threads, on which
+ * the scenes of prim and poll stand. */
+#include "model.h"
+/* the files under test */
+#include "rt/runq.c"
+#include "rt/sched.c"
+/* and what they are played with */
+#include "scene.h"
+
+enum { QUEUE_FULL = 4 }; /* where head stands when the ring is full from the start */
+
+static struct rt_worker *queue_me(void) { return &scene_workers[model_self()]; }
+
+static void queue_start(void)
+{
+    scene_runtime(3);
+    model_tentative(scene_workers[0].ring, sizeof scene_workers[0].ring);
+}
+
+static void queue_start_full(void)
+{
+    queue_start();
+    *(uint32_t *)&scene_workers[0].head = QUEUE_FULL;
+    *(uint32_t *)&scene_workers[0].tail = QUEUE_FULL + RT_RING;
+    for (int i = 0; i < RT_RING; i++)
+        *(uintptr_t *)&scene_workers[0].ring[(QUEUE_FULL + i) % RT_RING] =
+            rt_item_task(&scene_tasks[i]);
+}
+
+static void queue_owner(void)
+{
+    rt_ring_push(queue_me(), scene_item(0));
+    rt_ring_push(queue_me(), scene_item(1));
+    scene_got(rt_local_pop(queue_me()));
+    rt_ring_push(queue_me(), scene_item(2));
+    scene_got(rt_local_pop(queue_me()));
+}
+
+static void queue_owner_full(void)
+{
+    rt_ring_push(queue_me(), scene_item(RT_RING));
+    scene_got(rt_local_pop(queue_me()));
+    rt_ring_push(queue_me(), scene_item(RT_RING + 1));
+}
+
+static void queue_thief(void)
+{
+    scene_got(rt_ring_steal(queue_me(), &scene_workers[0]));
+    while (scene_got(rt_local_pop(queue_me())))
+        ;
+}
+
+static void queue_thief_of_thief(void) { scene_got(rt_ring_steal(queue_me(), &scene_workers[1])); }
+
+static void queue_pusher(void)
+{
+    for (int i = 0; i < 3; i++)
+        rt_ring_push(queue_me(), scene_item(i));
+}
+
+static void queue_robbed_thief(void) { scene_got(rt_ring_steal(queue_me(), &scene_workers[0])); }
+
+static void queue_taker(void)
+{
+    scene_got(rt_global_pop(queue_me()));
+    scene_got(rt_global_pop(queue_me()));
+}
+
+/* What is left is taken by the indices themselves: nobody else runs. */
+static void queue_end(void)
+{
+    struct rt_worker *w = &scene_workers[0];
+    for (int k = 0; k < MODEL_THREADS; k++, w++) {
+        uint32_t h = *(uint32_t *)&w->head, t = *(uint32_t *)&w->tail;
+        for (; h != t; h++)
+            scene_ran[rt_task_of(*(uintptr_t *)&w->ring[h % RT_RING]) - scene_tasks]++;
+        if (*(uintptr_t *)&w->lifo)
+            scene_ran[rt_task_of(*(uintptr_t *)&w->lifo) - scene_tasks]++;
+    }
+    for (uintptr_t i = rt_state.queue_head; i; i = rt_item_next(i))
+        scene_ran[rt_task_of(i) - scene_tasks]++;
+}
+static void queue_end3(void)
+{
+    queue_end();
+    model_check(scene_sum() == 3, "an item is lost");
+}
+static void queue_end_full(void)
+{
+    queue_end();
+    model_check(scene_sum() == RT_RING + 2, "an item is lost");
+}
+
+/* -- the hand-off slot ------------------------------------------------------------------------ */
+
+static void slot_owner(void)
+{
+    struct rt_worker *w = queue_me();
+    for (int i = 0; i < 3; i++) {
+        uintptr_t item = rt_lifo_put(w, scene_item(i));
+        if (item)
+            rt_ring_push(w, item);
+    }
+    scene_got(rt_local_pop(w));
+}
+/* One item, and then its owner is busy for long. */
+static void slot_owner_1(void)
+{
+    model_write(&scene_data[1]), model_write(&scene_data[2]);
+    rt_lifo_put(queue_me(), scene_item(0));
+}
+static void slot_end_1(void)
+{
+    queue_end();
+    model_check(scene_sum() == 1, "an item is lost");
+}
+static void slot_thief(void)
+{
+    scene_got(rt_lifo_steal(&scene_workers[0]));
+    scene_got(rt_ring_steal(queue_me(), &scene_workers[0]));
+}
+
+/* -- from outside and for one worker alone ----------------------------------------------------- */
+
+static void inbox_sender(void)
+{
+    rt_inbox_push(&scene_workers[0], scene_item(model_self()));
+    rt_global_push(scene_item(model_self() + 2), scene_item(model_self() + 2), 1);
+}
+static void inbox_owner(void)
+{
+    for (int i = 0; i < 3; i++) {
+        scene_got(rt_inbox_pop(queue_me()));
+        scene_got(rt_global_pop(queue_me()));
+    }
+}
+static void inbox_end(void)
+{
+    queue_end();
+    for (uintptr_t i = scene_workers[0].inbox_head; i; i = rt_item_next(i))
+        scene_ran[rt_task_of(i) - scene_tasks]++;
+    model_check(scene_sum() == 4, "an item is lost");
+}
+
+const struct model_scene queue_scenes[] = {
+    { "run queue", queue_start, { queue_owner, queue_thief }, queue_end3 },
+    { "run queue, two thieves",
+      queue_start,
+      { queue_owner, queue_thief, queue_thief },
+      queue_end3 },
+    { "run queue, a thief of a thief",
+      queue_start,
+      { queue_pusher, queue_robbed_thief, queue_thief_of_thief },
+      queue_end3 },
+    { "full run queue", queue_start_full, { queue_owner_full, queue_thief }, queue_end_full },
+    { "full run queue, who takes over",
+      queue_start_full,
+      { queue_owner_full, queue_taker },
+      queue_end_full },
+    { "hand-off slot", queue_start, { slot_owner, slot_thief }, queue_end3 },
+    { "hand-off slot, one item", queue_start, { slot_owner_1, slot_thief }, slot_end_1 },
+    { "inbox and global queue",
+      queue_start,
+      { inbox_owner, inbox_sender, inbox_sender },
+      inbox_end },
+    { 0 },
+};

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * scene_work.c: workers that fall asleep and are woken, deferred flushes, the flusher's claim, and
+ * trimming of stacks. */
+#include "model.h"
+/* the files under test */
+#include "rpc/transport.c"
+#define list_push_back(head, n) (model_write(n), (list_push_back)(head, n)) /* plain data */
+#define list_remove(n)          (model_write(n), (list_remove)(n))
+#include "rt/defer.c"
+#undef list_push_back
+#undef list_remove
+#include "rt/trim.c"
+#include "rt/worker.c"
+/* and what they are played with */
+#include "scene.h"
+
+void scene_poll_start(void);
+
+/* -- sleep and wake -------------------------------------------------------------------------- */
+
+static int work_all;
+
+static void work_start(void)
+{
+    scene_runtime(3);
+    scene_poll_start();
+    memset(defer_lists, 0, sizeof defer_lists[0] * 3);
+}
+static void work_start_2(void)
+{
+    work_start();
+    rt_state.n_workers = 2, rt_state.enlisted = 2, work_all = 2;
+    model_words((uintptr_t[MODEL_THREADS]){ 0, 0, (uintptr_t)&model_gs[2] });
+}
+static void work_start_3(void)
+{
+    work_start();
+    work_all = 3;
+    rt_state.target = 3;
+}
+/* One worker, whom two plain threads give something. */
+static void work_start_outside(void)
+{
+    work_start();
+    rt_state.n_workers = 1, rt_state.enlisted = 1, rt_state.target = 1, work_all = 2;
+    model_words((uintptr_t[MODEL_THREADS]){ 0, (uintptr_t)&model_gs[1], (uintptr_t)&model_gs[2] });
+}
+static void work_busy(void) /* and does not come back to its queue */
+{
+    for (int i = 0; i < work_all; i++)
+        rt_ready(scene_item(i), false);
+}
+static void work_outside(void) { rt_ready(scene_item(model_self()), false); }
+static void work_worker(void)
+{
+    struct rt_worker *w = &scene_workers[model_self()];
+    while (scene_sum() < work_all) {
+        uintptr_t item = worker_find(w);
+        if (item)
+            rt_worker_run(w, item);
+    }
+}
+/* One item alone in a worker's queue wakes nobody: its worker comes to it, or sysmon. */
+static bool work_rest(void) { return scene_sum() + 1 >= work_all; }
+
+static struct rt_g work_pinned;
+static void work_start_pinned(void)
+{
+    work_start_outside();
+    work_all = 1;
+    memset(&work_pinned, 0, sizeof work_pinned);
+    work_pinned.pin = &scene_workers[0];
+}
+static void work_pin_sender(void)
+{
+    model_write(&scene_data[0]);
+    rt_ready(rt_item_g(&work_pinned), false);
+}
+static void work_pin_owner(void)
+{
+    uintptr_t item;
+    while ((item = worker_find(&scene_workers[0])) == 0)
+        ;
+    model_read(&scene_data[0]);
+}
+
+/* Takes one, and is busy with it for ever: others must be there for the rest. */
+static void work_worker_1(void)
+{
+    struct rt_worker *w = &scene_workers[model_self()];
+    uintptr_t item;
+    while ((item = worker_find(w)) == 0)
+        ;
+    rt_worker_run(w, item);
+}
+
+/* As shutdown_threads. */
+static void work_stopper(void)
+{
+    atomic_store_explicit(&rt_state.stopping, 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    rt_poke(&scene_workers[0].parked);
+    rt_poke(&scene_workers[1].parked);
+    rt_netpoll_wake();
+}
+static void work_stopped(void)
+{
+    while (!atomic_load_explicit(&rt_state.stopping, memory_order_relaxed))
+        worker_idle(&scene_workers[model_self()]);
+}
+
+/* -- deferred flushes ------------------------------------------------------------------------ */
+
+static struct rt_defer defer;
+static _Atomic uint32_t defer_told;
+static uint32_t defer_seen;
+static bool defer_gone;
+
+static void defer_fn(struct rt_defer *d)
+{
+    (void)d;
+    model_check(!defer_gone, "it runs after cancel");
+    uint32_t told = atomic_load_explicit(&defer_told, memory_order_relaxed);
+    defer_seen = told > defer_seen ? told : defer_seen;
+    model_read(&defer.fn);
+}
+static void defer_start(void)
+{
+    work_start();
+    rt_defer_init(&defer, defer_fn);
+    *(uint32_t *)&defer_told = 0, defer_seen = 0, defer_gone = false;
+}
+static void defer_change(void)
+{
+    atomic_fetch_add_explicit(&defer_told, 1, memory_order_relaxed);
+    rt_defer(&defer);
+}
+static void defer_worker(void)
+{
+    defer_change();
+    defer_change();
+}
+static void defer_flusher(void) { rt_defer_flush_old(INT64_MAX); }
+static void defer_end(void)
+{
+    model_check(defer_seen == 2 || !list_empty(&defer.node), "a change is not flushed");
+}
+static void defer_canceller(void)
+{
+    rt_defer_cancel(&defer);
+    defer_gone = true;
+    model_write(&defer.fn); /* freed */
+}
+static void defer_start_cancel(void)
+{
+    defer_start();
+    defer.queued = 1;
+    list_init(&defer_lists[0].head);
+    list_push_back(&defer_lists[0].head, &defer.node);
+    *(uint32_t *)&defer_lists[0].len = 1;
+}
+
+/* -- the flusher's claim: two append, all octets leave -------------------------------------- */
+
+static struct transport flush;
+static int flush_appended, flush_taken, flush_sent; /* the first two under flush's lock */
+static int flush_refuse;                            /* so often the socket takes nothing */
+static struct lock flush_kernel; /* in its place: it orders who is in it for one socket */
+static uint8_t flush_buf[8];
+
+bool h2_out_take(struct h2_out *o, uint8_t **buf, size_t *len, size_t *cap)
+{
+    (void)o;
+    if (flush_taken == flush_appended)
+        return false;
+    *buf = flush_buf, *cap = 8;
+    *len = (size_t)(flush_appended - flush_taken);
+    flush_taken = flush_appended;
+    return true;
+}
+void h2_out_give_back(struct h2_out *o, uint8_t *buf, size_t cap) { (void)o, (void)buf, (void)cap; }
+uint8_t *h2_out_strip(struct h2_out *o, size_t most)
+{
+    (void)o, (void)most;
+    return NULL;
+}
+void pool_give(struct pool *p, void *block) { model_check(!block, "no buffer was borrowed"); }
+bool sys_trim(void) { return false; }
+
+static ssize_t flush_send(struct net_io *io, const struct iovec *v, int n)
+{
+    (void)io, (void)n;
+    model_write(&flush.unsent); /* the flusher's alone */
+    lock_take(&flush_kernel, LOCK_UNRANKED);
+    bool full = flush_refuse > 0;
+    flush_refuse -= full;
+    flush_sent += full ? 0 : (int)v->iov_len;
+    lock_drop(&flush_kernel, LOCK_UNRANKED);
+    return full ? -EAGAIN : (ssize_t)v->iov_len;
+}
+static const struct net_io_ops flush_ops = { .send = flush_send };
+static struct net_io flush_io = { .ops = &flush_ops };
+
+static void flush_start(void)
+{
+    scene_runtime(0);
+    memset(&flush, 0, sizeof flush);
+    memset(&flush_kernel, 0, sizeof flush_kernel);
+    flush.io = &flush_io;
+    list_init(&flush.out.pending);
+    flush_appended = flush_taken = flush_sent = flush_refuse = 0;
+}
+static void flush_appender(void)
+{
+    lock_take(&flush.lock, LOCK_WRITE);
+    flush_appended++;
+    lock_drop(&flush.lock, LOCK_WRITE);
+    transport_flush(&flush);
+}
+static void flush_stopper(void)
+{
+    transport_stop_flushing(&flush);
+    model_write(&flush.unsent);
+}
+static void flush_end(void) { model_check(flush_sent == flush_appended, "octets stay behind"); }
+
+/* A socket that is full at first; when it is not any more, the task is told. */
+static void flush_start_full(void)
+{
+    flush_start();
+    flush_refuse = 1;
+}
+static void flush_task(void)
+{
+    for (bool full = true; full;) {
+        lock_take(&flush_kernel, LOCK_UNRANKED);
+        full = flush_refuse > 0;
+        lock_drop(&flush_kernel, LOCK_UNRANKED);
+        if (full)
+            model_relax();
+    }
+    if (atomic_load_explicit(&flush.blocked, memory_order_relaxed))
+        transport_flush(&flush);
+}
+
+/* -- trimming -------------------------------------------------------------------------------- */
+
+static struct rt_g trim_g;
+static struct rt_stack trim_stack;
+static struct lock trim_queue;
+static bool trim_queued;
+static char trim_page[4 * TRIM_PAGE];
+
+static int trim_madvise(void *p, size_t n, int advice)
+{
+    (void)n, (void)advice;
+    model_write(p);
+    return 0;
+}
+static void trim_start(void)
+{
+    scene_runtime(0);
+    memset(&trim_g, 0, sizeof trim_g);
+    memset(&trim_queue, 0, sizeof trim_queue);
+    trim_queued = false, trim_young = false;
+    trim_stack = (struct rt_stack){ .base = trim_page, .size = sizeof trim_page };
+    trim_g.stack = &trim_stack, trim_g.sp = trim_page + sizeof trim_page;
+    trim_g.state = RT_G_PARKED;
+    trim_g.u.since = model_clock_now - 2 * TRIM_AFTER_NS;
+    sys.madvise = trim_madvise;
+}
+static void trim_trimmer(void) { trim_chunk(&trim_g, 1); }
+/* As rt_unpark, the queue, and sched_leave. */
+static void trim_waker(void)
+{
+    atomic_store_explicit(&trim_g.state, RT_G_QUEUED, memory_order_relaxed);
+    lock_take(&trim_queue, LOCK_SCHED);
+    trim_queued = true;
+    lock_drop(&trim_queue, LOCK_SCHED);
+}
+static void trim_resumer(void)
+{
+    for (bool got = false; !got;) {
+        lock_take(&trim_queue, LOCK_SCHED);
+        got = trim_queued;
+        lock_drop(&trim_queue, LOCK_SCHED);
+        if (!got)
+            model_relax();
+    }
+    if (atomic_load_explicit(&trim_g.trimming, memory_order_acquire))
+        rt_trim_wait(&trim_g);
+    model_write(trim_page);
+    atomic_store_explicit(&trim_g.state, RT_G_RUNNING, memory_order_relaxed);
+}
+
+const struct model_scene work_scenes[] = {
+    { "sleep, work beside it", work_start_2, { work_busy, work_worker }, NULL, work_rest },
+    { "sleep, work for two",
+      work_start_3,
+      { work_busy, work_worker, work_worker },
+      NULL,
+      work_rest },
+    { "sleep, a searcher that stays away",
+      work_start_3,
+      { work_busy, work_worker_1, work_worker_1 },
+      NULL,
+      work_rest },
+    { "sleep, work from outside", work_start_outside, { work_worker, work_outside, work_outside } },
+    { "sleep, pinned work", work_start_pinned, { work_pin_owner, work_pin_sender } },
+    { "sleep, stopped", work_start_2, { work_stopped, work_stopped, work_stopper } },
+    { "defer", defer_start, { defer_worker, defer_flusher }, defer_end },
+    { "defer of two", defer_start, { defer_change, defer_change, defer_flusher }, defer_end },
+    { "defer cancelled", defer_start_cancel, { defer_flusher, defer_canceller } },
+    { "flush", flush_start, { flush_appender, flush_appender }, flush_end },
+    { "flush of three",
+      flush_start,
+      { flush_appender, flush_appender, flush_appender },
+      flush_end },
+    { "flush stopped", flush_start_full, { flush_appender, flush_stopper } },
+    { "flush, full socket, two", flush_start_full, { flush_appender, flush_appender } },
+    { "flush, full socket", flush_start_full, { flush_appender, flush_task }, flush_end },
+    { "trim", trim_start, { trim_trimmer, trim_waker, trim_resumer } },
+    { 0 },
+};
