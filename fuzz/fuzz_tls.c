@@ -193,7 +193,7 @@ static void way_close(struct net_io *io)
     w->closed = true;
 }
 
-static const struct net_io_ops way_ops = { way_recv, way_send, way_close };
+static const struct net_io_ops way_ops = { .recv = way_recv, .send = way_send, .close = way_close };
 
 /* -- our stream ------------------------------------------------------------------------------- */
 

@@ -243,6 +243,8 @@ static void client_stream_half_close(struct sennit_stream *st)
     sennit_mutex_unlock(&c->repeat);
     if (ended || (repeated && !transport_wait_drained(s)))
         return;
+    if (atomic_load(&s->done) && !atomic_load(&s->end_seen))
+        return; /* given up: its reset is on the way, and a clean end before that would be a lie */
     if (transport_send(s, NULL, 0, true) == TRANSPORT_NO_MEMORY) { /* the server would wait on */
         stream_finish(s, WHY(NO_MEMORY), sennit_s(sennit_no_memory->message));
         transport_reset(s, TRANSPORT_CANCEL);
