@@ -67,7 +67,7 @@ static char *chan_slot(struct sennit_chan *c, size_t i)
 
 /* -- halves ---------------------------------------------------------------------------------- */
 
-static inline bool chan_do_send(struct sennit_chan *c, const void *from, bool *ok)
+bool chan_try_send(struct sennit_chan *c, const void *from, bool *ok)
 {
     *ok = !c->closed;
     if (c->closed)
@@ -84,7 +84,7 @@ static inline bool chan_do_send(struct sennit_chan *c, const void *from, bool *o
     return true;
 }
 
-static inline bool chan_do_recv(struct sennit_chan *c, void *to, bool *ok)
+bool chan_try_recv(struct sennit_chan *c, void *to, bool *ok)
 {
     struct chan_waiter *w = NULL;
     *ok = true;
@@ -107,12 +107,6 @@ static inline bool chan_do_recv(struct sennit_chan *c, void *to, bool *ok)
         chan_done(w, true);
     return true;
 }
-
-bool chan_try_send(struct sennit_chan *c, const void *from, bool *ok)
-{
-    return chan_do_send(c, from, ok);
-}
-bool chan_try_recv(struct sennit_chan *c, void *to, bool *ok) { return chan_do_recv(c, to, ok); }
 
 void chan_dequeue(struct sennit_chan *c, struct chan_waiter *w)
 {
@@ -187,7 +181,7 @@ sennit_err sennit_chan_send(sennit_chan *c, sennit_ctx *ctx, const void *elem)
 {
     bool ok;
     lock_take(&c->lock, LOCK_PRIM);
-    if (likely(chan_do_send(c, elem, &ok))) {
+    if (likely(chan_try_send(c, elem, &ok))) {
         lock_drop(&c->lock, LOCK_PRIM);
         return chan_result(c, ok);
     }
@@ -198,7 +192,7 @@ sennit_err sennit_chan_recv(sennit_chan *c, sennit_ctx *ctx, void *elem)
 {
     bool ok;
     lock_take(&c->lock, LOCK_PRIM);
-    if (likely(chan_do_recv(c, elem, &ok))) {
+    if (likely(chan_try_recv(c, elem, &ok))) {
         lock_drop(&c->lock, LOCK_PRIM);
         return chan_result(c, ok);
     }

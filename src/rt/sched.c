@@ -45,7 +45,7 @@ static inline uint32_t sched_ring_len(struct rt_worker *w) /* its owner asks */
 }
 
 /* Puts an item where it will run; hand_off: soon and here, ahead of others. From anywhere. */
-SCHED_INLINE void sched_ready(uintptr_t item, bool hand_off)
+void rt_ready(uintptr_t item, bool hand_off)
 {
     struct rt_worker *w = rt_worker();
     struct rt_worker *pin = rt_item_is_task(item) ? NULL : rt_g_of(item)->pin;
@@ -68,8 +68,6 @@ SCHED_INLINE void sched_ready(uintptr_t item, bool hand_off)
     if (sched_wake_due(w, n))
         rt_wake_one();
 }
-
-void rt_ready(uintptr_t item, bool hand_off) { sched_ready(item, hand_off); }
 
 /* An item that was runnable all the time goes to the end of the queue: no more work than before, so
  * nobody is to be woken; not on a stuck worker either, which comes to its loop just now. */
@@ -339,8 +337,9 @@ __attribute__((noinline)) static void sched_park_thread(rt_commit_fn *commit, vo
     errno = saved;
 }
 
-/* w->after says what commits it. */
-SCHED_INLINE void sched_park(struct rt_worker *w, struct rt_g *g, const char *reason)
+/* w->after says what commits it. Its callers end with it, by a jump. */
+__attribute__((noinline)) static void sched_park(struct rt_worker *w, struct rt_g *g,
+                                                 const char *reason)
 {
     int saved = *w->errno_at;
     rt_held_check(g, reason);
@@ -411,7 +410,7 @@ void rt_unpark(struct rt_g *g)
     }
     sn_assert(atomic_load_explicit(&g->state, memory_order_relaxed) == RT_G_PARKED);
     atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
-    sched_ready(rt_item_g(g), true);
+    rt_ready(rt_item_g(g), true);
 }
 
 void sennit_yield(void)
@@ -464,7 +463,7 @@ sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned fl
     else
         atomic_fetch_add(&rt_state.spawned, 1);
     san_release(g);
-    sched_ready(rt_item_g(g), false);
+    rt_ready(rt_item_g(g), false);
     return NULL;
 }
 
