@@ -6,6 +6,7 @@
 #   make sim SEED=n [COUNT=m] [TRACE=1]   the simulation: same seed, same hash
 #   make mutants   of model and simulation: those that three minutes allow, others each hour
 #   make interop   with grpc of other makes           make fmt          clang-format in place
+#   make bench     server CPU beside grpc-go and tonic, in turns
 #   make install   PREFIX=... DESTDIR=...              make clean
 # PRESET=debug|asan|tsan chooses another build in its own directory: make PRESET=asan test
 
@@ -30,7 +31,7 @@ ifeq ($(SETUP_$(PRESET)),)
 $(error PRESET=$(PRESET) is none of release, debug, asan, tsan)
 endif
 
-.PHONY: build run test sim mutants ci interop soak fmt install clean deps-build deps-test
+.PHONY: build run test sim mutants ci interop soak bench fmt install clean deps-build deps-test
 
 build: $(DIR)/build.ninja
 	@ninja -C $(DIR)
@@ -71,6 +72,9 @@ interop: build
 
 soak: build
 	@test/interop/run_interop --build $(DIR) --soak
+
+bench: build
+	@bench/compare --bin $(DIR)/bin
 
 fmt:
 	@tools/tidy --list | xargs clang-format -i

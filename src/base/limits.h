@@ -36,7 +36,7 @@
 /* -- borrowed while a connection is busy -- */
 #define LIMIT_TURNS_KEPT   4u   /* slabs to read into, and more: readers that run at once, mostly */
 #define LIMIT_CALLS_KEPT   256u /* records of calls, for the next ones: one connection's worth */
-#define LIMIT_BUFFERS_KEPT 64u  /* of 4 KiB, to send from, while a batch is unsent */
+#define LIMIT_BUFFERS_KEPT 16u  /* of 4 KiB, to send from, while a batch is unsent */
 
 /* -- secured connections -- */
 #define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */

@@ -54,7 +54,7 @@ static struct client_call *call_new(const struct call_plan *p, struct transport 
     struct client_call *c = pool_take(&call_pool);
     if (!c)
         return NULL;
-    memset(c, 0, offsetof(struct client_call, first));
+    c->out = NULL;
     arena_init(&c->arena, c->first, sizeof c->first);
     stream_init(&c->s, &call_ops, t, &c->arena);
     c->s.max_recv = call_recv_limit(p);

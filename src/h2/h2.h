@@ -112,6 +112,8 @@ void h2_in_free(struct h2_in *in);
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
+/* No octets have come for a while: frees what is only good for speed. */
+void h2_in_rest(struct h2_in *in);
 /* Not 0 while a header block, or a frame that is not DATA, is half read: its number, so that timers
  * tell a slow one from many. */
 uint32_t h2_in_partial(const struct h2_in *in);
@@ -179,11 +181,22 @@ struct h2_out_stream {
     bool end_after_body; /* END_STREAM on the last DATA frame (client) */
     bool trailers_after; /* on_drained is called, and the owner then sends trailers */
     bool local_closed;   /* END_STREAM or RST was appended */
+    bool lasts;          /* body: as h2_out_ref says */
     /* Called from inside a h2_out call, under the same lock, when body is wholly appended after
      * having waited: the owner may append trailers or the next message. It must not allocate
      * or park. */
     void (*on_drained)(struct h2_out_stream *s);
 };
+
+/* Where the octets of a DATA frame lie that go out by reference. It stands in their place in
+ * out->buf, behind the frame's header, unaligned. */
+struct h2_ref {
+    const uint8_t *octets;
+    size_t len;
+    struct h2_out_stream *s;
+    size_t next; /* offset of the next one in buf; 0: none */
+};
+#define H2_REF_LEAST 4096u /* octets: shorter frames are copied */
 
 struct h2_out {
     struct hpack_encoder *hpack;
@@ -195,12 +208,16 @@ struct h2_out {
     uint32_t next_id; /* client: 1, 3, ... */
     struct h2_settings peer;
     struct list pending, all;
-    size_t high_water;  /* DATA is appended only while len and held are below this */
-    size_t held;        /* octets that were taken and that the socket did not take yet */
-    bool server, begun; /* begun: the preface is appended */
-    bool taken;         /* the other buffer is with the caller of h2_out_take */
-    bool answered;      /* HEADERS or DATA were appended; the caller clears it */
-    uint32_t earned;    /* by the peer, for DATA appended: see h2_in_earned; the caller zeroes it */
+    size_t high_water;     /* DATA is appended only while len and held are below this */
+    size_t held;           /* octets that were taken and that the socket did not take yet */
+    size_t refs, last_ref; /* offsets in buf of the first and the last struct h2_ref; 0: none */
+    size_t ref_octets;     /* what they refer to, less the room that they take */
+    size_t taken_refs, taken_octets; /* of what was taken: the first, and octets to send in all */
+    void (*hold)(struct h2_out_stream *s); /* for each reference; NULL: all is copied */
+    bool server, begun;                    /* begun: the preface is appended */
+    bool taken;                            /* the other buffer is with the caller of h2_out_take */
+    bool answered;                         /* HEADERS or DATA were appended; the caller clears it */
+    uint32_t earned; /* by the peer, for DATA appended: see h2_in_earned; the caller zeroes it */
 };
 int h2_out_init(struct h2_out *o, bool server); /* 0, or -1 no memory */
 /* Before anything else: appends preface (client), SETTINGS and the connection's window. */
@@ -247,8 +264,22 @@ void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_h
 size_t h2_data_bound(const struct h2_out *o, const struct h2_out_stream *s, size_t len);
 bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
                  bool end_stream);
+/* The same for a body that stays valid as long as s is held: its frames of some size go out from
+ * where it lies, and hold was called for each. Who takes the buffer lets go of them. */
+size_t h2_ref_bound(const struct h2_out *o, size_t len);
+bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
+                bool end_stream);
+/* After the connection's end: hands over what was appended and refers to bodies (the first
+ * reference's offset); 0: nothing does. The caller frees buf. */
+size_t h2_out_drop(struct h2_out *o, uint8_t **buf);
+/* All that is appended and not sent. */
+static inline size_t h2_out_octets(const struct h2_out *o)
+{
+    return o->len + o->ref_octets + o->held;
+}
 /* Appends waiting bodies, 16 KiB from each stream in turn, as far as room, windows and high water
- * go. */
+ * go. Room that it wants for that. */
+size_t h2_pump_bound(const struct h2_out *o);
 void h2_out_pump(struct h2_out *o);
 /* RST_STREAM for s (drops its unsent body, unlinks) or for an id without owner. 13 octets. */
 void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t code);

@@ -360,6 +360,19 @@ void h2_in_free(struct h2_in *in)
     sys.free(in);
 }
 
+void h2_in_rest(struct h2_in *in)
+{
+    hpack_decoder_rest(in->hpack);
+    if (in->block_len == 0 && in->block_id == 0) {
+        sys.free(in->block);
+        in->block = NULL, in->block_cap = 0;
+    }
+    if (in->table.count == 0) {
+        sys.free(in->table.slots);
+        in->table = (struct h2_in_table){ 0 };
+    }
+}
+
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s) { hpack_decoder_lend(in->hpack, s); }
 
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev)

@@ -182,19 +182,51 @@ void h2_out_enqueue(struct h2_out *o, struct h2_out_stream *s)
         list_push_back(&o->pending, &s->pending);
 }
 
+size_t h2_ref_bound(const struct h2_out *o, size_t len)
+{
+    if (!o->hold)
+        return h2_data_bound(o, NULL, len);
+    size_t n = min_size(len, o->high_water + H2_DEFAULT_FRAME);
+    return (n / H2_DEFAULT_FRAME + 1) * (H2_FRAME_HEADER + sizeof(struct h2_ref)) + H2_REF_LEAST;
+}
+
+static bool out_by_ref(const struct h2_out *o, const struct h2_out_stream *s, size_t n)
+{
+    return s->lasts && o->hold && n >= H2_REF_LEAST;
+}
+
 /* How long the next DATA frame of s may be now; 0: it has to wait. */
 static size_t out_piece_size(const struct h2_out *o, const struct h2_out_stream *s)
 {
-    if (o->len + o->held >= o->high_water || s->window <= 0 || o->window <= 0)
+    if (h2_out_octets(o) >= o->high_water || s->window <= 0 || o->window <= 0)
         return 0;
     size_t n = min_size(s->body_len, H2_DEFAULT_FRAME);
     n = min_size(n, (size_t)s->window);
     n = min_size(n, (size_t)o->window);
-    if (h2_out_room(o, n + H2_FRAME_HEADER))
+    size_t room = out_by_ref(o, s, n) ? sizeof(struct h2_ref) : n;
+    if (h2_out_room(o, room + H2_FRAME_HEADER))
         return n;
     if (!h2_out_room(o, OUT_LEAST_PIECE + H2_FRAME_HEADER))
         return 0;
     return o->cap - o->len - H2_FRAME_HEADER;
+}
+
+/* A frame of n octets at s->body, which stay there. */
+static void out_refer(struct h2_out *o, struct h2_out_stream *s, size_t n, unsigned flags)
+{
+    struct h2_ref ref = { .octets = s->body, .len = n, .s = s };
+    uint8_t *p = o->buf + o->len;
+    h2_out_frame_header(p, n, H2_DATA, flags, s->id);
+    size_t at = o->len + H2_FRAME_HEADER;
+    memcpy(o->buf + at, &ref, sizeof ref);
+    if (o->last_ref)
+        memcpy(o->buf + o->last_ref + offsetof(struct h2_ref, next), &at, sizeof at);
+    else
+        o->refs = at;
+    o->last_ref = at;
+    o->len = at + sizeof ref;
+    o->ref_octets += n - sizeof ref;
+    o->hold(s);
 }
 
 /* Appends one DATA frame; false: it has to wait. */
@@ -204,7 +236,10 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
     if (n == 0)
         return false;
     bool end = n == s->body_len && s->end_after_body;
-    memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
+    if (out_by_ref(o, s, n))
+        out_refer(o, s, n, end ? H2_END_STREAM : 0);
+    else
+        memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
     if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
         o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
     o->answered = true;
@@ -217,8 +252,8 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
     return true;
 }
 
-bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
-                 bool end_stream)
+static bool out_body(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
+                     bool end_stream)
 {
     sn_assert(s->id && !s->local_closed && s->body_len == 0);
     if (len == 0) {
@@ -237,6 +272,27 @@ bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
         ;
     h2_out_enqueue(o, s);
     return s->body_len == 0;
+}
+
+bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
+                 bool end_stream)
+{
+    s->lasts = false;
+    return out_body(o, s, body, len, end_stream);
+}
+
+bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
+                bool end_stream)
+{
+    s->lasts = true;
+    return out_body(o, s, body, len, end_stream);
+}
+
+size_t h2_pump_bound(const struct h2_out *o)
+{
+    const struct h2_out_stream *s = container_of(o->pending.next, struct h2_out_stream, pending);
+    size_t n = o->high_water / 4;
+    return s->lasts ? h2_ref_bound(o, n) : n;
 }
 
 void h2_out_pump(struct h2_out *o)

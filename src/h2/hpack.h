@@ -72,6 +72,7 @@ void hpack_scratch_fini(struct hpack_scratch *s);
 /* Lends d a scratch, or takes it away with NULL, and all fields with it. A decoder that has none
  * when it decodes makes its own, and must not be lent one any more. */
 void hpack_decoder_lend(struct hpack_decoder *d, struct hpack_scratch *s);
+void hpack_decoder_rest(struct hpack_decoder *d); /* frees what is only good for speed */
 /* One whole header block. Fields stay valid until the next call. max_list: sum of name + value + 32
  * allowed; max_fields: named cap. *fields, *n: what was decoded. */
 int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,

@@ -25,7 +25,7 @@ struct decoder_entry {
 };
 /* What a block began with: octets that are an index each, and the fields that they are. Clients
  * begin all their requests alike, so the next block most likely begins so, too. */
-#define DECODER_RUN_LEAST  3u /* octets; fewer are decoded as fast */
+#define DECODER_RUN_LEAST  2u /* octets; fewer are decoded as fast */
 #define DECODER_RUN_OCTETS 20u
 struct decoder_run {
     uint32_t n, room, list_size; /* n 0: it is stale */
@@ -117,6 +117,12 @@ void hpack_decoder_lend(struct hpack_decoder *d, struct hpack_scratch *s)
     decoder_bury(&d->graveyard); /* nobody has fields any more */
     decoder_bury(&d->unseen);
     d->scratch = s;
+}
+
+void hpack_decoder_rest(struct hpack_decoder *d)
+{
+    sys.free(d->run);
+    d->run = NULL;
 }
 
 static bool decoder_own_scratch(struct hpack_decoder *d)

@@ -81,6 +81,7 @@ struct net_io *net_io_plain(int fd, int *error)
         return NULL;
     }
     p->io.ops = &io_plain_ops;
+    p->io.gathers = true;
     p->fd = fd;
     sys.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails where there is none */
     return &p->io;

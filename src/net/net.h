@@ -81,6 +81,7 @@ struct net_io {
     /* Woken when recv or send gave -EAGAIN only because the other one was busy. Set before two
      * threads use io. */
     struct rt_task *task;
+    bool gathers;       /* send takes any number of pieces; else one */
     bool more;          /* after recv: octets may be left that no edge will tell of: recv again */
     const char *reason; /* after recv failed: why, if the number does not tell; lives as io does */
     struct net_auth *auth; /* set by creds_handshake; who takes it sets NULL, and frees it */

@@ -7,8 +7,9 @@
  * Flush protocol (any thread):
  *   1. flushing 0 -> 1 makes this thread the flusher; else it becomes 2 and the flusher goes round
  *      once more: no octet appended before the call is left behind.
- *   2. The flusher takes all octets under the lock, sends them without it, gives the buffer back
- * and lets waiting bodies flow (pump) under the lock again.
+ *   2. The flusher takes all octets under the lock, sends them without it, lets go of the streams
+ *      whose bodies the buffer refers to, gives it back and lets waiting bodies flow (pump) under
+ *      the lock again.
  *   3. On -EAGAIN it keeps the rest in `unsent` and leaves; writability wakes the task, which
  * flushes.
  *   4. It leaves by flushing 1 -> 0; if that fails (2), round again.
@@ -36,6 +37,12 @@ static uint32_t transport_window(size_t asked, uint32_t usual)
     return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW), INT32_MAX);
 }
 
+/* Of a body that the out buffer refers to; locked. */
+static void transport_hold(struct h2_out_stream *o)
+{
+    stream_ref(container_of((void *)o, struct rpc_stream, h2));
+}
+
 struct transport *transport_new(struct net_io *io, const struct transport_config *c,
                                 const struct transport_ops *ops, void *owner)
 {
@@ -55,6 +62,8 @@ struct transport *transport_new(struct net_io *io, const struct transport_config
     t->in = h2_in_new(&h2);
     if (!t->in || h2_out_init(&t->out, c->server) < 0)
         goto no_machine;
+    if (io->gathers)
+        t->out.hold = transport_hold;
     t->auth = io->auth, io->auth = NULL;
     io->task = &t->task;
     if (!c->server)
@@ -116,6 +125,7 @@ void transport_unref(struct transport *t)
     sys.free(t->ready_requests);
     sys.free(t->reason_text);
     sys.free(t->goaway_text);
+    sys.free(t->authority);
     net_auth_free(t->auth);
     void (*freed)(void *owner) = t->ops->freed;
     void *owner = t->owner;
@@ -218,12 +228,55 @@ void transport_quota_wake(struct transport *t)
 
 void transport_dirty(struct transport *t) { rt_defer(&t->flush); }
 
+static struct h2_ref transport_ref_at(const uint8_t *buf, size_t at)
+{
+    struct h2_ref ref;
+    memcpy(&ref, buf + at, sizeof ref);
+    return ref;
+}
+
+/* Lets go of what a buffer refers to. */
+static void transport_let_refs_go(const uint8_t *buf, size_t at)
+{
+    while (at) {
+        struct h2_ref ref = transport_ref_at(buf, at);
+        at = ref.next;
+        stream_unref(container_of((void *)ref.s, struct rpc_stream, h2));
+    }
+}
+
+/* Octets of a buffer and what it refers to, without the first *skip; v grows. */
+static void transport_piece(struct iovec *v, int *n, const uint8_t *p, size_t len, size_t *skip)
+{
+    size_t less = min_size(len, *skip);
+    *skip -= less;
+    if (len > less)
+        v[(*n)++] = (struct iovec){ (void *)(uintptr_t)(p + less), len - less };
+}
+
+#define TRANSPORT_PIECES 64
+static int transport_pieces(const struct transport *t, struct iovec v[TRANSPORT_PIECES])
+{
+    size_t skip = t->unsent_at, at = 0, ref = t->unsent_refs;
+    int n = 0;
+    while (ref && n < TRANSPORT_PIECES - 2) {
+        struct h2_ref r = transport_ref_at(t->unsent, ref);
+        transport_piece(v, &n, t->unsent + at, ref - at, &skip);
+        transport_piece(v, &n, r.octets, r.len, &skip);
+        at = ref + sizeof r;
+        ref = r.next;
+    }
+    if (!ref)
+        transport_piece(v, &n, t->unsent + at, t->unsent_len - at, &skip);
+    return n;
+}
+
 /* 1: all sent, 0: blocked, -1: failed. */
 static int transport_send_unsent(struct transport *t)
 {
-    while (t->unsent_at < t->unsent_len) {
-        struct iovec v = { t->unsent + t->unsent_at, t->unsent_len - t->unsent_at };
-        ssize_t n = t->io->ops->send(t->io, &v, 1);
+    struct iovec v[TRANSPORT_PIECES];
+    while (t->unsent_at < t->unsent_octets) {
+        ssize_t n = t->io->ops->send(t->io, v, transport_pieces(t, v));
         if (n == -EAGAIN)
             return 0;
         if (n == -EINTR)
@@ -238,10 +291,21 @@ static int transport_send_unsent(struct transport *t)
 /* Lets waiting bodies flow; locked. */
 static void transport_pump(struct transport *t)
 {
-    if (list_empty(&t->out.pending) || t->out.len + t->out.held >= t->out.high_water)
+    if (list_empty(&t->out.pending) || h2_out_octets(&t->out) >= t->out.high_water)
         return;
-    transport_room(t, t->out.high_water / 4); /* without memory the pump uses what room there is */
+    transport_room(t, h2_pump_bound(&t->out)); /* without memory the pump uses what room there is */
     h2_out_pump(&t->out);
+}
+
+/* Drops the lock; buffers that hold nothing go back to where they were borrowed. */
+static void transport_unlock_stripped(struct transport *t)
+{
+    uint8_t *mine = h2_out_strip(&t->out, H2_OUT_LEAST), *other = NULL;
+    if (mine)
+        other = h2_out_strip(&t->out, H2_OUT_LEAST);
+    lock_drop(&t->lock, LOCK_WRITE);
+    pool_give(&transport_buffers, mine);
+    pool_give(&transport_buffers, other);
 }
 
 /* One round: false when there is no more to do now. */
@@ -253,9 +317,12 @@ static bool transport_flush_round(struct transport *t)
             transport_pump(t);
         bool got = !t->closed && !t->hold &&
                    h2_out_take(&t->out, &t->unsent, &t->unsent_len, &t->unsent_cap);
-        lock_drop(&t->lock, LOCK_WRITE);
-        if (!got)
+        t->unsent_refs = t->out.taken_refs, t->unsent_octets = t->out.taken_octets;
+        if (!got) {
+            transport_unlock_stripped(t);
             return false;
+        }
+        lock_drop(&t->lock, LOCK_WRITE);
         t->unsent_at = 0;
     }
     /* Before the try: no edge is lost. The kernel orders a full socket before its edge. */
@@ -263,29 +330,25 @@ static bool transport_flush_round(struct transport *t)
     int sent = t->write_failed ? -1 : transport_send_unsent(t);
     if (sent == 0) {
         lock_take(&t->lock, LOCK_WRITE);
-        t->out.held = t->unsent_len - t->unsent_at;
+        t->out.held = t->unsent_octets - t->unsent_at;
         lock_drop(&t->lock, LOCK_WRITE);
         return false;
     }
     atomic_store_explicit(&t->blocked, false, memory_order_relaxed);
     uint8_t *buf = t->unsent;
     t->unsent = NULL;
+    transport_let_refs_go(buf, t->unsent_refs);
     lock_take(&t->lock, LOCK_WRITE);
     h2_out_give_back(&t->out, buf, t->unsent_cap);
     if (sent < 0) {
         t->write_failed = true;
         transport_wake(t); /* what the peer sent is still read, then the task ends it */
     }
-    if ((t->reading_paused || t->put_off) && t->out.len < LIMIT_OUT_HIGH_WATER) {
+    if ((t->reading_paused || t->put_off) && h2_out_octets(&t->out) < LIMIT_OUT_HIGH_WATER) {
         t->reading_paused = false;
         transport_wake(t);
     }
-    uint8_t *mine = h2_out_strip(&t->out, H2_OUT_LEAST), *other = NULL;
-    if (mine)
-        other = h2_out_strip(&t->out, H2_OUT_LEAST);
-    lock_drop(&t->lock, LOCK_WRITE);
-    pool_give(&transport_buffers, mine);
-    pool_give(&transport_buffers, other);
+    transport_unlock_stripped(t);
     return sent > 0;
 }
 
@@ -331,6 +394,31 @@ void transport_stop_flushing(struct transport *t)
     /* The last words: another flusher may have left before they were appended. */
     while (transport_flush_round(t)) {
     }
+}
+
+void transport_drop_refs(struct transport *t)
+{
+    uint8_t *buf = NULL;
+    if (t->unsent)
+        transport_let_refs_go(t->unsent, t->unsent_refs);
+    t->unsent_refs = 0;
+    lock_take(&t->lock, LOCK_WRITE);
+    size_t refs = h2_out_drop(&t->out, &buf);
+    lock_drop(&t->lock, LOCK_WRITE);
+    transport_let_refs_go(buf, refs);
+    sys.free(buf);
+}
+
+void transport_rest(struct transport *t)
+{
+    uint8_t *buf = NULL;
+    h2_in_rest(t->in);
+    do {
+        lock_take(&t->lock, LOCK_WRITE);
+        buf = h2_out_strip(&t->out, SIZE_MAX);
+        lock_drop(&t->lock, LOCK_WRITE);
+        sys.free(buf);
+    } while (buf);
 }
 
 /* -- the end --------------------------------------------------------------------------------- */

@@ -176,7 +176,7 @@ struct rpc_request {
     const char *encoding;   /* of its messages; NULL: plain */
     int64_t deadline;       /* INT64_MAX: none */
     const sennit_md *md[3]; /* the last one is secret */
-    const char *body;       /* with its 5-octet prefix; must stay valid until drained or dead */
+    const char *body;       /* with its 5-octet prefix; must stay valid as long as the stream */
     size_t len;
     bool end; /* half-close after body */
 };
@@ -199,7 +199,7 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
 
 struct rpc_response {
     const sennit_md *header, *trailer;
-    const char *body; /* as above; NULL: none */
+    const char *body; /* NULL: none; with end as above, else until drained or dead */
     size_t len;
     bool end;         /* then code, message, details and trailer go out */
     sennit_code code; /* or a WHY() */

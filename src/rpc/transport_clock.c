@@ -19,7 +19,8 @@
 #define CLOCK_DRAIN_NS                                                                             \
     (5 * SENNIT_SECOND) /* wait for the answer between the GOAWAYs, as grpc-go                     \
                          */
-#define CLOCK_QUIET_NS (7200 * SENNIT_SECOND) /* between pings of a peer without streams */
+#define CLOCK_QUIET_NS (7200 * SENNIT_SECOND)     /* between pings of a peer without streams */
+#define CLOCK_REST_NS  (250 * SENNIT_MILLISECOND) /* without a word from the peer: idle */
 #define CLOCK_STRIKES  2
 
 static const uint8_t clock_drain_ping[8] = { 's', 'e', 'n', 'n', 'i', 't', 0, 1 };
@@ -67,6 +68,30 @@ void clock_init(struct transport *t, const struct transport_config *c)
     rt_timer_init(&t->timer, clock_fired);
     clock_user_timeout(t);
     clock_set(t, t->handshake_ends);
+}
+
+/* A busy connection's timer fires some times a second for this, an idle one's not at all. The turn
+ * that it makes also lets go of streams whose end nobody has told h2_in of yet. */
+void clock_read(struct transport *t)
+{
+    if (likely(t->rest_at))
+        return;
+    t->rest_at = t->last_read + CLOCK_REST_NS;
+    if (t->rest_at < t->timer_at)
+        clock_set(t, t->rest_at);
+}
+
+/* When to look again. */
+static int64_t clock_rest(struct transport *t, int64_t now)
+{
+    if (!t->rest_at)
+        return INT64_MAX;
+    t->rest_at = t->last_read + CLOCK_REST_NS;
+    if (now < t->rest_at)
+        return t->rest_at;
+    t->rest_at = 0;
+    transport_rest(t);
+    return INT64_MAX;
 }
 
 /* A frame is half read. */
@@ -229,6 +254,8 @@ void clock_step(struct transport *t)
     lock_take(&t->lock, LOCK_WRITE);
     other = clock_drain_locked(t, now);
     lock_drop(&t->lock, LOCK_WRITE);
+    next = other < next ? other : next;
+    other = clock_rest(t, now);
     next = other < next ? other : next;
     if (t->partial && t->slow_at < next)
         next = t->slow_at;

@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "base/limits.h"
 #include "base/quote.h"
+#include "base/sys.h"
 #include "rpc/compress.h"
 #include "rpc/status.h"
 #include "rpc/timeout.h"
@@ -199,6 +200,20 @@ static const char *headers_text(struct rpc_stream *s, const struct h2_field *f)
     return arena_str(s->arena, f->value, f->value_len).data;
 }
 
+/* Mostly the same one for the life of a connection: the first is kept. */
+static const char *headers_authority(struct rpc_stream *s, const struct h2_field *f)
+{
+    struct transport *t = s->t;
+    if (unlikely(!t->authority) && (t->authority = sys.malloc(f->value_len + 1))) {
+        memcpy(t->authority, f->value, f->value_len);
+        t->authority[f->value_len] = 0;
+        t->authority_len = f->value_len;
+    }
+    bool same = t->authority && t->authority_len == f->value_len &&
+                memcmp(t->authority, f->value, f->value_len) == 0;
+    return same ? t->authority : headers_text(s, f);
+}
+
 static bool headers_encoding(struct rpc_stream *s, const struct h2_field *f)
 {
     s->request.encoding = headers_text(s, f);
@@ -242,13 +257,12 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
         q->path_len = f->value_len;
         return (q->path = headers_text(s, f)) != NULL;
     case H2_TOK_AUTHORITY:
-        *seen |= 2;
-        return (q->authority = headers_text(s, f)) != NULL;
+        return (q->authority = headers_authority(s, f)) != NULL;
     case H2_TOK_HOST: /* :authority wins */
-        if (*seen & 4)
+        if (*seen & 2)
             headers_bad_request(q, 400, WHY(BAD_REQUEST), "There is more than one host header.\n");
-        *seen |= 4;
-        return q->authority || (q->authority = headers_text(s, f)) != NULL;
+        *seen |= 2;
+        return q->authority || (q->authority = headers_authority(s, f)) != NULL;
     case H2_TOK_CONTENT_TYPE:
         *seen |= headers_is_grpc(f) ? 1 : 0;
         return true;

@@ -541,7 +541,7 @@ static void transport_read_failed(struct transport *t, ssize_t got)
 /* The peer does not read what we answer; locked. */
 static bool transport_choked(const struct transport *t)
 {
-    return t->out.len + t->out.held > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL ||
+    return h2_out_octets(&t->out) > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL ||
            t->put_off >= LIMIT_PUT_OFF;
 }
 
@@ -557,7 +557,7 @@ static bool transport_stalled(struct transport *t)
 /* Locked. */
 static bool transport_full(const struct transport *t)
 {
-    return t->out.len + t->out.held >= LIMIT_OUT_HIGH_WATER && !t->close_wanted;
+    return h2_out_octets(&t->out) >= LIMIT_OUT_HIGH_WATER && !t->close_wanted;
 }
 
 bool transport_put_off(struct transport *t)
@@ -609,6 +609,7 @@ static bool transport_read(struct transport *t, uint8_t *slab)
         }
         transport_tell(t);
         transport_refill(t);
+        clock_read(t);
         if (unlikely(t->n_first < sizeof t->first) && first_is_other(t, slab, (size_t)n))
             return false;
         transport_parse(t, slab, (size_t)n);
@@ -673,6 +674,7 @@ static void transport_end(struct transport *t)
     while (!list_empty(&t->waiting))
         transport_quota_wake(t);
     lock_drop(&t->lock, LOCK_WRITE);
+    transport_drop_refs(t);
     rt_timer_stop_wait(&t->timer);
     t->io->ops->close(t->io);
     t->io = NULL;

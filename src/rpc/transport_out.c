@@ -131,7 +131,7 @@ static enum transport_result transport_append_request(struct transport *t, struc
     transport_append_head(t, o, l, r, path_len);
     bool all = true;
     if (r->body)
-        all = h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
+        all = h2_out_ref(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
     s->local_ended = o->local_closed;
     transport_changed(t, s, STREAM_OPENED | (o->local_closed ? STREAM_LOCAL_END : 0));
     s->body_waits = !all;
@@ -156,7 +156,7 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
             result = TRANSPORT_TOO_LARGE;
         if (result != TRANSPORT_OK)
             break;
-        if (!transport_room(t, head + h2_data_bound(&t->out, stream_out(s), r->len))) {
+        if (!transport_room(t, head + h2_ref_bound(&t->out, r->len))) {
             result = TRANSPORT_NO_MEMORY;
             break;
         }
@@ -240,7 +240,12 @@ static enum transport_result transport_append_response(struct transport *t, stru
     if (head->n)
         transport_append_list(t, o, &t->ready_head, head, !r->body && tail->n == 0 && r->end);
     s->sent_head = true;
-    if (r->body && !h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false)) {
+    bool all = true;
+    if (r->body && r->end)
+        all = h2_out_ref(&t->out, o, (const uint8_t *)r->body, r->len, false);
+    else if (r->body)
+        all = h2_out_data(&t->out, o, (const uint8_t *)r->body, r->len, false);
+    if (!all) {
         s->body_waits = true;
         return TRANSPORT_WAITS;
     }
@@ -274,7 +279,8 @@ static enum transport_result transport_respond_once(struct rpc_stream *s,
                   transport_headers_bound(tail.n ? tail.size : 0) + 16;
     lock_take(&t->lock, LOCK_WRITE);
     enum transport_result result = TRANSPORT_NO_MEMORY;
-    if (transport_room(t, room + h2_data_bound(&t->out, stream_out(s), r->len)))
+    room += r->end ? h2_ref_bound(&t->out, r->len) : h2_data_bound(&t->out, stream_out(s), r->len);
+    if (transport_room(t, room))
         result = transport_append_response(t, s, &head, &tail, r);
     lock_drop(&t->lock, LOCK_WRITE);
     if (result == TRANSPORT_OK || result == TRANSPORT_WAITS)

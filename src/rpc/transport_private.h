@@ -68,6 +68,7 @@ struct transport {
     bool settled, drain_acked; /* the peer's SETTINGS came; its answer to the drain's ping */
     const struct transport_clock *clock;
     int64_t timer_at; /* what timer was set to; INT64_MAX: it is not */
+    int64_t rest_at;  /* when to look whether it is at rest; 0: it was, and nothing came since */
     bool clock_due;   /* look at the clock at the end of this turn */
     unsigned strikes;
     bool too_many_pings; /* said the peer */
@@ -79,6 +80,8 @@ struct transport {
     int64_t refilled_at; /* h2_in's budget, for the time gone by */
     uint32_t partial;    /* the frame or header block under way (see h2_in_partial), */
     int64_t slow_at;     /* and when it takes too long */
+    char *authority;     /* server: of the first request; then fixed. NULL: none yet */
+    uint32_t authority_len;
 
     /* Guarded by lock. */
     struct lock lock;
@@ -105,7 +108,8 @@ struct transport {
     /* Flusher: who moved flushing from 0 to 1. */
     _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
     uint8_t *unsent;           /* taken from out, being sent */
-    size_t unsent_at, unsent_len, unsent_cap;
+    size_t unsent_at, unsent_len, unsent_cap, unsent_refs;
+    size_t unsent_octets; /* with what the references refer to */
     bool write_failed;
     _Atomic bool blocked; /* the socket took no more: writability wakes the task */
 };
@@ -175,6 +179,8 @@ void transport_dirty(struct transport *t); /* without the lock: flush soon */
 void transport_flush(struct transport *t);
 /* Flushes once more, then nobody does: before the connection is closed. */
 void transport_stop_flushing(struct transport *t);
+void transport_drop_refs(struct transport *t); /* closed: lets go of what was not sent */
+void transport_rest(struct transport *t);      /* (task) gives back what only a busy one needs */
 void transport_changed(struct transport *t, struct rpc_stream *s, uint8_t change); /* locked */
 void transport_wake(struct transport *t);                                          /* locked */
 void transport_quota_wake(struct transport *t);                                    /* locked */
@@ -187,6 +193,7 @@ void clock_settled(struct transport *t);
 void clock_on_ping(struct transport *t);
 void clock_on_ping_ack(struct transport *t, const uint8_t opaque[8]);
 void clock_slow(struct transport *t);
+void clock_read(struct transport *t); /* octets have come, at last_read */
 void clock_step(struct transport *t);
 /* transport_in.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);

@@ -530,6 +530,7 @@ void rt_defer_stop(void);
 int64_t rt_timers_next(void); /* a lower bound; INT64_MAX: none */
 void rt_timers_run(int64_t now);
 int64_t rt_timers_armed(void);
+bool rt_timers_busy(void); /* what was due runs at this moment */
 void rt_timers_stop(void);
 
 /* -- netpoll.c ------------------------------------------------------------------------------- */

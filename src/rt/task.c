@@ -54,5 +54,6 @@ void rt_task_run(struct rt_worker *w, struct rt_task *t)
                                                 memory_order_acquire))
         return;
     atomic_store_explicit(&t->state, TASK_QUEUED, memory_order_relaxed);
+    san_release(t); /* ThreadSanitizer does not see the queue's fences */
     rt_ready(rt_item_task(t), false);
 }

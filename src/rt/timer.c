@@ -203,6 +203,17 @@ int64_t rt_timers_armed(void)
     return n;
 }
 
+bool rt_timers_busy(void)
+{
+    bool busy = false;
+    for (unsigned i = 0; i < TIMER_WHEELS; i++) {
+        lock_take(&timer_wheels[i].lock, LOCK_TIMER);
+        busy |= timer_wheels[i].busy;
+        lock_drop(&timer_wheels[i].lock, LOCK_TIMER);
+    }
+    return busy;
+}
+
 void rt_timer_init(struct rt_timer *t, void (*fn)(struct rt_timer *t))
 {
     struct rt_worker *w = rt_worker();

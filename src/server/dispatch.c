@@ -97,8 +97,8 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
         small ? sys.malloc(sizeof *c + CALL_FIRST_STREAM) : pool_take(&dispatch_calls);
     if (!c)
         return NULL;
-    memset(c, 0, sizeof *c);
-    c->small = small;
+    c->f = NULL, c->m = NULL; /* s and ctx see to themselves, watch and put_off when linked */
+    c->watched = c->started = false, c->small = small;
     ctx_init(&c->ctx, NULL, INT64_MAX, c->first, small ? CALL_FIRST_STREAM : CALL_FIRST_BLOCK);
     c->ctx.arena.shared = false; /* the reader's alone until dispatch_share */
     stream_init(&c->s, &dispatch_ops, t, &c->ctx.arena);

@@ -4,10 +4,9 @@
  * clients of any language. Beyond grpc-go's server it has what the compression cases ask for and
  * HalfDuplexCall, and health and reflection for the other tools of run_clients. One goroutine a
  * call; nothing is shared. */
-#include "flags.h"
 #include "grpc_testing.sennit.h"
 #include "interop_compressed.h"
-#include "stop.h"
+#include "official_server.h"
 
 #define BODY_MOST (16 << 20) /* octets of a response somebody may ask for */
 
@@ -179,39 +178,13 @@ static const gt_TestServiceService service = {
     .HalfDuplexCall = half_duplex,
 };
 
+static void add_services(sennit_server *server) { gt_TestService_register(server, &service, NULL); }
+
 int main(int argc, char **argv)
 {
-    const char *port = "10000", *use_tls = "false", *cert = "", *key = "";
-    char address[32];
-    flags_parse(argc, argv,
-                (struct flag[]){ { "port", &port, "The server port", FLAG_INT },
-                                 { "use_tls", &use_tls, "Connection uses TLS", FLAG_BOOL },
-                                 { "tls_cert_file", &cert, "The TLS cert file", FLAG_STRING },
-                                 { "tls_key_file", &key, "The TLS key file", FLAG_STRING },
-                                 { 0 } });
-    snprintf(address, sizeof address, ":%s", port);
-    sennit_auto(sennit_creds) *tls = NULL;
-#ifdef SENNIT_TLS
-    if (flag_is_true(use_tls))
-        tls = sennit_tls_new(&(sennit_tls_options){ .cert_file = cert, .key_file = key });
-#endif
-    if (flag_is_true(use_tls) && !tls)
-        log_fatal("this program was built without TLS");
-    sennit_auto(sennit_server) *server =
-        sennit_server_new(&(sennit_server_options){ .creds = tls ? tls : sennit_insecure(),
-                                                    .max_concurrent_streams = 1024,
-                                                    .max_recv_msg_size = BODY_MOST,
-                                                    .stats = &compressed_stats });
-    sennit_err err = sennit_listen(server, address);
-    if (err)
-        log_fatal("failed to listen: %s", err->message);
-    gt_TestService_register(server, &service, NULL);
-    sennit_health_register(server);
-    sennit_reflection_register(server);
-    sennit_go(stop_on_signal, server);
-    log_line("server listening at %s", sennit_bound_address(server, 0));
-    err = sennit_serve(server);
-    if (err)
-        log_fatal("failed to serve: %s", err->message);
-    return 0;
+    return official_serve(argc, argv,
+                          (sennit_server_options){ .max_concurrent_streams = 1024,
+                                                   .max_recv_msg_size = BODY_MOST,
+                                                   .stats = &compressed_stats },
+                          add_services);
 }

@@ -199,6 +199,36 @@ TEST(metadata_travels_both_ways_ascii_and_binary)
     echo_stop(&e);
 }
 
+static sennit_err tell_authority(void *self, sennit_ctx *ctx, const struct echo_msg *q,
+                                 struct echo_msg *r)
+{
+    (void)self, (void)q;
+    r->text = sennit_printf(ctx, "%s", sennit_handler_authority(ctx));
+    return NULL;
+}
+
+TEST(each_call_sees_the_authority_that_it_asked_for)
+{
+    static const struct echo_service s = { .unary = tell_authority };
+    static const char *const asked[] = {
+        "a.test", "a.test", "b.test", "a.test:443", "a.test", "a"
+    };
+    struct echo_server e;
+    echo_start(&e, &s, NULL, (sennit_server_options){ 0 });
+    sennit_conn *c = echo_dial(e.address);
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct echo_msg q = { .number = 1 }, reply;
+        sennit_call_options o = { .authority = asked[i] };
+        check(!sennit_call(c, ctx, &echo_methods[0], &q, &reply, &o, sizeof o));
+        check_str(reply.text.data, asked[i]);
+    }
+    check(!sennit_handler_authority(ctx)); /* no handler's */
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    echo_stop(&e);
+}
+
 TEST(unknown_and_unwritten_methods_are_unimplemented)
 {
     static const struct echo_service none = { 0 };

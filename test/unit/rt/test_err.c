@@ -64,3 +64,5 @@ TEST_FAULTS(copies_keep_the_reason)
     }
     err_drop(held);
 }
+
+__attribute__((constructor)) static void at_end(void) { test_at_end = rt_shutdown; }

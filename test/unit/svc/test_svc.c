@@ -136,6 +136,57 @@ TEST(reflection_lists_services_and_finds_files_by_every_key)
     talk_stop(&t);
 }
 
+/* By its octets: what grpcurl of some years ago sends. */
+TEST(reflection_v1alpha_answers_as_v1_does)
+{
+    static const struct {
+        const char *path, *question, *answer;
+        size_t size;
+    } rows[] = {
+        { "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x3a\x00",
+          "grpc.reflection.v1alpha.ServerReflection", 2 },
+        { "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "\x3a\x00",
+          "grpc.reflection.v1alpha.ServerReflection", 2 },
+        { "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+          "\x22\x15grpc.health.v1.Health", "health.proto", 23 },
+        { "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "\x1a\x02no",
+          "not found", 4 },
+    };
+    struct talk t;
+    svc_start(&t);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const sennit_method m = { SENNIT_TABLES,    3,   rows[i].path, &sennit_raw_desc,
+                                  &sennit_raw_desc, NULL };
+        sennit_stream *s = sennit_start(t.conn, t.ctx, &m, NULL, NULL, 0);
+        check(!sennit_send(s, &(sennit_raw){ { rows[i].question, rows[i].size } }));
+        const sennit_raw *r = sennit_recv(s);
+        check(r && memmem(r->octets.data, r->octets.len, rows[i].answer, strlen(rows[i].answer)));
+        check(!sennit_finish(s, NULL));
+    }
+    talk_stop(&t);
+}
+
+TEST(a_drain_is_told_to_all_who_watch)
+{
+    struct talk t;
+    svc_start(&t);
+    hv_HealthClient c = { t.conn };
+    hv_Health_WatchClient w[2];
+    static const char *const services[] = { "", "test.Echo" };
+    check(!sennit_health_set(t.e.server, "test.Echo", true));
+    for (int i = 0; i < 2; i++)
+        w[i] =
+            hv_Health_Watch(c, t.ctx, &(hv_HealthCheckRequest){ .service = sennit_s(services[i]) });
+    for (int i = 0; i < 2; i++)
+        check_int(hv_Health_WatchClient_recv(w[i])->status, SERVING);
+    for (int on = 1; on >= 0; on--) {
+        check(!sennit_health_drain(t.e.server, on));
+        for (int i = 0; i < 2; i++)
+            check_int(hv_Health_WatchClient_recv(w[i])->status, on ? NOT_SERVING : SERVING);
+    }
+    talk_stop(&t);
+}
+
 TEST(setting_health_without_the_service_is_told)
 {
     sennit_server *s = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
