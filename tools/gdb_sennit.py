@@ -48,7 +48,7 @@ def backtrace(g):
     if not sp or not int(stack):
         return ["has not run yet"]
     x86 = "x86-64" in gdb.execute("show architecture", to_string=True)
-    fp, pc = (word(sp + 5 * 8), word(sp + 6 * 8)) if x86 else (word(sp + 10 * 8), word(sp + 11 * 8))
+    fp, pc = (word(sp), word(sp + 8)) if x86 else (word(sp + 10 * 8), word(sp + 11 * 8))
     low, high = int(stack["base"]), int(stack["base"]) + int(stack["size"])
     lines, last = [], sp
     while pc and len(lines) < FRAMES:

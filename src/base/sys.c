@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -230,6 +231,18 @@ static int sys_futex_wake(_Atomic uint32_t *word, int n)
 {
     return (int)SYS_RESULT(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0));
 }
+static int sys_shadow_stack(void)
+{
+    unsigned long on = 0;
+#if defined(__x86_64__)
+    enum { ARCH_SHSTK_STATUS_ = 0x5005 }; /* Linux 6.6; its header is newer than ours may be */
+    int rc = (int)SYS_RESULT(syscall(SYS_arch_prctl, ARCH_SHSTK_STATUS_, &on));
+#else
+    enum { PR_GET_SHADOW_STACK_STATUS_ = 74 };
+    int rc = (int)SYS_RESULT(prctl(PR_GET_SHADOW_STACK_STATUS_, &on, 0, 0, 0));
+#endif
+    return rc < 0 ? rc : (int)(on & 1);
+}
 static int sys_membarrier(int cmd) { return (int)SYS_RESULT(syscall(SYS_membarrier, cmd, 0, 0)); }
 
 /* -- threads, time, chance ------------------------------------------------------------------- */
@@ -285,6 +298,7 @@ struct sys_table sys = {
     .futex_wait = sys_futex_wait,
     .futex_wake = sys_futex_wake,
     .membarrier = sys_membarrier,
+    .shadow_stack = sys_shadow_stack,
     .pthread_create = sys_pthread_create,
     .clock_gettime = sys_clock_gettime,
     .getrandom = sys_getrandom,

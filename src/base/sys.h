@@ -64,6 +64,7 @@ struct sys_table {
     int (*futex_wait)(_Atomic uint32_t *word, uint32_t expected, const struct timespec *timeout);
     int (*futex_wake)(_Atomic uint32_t *word, int n);
     int (*membarrier)(int cmd);
+    int (*shadow_stack)(void); /* of the caller: 1: it has one */
     /* threads, time, chance */
     int (*pthread_create)(pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg);
     int (*clock_gettime)(clockid_t id, struct timespec *ts);

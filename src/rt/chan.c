@@ -49,9 +49,13 @@ static void chan_done(struct chan_waiter *w, bool ok)
     rt_unpark(w->g);
 }
 
-static void chan_copy(const struct sennit_chan *c, void *to, const void *from)
+static inline void chan_copy(const struct sennit_chan *c, void *to, const void *from)
 {
-    if (to && from)
+    if (!to || !from)
+        return;
+    if (likely(c->elem_size == sizeof(void *)))
+        memcpy(to, from, sizeof(void *)); /* without a call */
+    else
         memcpy(to, from, c->elem_size);
 }
 
@@ -137,24 +141,9 @@ sennit_chan *sennit_chan_new(size_t elem_size, size_t capacity)
     return c;
 }
 
-static bool chan_commit(struct rt_g *g, void *arg)
+static sennit_err chan_wait_ctx(sennit_chan *c, sennit_ctx *ctx, struct chan_waiter *w,
+                                const char *reason)
 {
-    struct chan_waiter *w = arg;
-    w->g = g;
-    lock_drop(&w->chan->lock, LOCK_PRIM);
-    return true;
-}
-
-/* Parks in queue, whose lock is held and dropped here. */
-static sennit_err chan_wait(sennit_chan *c, sennit_ctx *ctx, struct list *queue,
-                            struct chan_waiter *w, const char *reason)
-{
-    list_push_back(queue, &w->node);
-    if (!ctx) {
-        w->chan = c;
-        rt_park(chan_commit, w, reason);
-        return w->ok ? NULL : sennit_closed;
-    }
     struct prim_once once;
     memset(&once, 0, offsetof(struct prim_once, watch));
     w->once = &once;
@@ -169,16 +158,34 @@ static sennit_err chan_wait(sennit_chan *c, sennit_ctx *ctx, struct list *queue,
     return once.ok ? NULL : sennit_closed;
 }
 
+/* Parks in queue, whose lock is held and dropped here. elem: see there. */
+static sennit_err chan_wait(sennit_chan *c, sennit_ctx *ctx, struct list *queue, const void *elem,
+                            const char *reason)
+{
+    struct chan_waiter w;
+    w.once = NULL;
+    w.elem.from = elem;
+    list_push_back(queue, &w.node);
+    if (unlikely(ctx != NULL))
+        return chan_wait_ctx(c, ctx, &w, reason);
+    rt_park_under(&c->lock, &w.g, reason);
+    return w.ok ? NULL : sennit_closed;
+}
+
+static sennit_err chan_result(const struct sennit_chan *c, bool ok)
+{
+    return likely(ok) ? NULL : c == &chan_lame ? sennit_no_memory : sennit_closed;
+}
+
 sennit_err sennit_chan_send(sennit_chan *c, sennit_ctx *ctx, const void *elem)
 {
     bool ok;
     lock_take(&c->lock, LOCK_PRIM);
     if (likely(chan_try_send(c, elem, &ok))) {
         lock_drop(&c->lock, LOCK_PRIM);
-        return ok ? NULL : c == &chan_lame ? sennit_no_memory : sennit_closed;
+        return chan_result(c, ok);
     }
-    struct chan_waiter w = { .elem.from = elem };
-    return chan_wait(c, ctx, &c->senders, &w, "sending to a channel");
+    return chan_wait(c, ctx, &c->senders, elem, "sending to a channel");
 }
 
 sennit_err sennit_chan_recv(sennit_chan *c, sennit_ctx *ctx, void *elem)
@@ -187,10 +194,9 @@ sennit_err sennit_chan_recv(sennit_chan *c, sennit_ctx *ctx, void *elem)
     lock_take(&c->lock, LOCK_PRIM);
     if (likely(chan_try_recv(c, elem, &ok))) {
         lock_drop(&c->lock, LOCK_PRIM);
-        return ok ? NULL : c == &chan_lame ? sennit_no_memory : sennit_closed;
+        return chan_result(c, ok);
     }
-    struct chan_waiter w = { .elem.to = elem };
-    return chan_wait(c, ctx, &c->receivers, &w, "receiving from a channel");
+    return chan_wait(c, ctx, &c->receivers, elem, "receiving from a channel");
 }
 
 sennit_err sennit_chan_close(sennit_chan *c)

@@ -23,7 +23,6 @@ struct chan_waiter {
     int index;              /* what prim_done is told */
     bool ok;                /* without once */
     struct rt_g *g;         /* without once */
-    struct sennit_chan *chan;
     union {
         const void *from; /* sender */
         void *to;         /* receiver; NULL: throw away */

@@ -71,6 +71,8 @@ void rt_defer(struct rt_defer *d)
     list_push_back(&l->head, &d->node);
     atomic_fetch_add_explicit(&l->len, 1, memory_order_relaxed);
     lock_drop(&l->lock, LOCK_TIMER);
+    if (w)
+        rt_call_worker(w);
 }
 
 /* Under l's lock. */

@@ -36,8 +36,8 @@ static uintptr_t *dump_frame(const struct rt_g *g, const void **pc)
 {
     uintptr_t *sp = g->sp;
 #if defined(__x86_64__)
-    *pc = (const void *)sp[6];
-    return (uintptr_t *)sp[5];
+    *pc = (const void *)sp[1];
+    return (uintptr_t *)sp[0];
 #else
     *pc = (const void *)sp[11];
     return (uintptr_t *)sp[10];
@@ -49,7 +49,7 @@ __attribute__((no_sanitize("address", "thread"))) static int dump_walk(const str
 {
     const struct rt_stack *s = g->stack;
     const char *sp = g->sp;
-    if (!s || !sp || sp < s->base || sp + 256 > s->base + s->size)
+    if (!s || !sp || sp < s->base || sp + 32 > s->base + s->size)
         return 0;
     const void *pc;
     const char *end = s->base + s->size - 2 * sizeof(uintptr_t), *low = sp;

@@ -91,18 +91,9 @@ struct rt_g *rt_g_new_slow(struct rt_worker *w)
     return rt_g_new(w);
 }
 
-void rt_g_free(struct rt_worker *w, struct rt_g *g)
+/* Half of a full cache goes to the pool. */
+void rt_g_free_slow(struct rt_worker *w)
 {
-    atomic_store_explicit(&g->state, RT_G_FREE, memory_order_relaxed);
-    g->stack = NULL;
-    g->sp = NULL;
-    g->pin = NULL;
-    g->reason = g->name = NULL;
-    g->fiber = g->fake = NULL;
-    g->next = (uintptr_t)w->g_cache;
-    w->g_cache = g;
-    if (++w->g_cached < RT_G_CACHE)
-        return;
     struct rt_g *keep = w->g_cache;
     for (int i = 1; i < RT_G_CACHE / 2; i++)
         keep = g_next(keep);

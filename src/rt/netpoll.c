@@ -20,7 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
-enum { NETPOLL_SLAB = 64, NETPOLL_EVENTS = 128 };
+enum { NETPOLL_SLAB = 64, NETPOLL_EVENTS = 120 };
 
 /* A core that sleeps costs 24 us of CPU to wake (a virtual machine's), and its latency. So the
  * poller looks for a while before it blocks, but only while that pays: a wait that ended soon adds

@@ -4,6 +4,7 @@
  * so that exactly one of them sets the note: had two, the later one would write to a stack frame
  * that is gone. */
 #include "rt/prim.h"
+#include "rt/rt_private.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,15 +16,9 @@ void prim_misuse(const char *what)
     abort();
 }
 
-static bool prim_commit(struct rt_g *g, void *arg)
-{
-    struct prim_waiter *w = arg;
-    w->g = g;
-    lock_drop(w->guard, LOCK_PRIM);
-    return true;
-}
-
-void prim_park(struct prim_waiter *w, const char *reason) { rt_park(prim_commit, w, reason); }
+#ifdef RT_TSAN
+void rt_park_drop(struct lock *l) { lock_drop(l, LOCK_PRIM); }
+#endif
 
 static void prim_ctx_ended(struct ctx_watch *w)
 {

@@ -15,11 +15,10 @@
 struct prim_waiter {
     struct prim_waiter *next, *prev; /* a ring; next NULL: in no queue */
     struct rt_note note;
-    struct rt_g *g; /* parked with prim_park, no note; see there */
-    struct lock *guard;
-    int64_t since; /* mutex: when it was first woken in vain */
-    bool lost;     /* mutex: it was */
-    bool granted;  /* mutex: owns it now */
+    struct rt_g *g; /* parked under the guard, no note: a wait without context */
+    int64_t since;  /* mutex: when it was first woken in vain */
+    bool lost;      /* mutex: it was */
+    bool granted;   /* mutex: owns it now */
 };
 
 static inline void prim_push_back(struct prim_waiter **head, struct prim_waiter *w)
@@ -54,12 +53,6 @@ static inline struct prim_waiter *prim_pop(struct prim_waiter **head)
 
 /* The caller's mistake, which cannot go on: says what and who, and aborts. */
 void prim_misuse(const char *what) __attribute__((noreturn, cold));
-
-/* Parks the caller, who holds w->guard (LOCK_PRIM) and has queued w; the guard is dropped once its
- * registers are saved. Who takes w off the queue, under the guard, calls rt_unpark(w->g) after it
- * has dropped the guard: so that need not be passed through again. No other end: for a wait without
- * context. */
-void prim_park(struct prim_waiter *w, const char *reason);
 
 /* -- once ------------------------------------------------------------------------------------ */
 

@@ -36,10 +36,13 @@ sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned fl
  * all. A waker may call rt_unpark as soon as commit has published. reason is for dumps. */
 typedef bool rt_commit_fn(struct rt_g *g, void *arg);
 void rt_park(rt_commit_fn *commit, void *arg, const char *reason);
+/* Parks the caller, who holds l (LOCK_PRIM): *self is set to it at once, l is dropped once its
+ * registers are saved. Who takes l next may unpark *self. */
+void rt_park_under(struct lock *l, struct rt_g **self, const char *reason);
 void rt_unpark(struct rt_g *g); /* from anywhere, exactly once for each park */
 
-/* NULL, or FAILED_PRECONDITION in the forked child of a process that had used the library. Calls
- * that would touch what the parent owns (sockets) ask first. */
+/* NULL, or FAILED_PRECONDITION in the forked child of a process that had used the library, or where
+ * goroutines cannot run. Calls that would touch what the parent owns (sockets) ask first. */
 sennit_err rt_refused(void);
 
 uint64_t rt_id(const struct rt_g *g);

@@ -11,6 +11,7 @@
 #ifndef SENNIT_RT_PRIVATE_H
 #define SENNIT_RT_PRIVATE_H
 
+#include "base/asym.h"
 #include "base/limits.h"
 #include "base/sys.h"
 #include "rt/rt.h"
@@ -32,6 +33,7 @@ struct rt_stack {
     uint32_t size;
     uint8_t cls;
     bool guarded, clean; /* clean: in the pool, without pages */
+    uint32_t valgrind;   /* its number there */
     int64_t trimmed;     /* since when that park was, after which it was trimmed */
 };
 
@@ -62,18 +64,26 @@ _Static_assert(sizeof(struct rt_g) == 128, "what a goroutine that has not run ye
 
 /* What the context that was left behind wants done once its registers are saved. */
 struct rt_after {
-    struct rt_g *g; /* to commit, or to queue again when commit is NULL */
-    rt_commit_fn *commit;
+    enum { RT_NOTHING, RT_QUEUE, RT_DROP, RT_COMMIT, RT_BURY } what;
+    struct rt_g *g;       /* it; of RT_BURY the one that has ended on the stack that it had */
+    struct lock *under;   /* RT_DROP: it parked under that */
+    rt_commit_fn *commit; /* RT_COMMIT: false: g is queued again */
     void *arg;
-    struct rt_g *dead;      /* has ended */
-    struct rt_stack *stack; /* is free now */
+};
+
+/* How thieves stand to a worker's ring and slot: see runq.c. */
+enum rt_claim { RT_OWNED, RT_CLAIMED, RT_SHARED };
+/* What __cxa_get_globals gives: the exceptions that catch blocks and destructors deal with now. */
+struct rt_caught {
+    void *exceptions;
+    unsigned uncaught;
 };
 
 enum rt_status { RT_RUN, RT_STUCK, RT_IDLE, RT_RETIRED };
 
 struct rt_worker {
     struct rt_g *cur;    /* NULL: native stack */
-    struct rt_g *coming; /* whom the switch under way leads to; NULL: native */
+    struct rt_g *coming; /* the fresh one that the switch under way leads to */
     void *native_sp, *native_fake, *native_fiber, *commit_fiber, *seed_fiber;
     char *native_lo;
     size_t native_size;
@@ -82,7 +92,8 @@ struct rt_worker {
     struct rt_task *task; /* running; NULL after rt_task_exit */
     void *errors;         /* of tasks */
     uint32_t rounds, lifo_run, rng, index;
-    bool searching; /* has the one searcher's role */
+    uint32_t unstolen, seen_stolen; /* pops since, and how often, something was stolen */
+    bool searching;                 /* has the one searcher's role */
     struct rt_g *g_cache;
     uint32_t g_cached;
     uint32_t n_stacks[RT_STACK_CLASSES];
@@ -90,11 +101,17 @@ struct rt_worker {
     uint64_t id_next, id_end;
     void *altstack;
     int *errno_at;            /* of this thread */
+    struct rt_caught *caught; /* of this thread, by the C++ runtime; NULL: there is none */
     _Atomic uint32_t *defers; /* how many wait in this worker's list: see defer.c */
     pthread_t thread;
     /* shared */
     _Alignas(64) _Atomic uint32_t head; /* thieves and the owner */
+    struct lock steal_lock;
+    _Atomic uint32_t stolen;            /* how often; written under steal_lock */
     _Alignas(64) _Atomic uint32_t tail; /* the owner writes */
+    _Atomic uint32_t limit;             /* of rounds; 0: it is called, see rt_call_worker */
+    _Atomic uint32_t popping;           /* the owner writes: it takes something as one who owns */
+    _Atomic uint32_t claim;             /* enum rt_claim; for who writes it see runq.c */
     _Atomic uintptr_t lifo;
     _Atomic uint64_t tick;          /* the owner writes: one more each time it starts something */
     _Atomic int64_t spawned, ended; /* the owner writes */
@@ -110,13 +127,15 @@ struct rt_worker {
     /* sysmon's */
     uint64_t seen_tick;
     int64_t seen_at, seen_cpu;
-    bool hog;
+    bool hog, asleep; /* in the same tick for long: burns CPU; stands still in the kernel */
+    int tid;          /* written once, before it is at work */
     _Atomic uintptr_t ring[RT_RING];
 };
 
 struct rt_state {
     pthread_mutex_t mutex; /* start, stop, enlisting and retiring workers; held over system calls */
     _Atomic uint32_t running, stopping;
+    bool can_claim;    /* set at the start: membarrier works, see runq.c */
     uint32_t cpus;     /* target number of workers that are not stuck */
     _Atomic bool none; /* SENNIT_THREADS_NONE: loop.c is the one worker; set at the start */
     sennit_runtime_options options; /* guarded by mutex until the start */
@@ -205,6 +224,10 @@ static inline uintptr_t rt_thread_word(void)
 #else
 uintptr_t rt_thread_word(void);
 #endif
+static inline struct rt_worker *rt_worker_here(void) /* in a worker */
+{
+    return (struct rt_worker *)(rt_thread_word() - 1);
+}
 static inline struct rt_worker *rt_worker(void) /* NULL in other threads */
 {
     uintptr_t v = rt_thread_word();
@@ -231,7 +254,20 @@ static inline struct rt_g *rt_g_new(struct rt_worker *w)
     g->id = w->id_next++;
     return g;
 }
-void rt_g_free(struct rt_worker *w, struct rt_g *g);
+void rt_g_free_slow(struct rt_worker *w);
+static inline void rt_g_free(struct rt_worker *w, struct rt_g *g)
+{
+    atomic_store_explicit(&g->state, RT_G_FREE, memory_order_relaxed);
+    g->stack = NULL;
+    g->sp = NULL;
+    g->pin = NULL;
+    g->reason = g->name = NULL;
+    g->fiber = g->fake = NULL;
+    g->next = (uintptr_t)w->g_cache;
+    w->g_cache = g;
+    if (unlikely(++w->g_cached >= RT_G_CACHE))
+        rt_g_free_slow(w);
+}
 void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg);
 /* The records of the chunk after `chunk` (NULL: the first); NULL: there is none. */
 void *rt_g_next_chunk(void *chunk, struct rt_g **gs, int *n);
@@ -239,8 +275,30 @@ void rt_g_stop(void);
 int64_t rt_g_live(void);
 
 /* -- stack.c --------------------------------------------------------------------------------- */
-struct rt_stack *rt_stack_get(struct rt_worker *w, unsigned cls); /* NULL: no memory */
-void rt_stack_put(struct rt_worker *w, struct rt_stack *s);
+struct rt_stack *rt_stack_get_slow(unsigned cls);
+static inline struct rt_stack *rt_stack_get(struct rt_worker *w, unsigned cls) /* NULL: no memory */
+{
+    struct rt_stack *s = w->stacks[cls];
+    if (unlikely(!s))
+        return rt_stack_get_slow(cls);
+    w->stacks[cls] = s->next;
+    w->n_stacks[cls]--;
+    return s;
+}
+void rt_stack_put_slow(struct rt_stack *s);
+static inline void rt_stack_put(struct rt_worker *w, struct rt_stack *s)
+{
+    unsigned cls = s->cls;
+    if (unlikely(SAN_FRESH_STACKS || w->n_stacks[cls] >= RT_STACK_CACHE ||
+                 atomic_load_explicit(&rt_state.starved, memory_order_relaxed))) {
+        rt_stack_put_slow(s);
+        return;
+    }
+    san_unpoison(s->base, s->size);
+    s->next = w->stacks[cls];
+    w->stacks[cls] = s;
+    w->n_stacks[cls]++;
+}
 void rt_stack_refill_slow(struct rt_worker *w, unsigned cls);
 static inline void rt_stack_refill(struct rt_worker *w, unsigned cls) /* see stack.c */
 {
@@ -248,16 +306,53 @@ static inline void rt_stack_refill(struct rt_worker *w, unsigned cls) /* see sta
         rt_stack_refill_slow(w, cls);
 }
 void rt_stack_flush(struct rt_worker *w); /* gives its cache back to the pool */
-void *rt_stack_frame(struct rt_stack *s); /* sp of a context that starts on s */
+void *rt_stack_frame(struct rt_stack *s); /* touches its end; sp of a context that starts there */
 void rt_stack_start(void);
 void rt_stack_check(const struct rt_g *g); /* of one without a guard */
 void rt_stack_stop(void);
 void rt_stack_trim_pool(void);
 void rt_stack_counts(int64_t *made, int64_t *unguarded);
 bool rt_stack_is_guard(const struct rt_stack *s, const void *addr);
-void rt_switch(void **save, void *to);
-void rt_context_entry(void);
 void rt_stack_main(struct rt_stack *s);
+/* rt_switch leaves this context for the one that was saved in `to`, rt_switch_fresh for
+ * rt_stack_main on a new stack, and rt_switch_last for good. Who calls these calls other functions,
+ * too, and so has no red zone. */
+#if defined(__x86_64__)
+#define RT_SWITCH_CLOBBERS                                                                         \
+    "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1",     \
+        "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", \
+        "xmm13", "xmm14", "xmm15", "memory", "cc"
+__attribute__((always_inline)) static inline void rt_switch(void **save, void *to)
+{
+    __asm__ volatile("call rt_switch" : "+D"(save), "+S"(to) : : "rdx", RT_SWITCH_CLOBBERS);
+}
+__attribute__((always_inline)) static inline void rt_switch_fresh(void **save, struct rt_stack *s)
+{
+    char *end = s->base + s->size - 16;
+    __asm__ volatile("call rt_switch_fresh"
+                     : "+D"(save), "+S"(end), "+d"(s)
+                     :
+                     : RT_SWITCH_CLOBBERS);
+}
+__attribute__((always_inline)) static inline void rt_switch_last(void *to)
+{
+    __asm__ volatile("movq %0, %%rsp\n\tpopq %%rbp\n\tret" : : "r"(to) : "memory");
+    __builtin_unreachable();
+}
+#else
+void rt_context_entry(void);
+void rt_switch(void **save, void *to);
+static inline void rt_switch_fresh(void **save, struct rt_stack *s)
+{
+    rt_switch(save, rt_stack_frame(s));
+}
+static inline void rt_switch_last(void *to)
+{
+    void *nobody;
+    rt_switch(&nobody, to);
+    __builtin_unreachable();
+}
+#endif
 void rt_overflow_install(void);
 void rt_overflow_report(const struct rt_g *g);
 void rt_overflow_thread(struct rt_worker *w); /* per-thread signal stack */
@@ -289,7 +384,7 @@ static inline uint32_t rt_ring_push(struct rt_worker *w, uintptr_t item)
 uint32_t rt_ring_len(struct rt_worker *w); /* from anywhere, a guess; what a thief may take */
 /* Goroutines that will be resumed soon: their records and the tops of their stacks are likely out
  * of the cache. Records are never unmapped, and a prefetch of any address is harmless. */
-static inline void rt_prefetch(uintptr_t next, uintptr_t after)
+__attribute__((always_inline)) static inline void rt_prefetch(uintptr_t next, uintptr_t after)
 {
     __builtin_prefetch((void *)after);
     const char *sp = next && !rt_item_is_task(next) ? rt_g_of(next)->sp : NULL;
@@ -302,36 +397,63 @@ static inline uintptr_t rt_ring_slot(struct rt_worker *w, uint32_t at)
 {
     return atomic_load_explicit(&w->ring[at % RT_RING], memory_order_relaxed);
 }
-static inline uintptr_t rt_ring_pop(struct rt_worker *w)
+/* The owner is about to take something. False: by CAS, as thieves do. */
+static inline bool rt_own_begin(struct rt_worker *w)
 {
-    for (;;) { /* the items and the tail are our own stores: no order is needed, only the one CAS */
-        uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
-        uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
-        if (h == t)
-            return 0;
-        uintptr_t item = rt_ring_slot(w, h);
-        if (likely(atomic_compare_exchange_weak_explicit(&w->head, &h, h + 1, memory_order_relaxed,
-                                                         memory_order_relaxed))) {
-            if (t - h > 4)
-                rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));
-            return item;
-        }
-    }
+    atomic_store_explicit(&w->popping, 1, memory_order_relaxed);
+    asym_light();
+    return likely(atomic_load_explicit(&w->claim, memory_order_relaxed) == RT_OWNED);
 }
+static inline void rt_own_end(struct rt_worker *w)
+{
+    atomic_store_explicit(&w->popping, 0, memory_order_release);
+}
+static inline uintptr_t rt_own_pop(struct rt_worker *w) /* between these two */
+{
+    uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&w->tail, memory_order_relaxed) - h;
+    if (n == 0)
+        return 0;
+    uintptr_t item = rt_ring_slot(w, h);
+    atomic_store_explicit(&w->head, h + 1, memory_order_relaxed);
+    if (n > 4)
+        rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));
+    return item;
+}
+uintptr_t rt_shared_pop(struct rt_worker *w);
 /* The owner; 0: none. The slot goes first, at most three times in a row while others wait: a pair
  * that hands the worker to and fro must not starve the ring. */
-static inline uintptr_t rt_local_pop(struct rt_worker *w)
+__attribute__((always_inline)) static inline uintptr_t rt_local_pop(struct rt_worker *w)
 {
-    if (atomic_load_explicit(&w->lifo, memory_order_relaxed)) {
-        uintptr_t item = w->lifo_run >= 3 ? rt_ring_pop(w) : 0;
-        w->lifo_run = item ? 0 : w->lifo_run + 1;
-        if (!item)
-            item = atomic_exchange_explicit(&w->lifo, 0, memory_order_relaxed); /* our own */
-        if (item)
-            return item;
+    if (!rt_own_begin(w)) {
+        rt_own_end(w);
+        return rt_shared_pop(w);
     }
-    w->lifo_run = 0;
-    return rt_ring_pop(w);
+    uintptr_t item = atomic_load_explicit(&w->lifo, memory_order_relaxed), other = 0;
+    if (!item || (unlikely(w->lifo_run >= 3) && (other = rt_own_pop(w)) != 0)) {
+        w->lifo_run = 0;
+        item = item ? other : rt_own_pop(w);
+    } else {
+        atomic_store_explicit(&w->lifo, 0, memory_order_relaxed);
+        w->lifo_run++;
+    }
+    rt_own_end(w);
+    return item;
+}
+/* The owner puts an item where it goes first; returns who was there. */
+static inline uintptr_t rt_lifo_put(struct rt_worker *w, uintptr_t item)
+{
+    uintptr_t was = atomic_load_explicit(&w->lifo, memory_order_relaxed);
+    if (likely(was == 0)) { /* and stays so: only the owner fills it */
+        atomic_store_explicit(&w->lifo, item, memory_order_release);
+        return 0;
+    }
+    if (rt_own_begin(w))
+        atomic_store_explicit(&w->lifo, item, memory_order_release);
+    else
+        was = atomic_exchange_explicit(&w->lifo, item, memory_order_release);
+    rt_own_end(w);
+    return was;
 }
 uint32_t rt_local_len(struct rt_worker *w); /* with the LIFO slot */
 uintptr_t rt_ring_steal(struct rt_worker *w, struct rt_worker *from);
@@ -348,6 +470,11 @@ void rt_queue_reset(void);
 
 /* -- sched.c --------------------------------------------------------------------------------- */
 void rt_ready(uintptr_t item, bool hand_off);
+#ifdef RT_TSAN
+void rt_park_drop(struct lock *l); /* prim.c, where ThreadSanitizer sees it */
+#else
+static inline void rt_park_drop(struct lock *l) { lock_drop(l, LOCK_PRIM); }
+#endif
 void rt_run_g(struct rt_worker *w, struct rt_g *g); /* from the native stack; back when it left */
 
 /* -- worker.c -------------------------------------------------------------------------------- */
@@ -355,6 +482,15 @@ bool rt_start(void);
 void rt_wake_one(void);
 bool rt_wake_poller(void); /* true: nobody slept in epoll */
 void rt_wake_worker(struct rt_worker *w);
+enum { RT_ROUNDS = 61 }; /* starts between two looks at timers, poller and global queue */
+/* After something was changed that a worker must see to at its next scheduling point: its inbox,
+ * its status, rt_state.stopping, what it has deferred. Who answers sets the limit, then looks. */
+static inline void rt_call_worker(struct rt_worker *w) { atomic_store(&w->limit, 0); }
+static inline void rt_call_answer(struct rt_worker *w)
+{
+    if (unlikely(atomic_load_explicit(&w->limit, memory_order_relaxed) == 0))
+        atomic_store(&w->limit, RT_ROUNDS);
+}
 bool rt_work_visible(const struct rt_worker *w); /* that w (NULL: any) may take */
 bool rt_work_waiting(int64_t now);               /* as sysmon sees it: timers and hand-offs, too */
 void rt_mark_unstuck(struct rt_worker *w);
@@ -422,7 +558,15 @@ void rt_host_run(void (*fn)(void *arg), void *arg); /* on the loop's native stac
 
 /* -- fork.c -- */
 bool rt_fork_watch(void);             /* from now on children are told; false: no memory */
-void rt_fork_stop(const char *doing); /* in a child that may not: says so and aborts */
+void rt_fork_stop(const char *doing); /* in a child: says so and aborts */
+bool rt_shadowed(void);               /* true: nothing can run here, and rt_refused tells why */
+
+/* -- held.c ---------------------------------------------------------------------------------- */
+#ifdef RT_HELD
+void rt_held_check(const struct rt_g *g, const char *doing); /* g is about to park */
+#else
+static inline void rt_held_check(const struct rt_g *g, const char *doing) { (void)g, (void)doing; }
+#endif
 
 /* -- blocking.c ------------------------------------------------------------------------------ */
 void rt_blocking_stop(void);

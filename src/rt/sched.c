@@ -22,9 +22,10 @@
 #include "rt/rt_private.h"
 #include <sched.h>
 
-struct rt_state rt_state = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+/* On each switch: as one piece of code, which saves its registers once. */
+#define SCHED_INLINE __attribute__((always_inline)) static inline
 
-enum { SCHED_ROUNDS = 61 }; /* starts between two looks at timers, poller and global queue */
+struct rt_state rt_state = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 /* Whether, with n in the ring now, an idle worker is to be looked for. One item alone is for its
  * own worker. From the third on somebody has looked already: who falls asleep later looks at the
@@ -37,14 +38,10 @@ static inline bool sched_wake_due(const struct rt_worker *w, uint32_t n)
     return n == 2 || n == 3 || n % 16 == 0;
 }
 
-/* Only the owner fills the slot, so an empty one is filled by a store. Returns who was in it. */
-static inline uintptr_t sched_put_lifo(struct rt_worker *w, uintptr_t item)
+static inline uint32_t sched_ring_len(struct rt_worker *w) /* its owner asks */
 {
-    if (likely(atomic_load_explicit(&w->lifo, memory_order_relaxed) == 0)) {
-        atomic_store_explicit(&w->lifo, item, memory_order_release);
-        return 0;
-    }
-    return atomic_exchange_explicit(&w->lifo, item, memory_order_release);
+    return atomic_load_explicit(&w->tail, memory_order_relaxed) -
+           atomic_load_explicit(&w->head, memory_order_relaxed);
 }
 
 /* Puts an item where it will run; hand_off: soon and here, ahead of others. From anywhere. */
@@ -64,15 +61,17 @@ void rt_ready(uintptr_t item, bool hand_off)
         return;
     }
     if (hand_off && w->cur)
-        item = sched_put_lifo(w, item);
-    uint32_t n = item ? rt_ring_push(w, item) : rt_ring_len(w);
+        item = rt_lifo_put(w, item);
+    if (!item && sched_ring_len(w) == 0)
+        return; /* one alone */
+    uint32_t n = item ? rt_ring_push(w, item) : sched_ring_len(w);
     if (sched_wake_due(w, n))
         rt_wake_one();
 }
 
 /* An item that was runnable all the time goes to the end of the queue: no more work than before, so
  * nobody is to be woken; not on a stuck worker either, which comes to its loop just now. */
-static void sched_requeue(struct rt_worker *w, struct rt_g *g)
+SCHED_INLINE void sched_requeue(struct rt_worker *w, struct rt_g *g)
 {
     if (unlikely(g->pin != NULL))
         rt_ready(rt_item_g(g), false);
@@ -94,41 +93,51 @@ static struct rt_stack *sched_give_stack(struct rt_worker *w, struct rt_g *g, st
     return s;
 }
 
-static void sched_tick(struct rt_worker *w)
+SCHED_INLINE void sched_tick(struct rt_worker *w)
 {
     atomic_store_explicit(&w->tick, atomic_load_explicit(&w->tick, memory_order_relaxed) + 1,
                           memory_order_relaxed);
 }
 
-static void sched_run_after(struct rt_worker *w)
+static void sched_bury(struct rt_worker *w, struct rt_g *g)
 {
-    struct rt_g *g = w->after.g;
-    if (w->after.stack) {
-        san_fiber_free(w->after.dead->fiber);
-        rt_g_free(w, w->after.dead);
-        rt_stack_put(w, w->after.stack);
-        w->after.dead = NULL;
-        w->after.stack = NULL;
-    }
-    if (!g)
+    struct rt_stack *s = g->stack;
+    w->cur = NULL;
+    san_fiber_free(g->fiber);
+    rt_g_free(w, g);
+    rt_stack_put(w, s);
+}
+
+static void sched_commit(struct rt_worker *w, struct rt_g *g)
+{
+    w->cur = NULL;
+    san_acquire(g);
+    if (w->after.commit(g, w->after.arg))
         return;
-    w->after.g = NULL;
-    if (w->after.commit) {
-        san_acquire(g);
-        if (w->after.commit(g, w->after.arg))
-            return;
-        atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
-    }
+    atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
     sched_requeue(w, g);
 }
 
-/* The first thing in a context that was switched to. */
-static struct rt_worker *sched_arrive(void)
+SCHED_INLINE void sched_run_after(struct rt_worker *w)
 {
-    struct rt_worker *w = rt_worker();
-    struct rt_g *g = w->coming;
+    struct rt_g *g = w->after.g;
+    if (w->after.what == RT_QUEUE) {
+        sched_requeue(w, g);
+    } else if (w->after.what == RT_DROP) {
+        san_acquire(g);
+        rt_park_drop(w->after.under);
+    } else if (w->after.what == RT_BURY) {
+        sched_bury(w, g);
+    } else if (w->after.what == RT_COMMIT) {
+        sched_commit(w, g);
+    }
+}
+
+/* The first thing in a context that was switched to, that of g, or the native one. */
+SCHED_INLINE struct rt_worker *sched_arrive(struct rt_g *g)
+{
+    struct rt_worker *w = rt_worker_here();
     san_finish_switch(g ? g->fake : w->native_fake);
-    w->cur = NULL;
     sched_run_after(w);
     w->cur = g;
     sched_tick(w);
@@ -138,42 +147,67 @@ static struct rt_worker *sched_arrive(void)
         return w;
     atomic_store_explicit(&g->state, RT_G_RUNNING, memory_order_relaxed);
     san_acquire(g);
-    rt_stack_refill(w, 0);
     return w;
 }
 
-/* Leaves the current context for next, or for the native stack. A fresh next needs a cached stack.
- * fake NULL: the context does not come back. Returns the worker that it comes back on. */
-static struct rt_worker *sched_leave(struct rt_worker *w, void **save, void **fake,
-                                     struct rt_g *next)
+/* A catch block may park, and a destructor while the stack is unwound. What the C++ runtime keeps
+ * of that belongs to the thread: it is taken along, and who comes next finds none. */
+__attribute__((noinline)) static void sched_caught_take(struct rt_worker *w, struct rt_caught *to)
 {
-    void *to = w->native_sp;
-    const char *lo = w->native_lo;
-    size_t size = w->native_size;
-    if (next) {
-        bool fresh = !next->stack;
-        struct rt_stack *s = next->stack;
-        if (unlikely(atomic_load_explicit(&next->trimming, memory_order_acquire)))
-            rt_trim_wait(next);
-        if (fresh)
-            s = sched_give_stack(w, next, rt_stack_get(w, rt_g_class(next)));
-        to = fresh ? rt_stack_frame(s) : next->sp;
-        lo = s->base;
-        size = s->size;
-    }
-    w->coming = next;
-    san_start_switch(fake, lo, size);
-    san_fiber_switch(w->commit_fiber);
-    san_ignore_begin();
-    rt_switch(save, to);
-    return sched_arrive();
+    *to = *w->caught;
+    *w->caught = (struct rt_caught){ NULL, 0 };
 }
 
-/* After so many starts: timers, poller and global queue want a look, if there is anything at all.
- */
-static bool sched_rounds_due(struct rt_worker *w)
+/* Leaves the context of self (NULL: the native one) for next, or for the native stack. A fresh next
+ * needs a cached stack. fake NULL: the context does not come back. Returns the worker that it comes
+ * back on. */
+SCHED_INLINE struct rt_worker *sched_leave(struct rt_worker *w, void **save, void **fake,
+                                           struct rt_g *self, struct rt_g *next)
 {
-    if (likely(++w->rounds < SCHED_ROUNDS))
+    struct rt_stack *s = NULL;
+    struct rt_caught caught, *has_caught = NULL;
+    bool fresh = next && !next->stack;
+    if (unlikely(w->caught != NULL) && (w->caught->exceptions || w->caught->uncaught)) {
+        has_caught = &caught;
+        sched_caught_take(w, &caught);
+    }
+    if (fresh) {
+        s = sched_give_stack(w, next, rt_stack_get(w, rt_g_class(next)));
+        w->coming = next;
+    } else if (next) {
+        s = next->stack;
+        if (unlikely(atomic_load_explicit(&next->trimming, memory_order_acquire)))
+            rt_trim_wait(next);
+    }
+    san_start_switch(fake, s ? s->base : w->native_lo, s ? s->size : w->native_size);
+    san_fiber_switch(w->commit_fiber);
+    san_ignore_begin();
+    if (fresh)
+        rt_switch_fresh(save, s);
+    else if (fake)
+        rt_switch(save, next ? next->sp : w->native_sp);
+    else
+        rt_switch_last(next ? next->sp : w->native_sp);
+    w = sched_arrive(self);
+    if (unlikely(has_caught != NULL))
+        *w->caught = caught;
+    return w;
+}
+
+/* It was called, or after so many starts: timers, poller and global queue want a look, if there is
+ * anything at all. What is deferred is asked for its age each time. */
+__attribute__((noinline)) static bool sched_native_due(struct rt_worker *w)
+{
+    rt_call_answer(w);
+    if (rt_defer_pending(w->index)) {
+        rt_call_worker(w);
+        if (rt_defer_due(w))
+            return true;
+    }
+    if (atomic_load(&w->inbox_len) || atomic_load(&w->status) != RT_RUN ||
+        atomic_load(&rt_state.stopping))
+        return true;
+    if (w->rounds < RT_ROUNDS)
         return false;
     if (atomic_load_explicit(&rt_state.queue_len, memory_order_relaxed) || rt_netpoll_fds() ||
         rt_timers_next() != INT64_MAX)
@@ -182,19 +216,16 @@ static bool sched_rounds_due(struct rt_worker *w)
     return false;
 }
 
-/* Something calls for the native stack. */
-static bool sched_native_due(struct rt_worker *w)
+static inline bool sched_called(const struct rt_worker *w)
 {
-    return w->held || sched_rounds_due(w) ||
-           atomic_load_explicit(&w->inbox_len, memory_order_relaxed) ||
-           atomic_load_explicit(&w->status, memory_order_relaxed) != RT_RUN ||
-           atomic_load_explicit(&rt_state.stopping, memory_order_relaxed) || rt_defer_due(w);
+    return unlikely(w->rounds >= atomic_load_explicit(&w->limit, memory_order_relaxed));
 }
 
 /* The next goroutine to switch to, or NULL for the native stack. here: a stack about to be free. */
-static struct rt_g *sched_next(struct rt_worker *w, const struct rt_stack *here)
+SCHED_INLINE struct rt_g *sched_next(struct rt_worker *w, const struct rt_stack *here)
 {
-    if (sched_native_due(w))
+    w->rounds++;
+    if (sched_called(w) && sched_native_due(w))
         return NULL;
     uintptr_t item = rt_local_pop(w);
     if (!item)
@@ -233,12 +264,12 @@ static void sched_end(struct rt_g *g)
 /* Entered by rt_context_entry with a goroutine in w->coming; never returns. */
 void rt_stack_main(struct rt_stack *s)
 {
-    sched_arrive();
+    rt_stack_refill(sched_arrive(rt_worker_here()->coming), 0); /* for it took the last, perhaps */
     for (;;) {
-        struct rt_g *g = rt_worker()->cur;
+        struct rt_g *g = rt_worker_here()->cur;
         g->fn(g->u.arg);
         sched_end(g);
-        struct rt_worker *w = rt_worker();
+        struct rt_worker *w = rt_worker_here();
         struct rt_g *next = sched_next(w, SAN_FRESH_STACKS ? NULL : s);
         if (!SAN_FRESH_STACKS && next && !next->stack && rt_g_class(next) == s->cls) {
             sched_give_stack(w, next, s);
@@ -249,9 +280,9 @@ void rt_stack_main(struct rt_stack *s)
             continue;
         }
         void *nobody;
-        w->after.dead = g;
-        w->after.stack = s;
-        sched_leave(w, &nobody, NULL, next);
+        w->after.what = RT_BURY;
+        w->after.g = g;
+        sched_leave(w, &nobody, NULL, g, next);
         __builtin_unreachable();
     }
 }
@@ -265,10 +296,12 @@ void rt_run_g(struct rt_worker *w, struct rt_g *g)
             return;
         }
     }
-    sched_leave(w, &w->native_sp, &w->native_fake, g);
+    w->after.what = RT_NOTHING;
+    sched_leave(w, &w->native_sp, &w->native_fake, NULL, g);
 }
 
-static void sched_park_thread(rt_commit_fn *commit, void *arg, const char *reason)
+__attribute__((noinline)) static void sched_park_thread(rt_commit_fn *commit, void *arg,
+                                                        const char *reason)
 {
     struct rt_g own = { .flags = RT_G_THREAD }, *self = rt_thread_self();
     struct rt_g *g = self ? self : &own; /* without memory a thread still can wait */
@@ -304,6 +337,22 @@ static void sched_park_thread(rt_commit_fn *commit, void *arg, const char *reaso
     errno = saved;
 }
 
+/* w->after says what commits it. Its callers end with it, by a jump. */
+__attribute__((noinline)) static void sched_park(struct rt_worker *w, struct rt_g *g,
+                                                 const char *reason)
+{
+    int saved = *w->errno_at;
+    rt_held_check(g, reason);
+    g->reason = reason;
+    g->u.since = atomic_load_explicit(&rt_state.coarse, memory_order_relaxed);
+    atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_relaxed);
+    san_release(g);
+    w->after.g = g;
+    w = sched_leave(w, &g->sp, &g->fake, g, sched_next(w, NULL));
+    g->reason = NULL;
+    *w->errno_at = saved; /* of the thread that it runs on now */
+}
+
 void rt_park(rt_commit_fn *commit, void *arg, const char *reason)
 {
     struct rt_worker *w = rt_worker();
@@ -311,19 +360,39 @@ void rt_park(rt_commit_fn *commit, void *arg, const char *reason)
         sched_park_thread(commit, arg, reason);
         return;
     }
-    struct rt_g *g = w->cur;
-    sn_assert(g); /* a task must not park */
-    int saved = *w->errno_at;
-    g->reason = reason;
-    g->u.since = atomic_load_explicit(&rt_state.coarse, memory_order_relaxed);
-    atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_relaxed);
-    san_release(g);
-    w->after.g = g;
+    sn_assert(w->cur); /* a task must not park */
+    w->after.what = RT_COMMIT;
     w->after.commit = commit;
     w->after.arg = arg;
-    w = sched_leave(w, &g->sp, &g->fake, sched_next(w, NULL));
-    g->reason = NULL;
-    *w->errno_at = saved; /* of the thread that it runs on now */
+    sched_park(w, w->cur, reason);
+}
+
+struct sched_under {
+    struct lock *lock;
+    struct rt_g **self;
+};
+
+static bool sched_commit_under(struct rt_g *g, void *arg)
+{
+    struct sched_under *u = arg;
+    *u->self = g;
+    rt_park_drop(u->lock);
+    return true;
+}
+
+void rt_park_under(struct lock *l, struct rt_g **self, const char *reason)
+{
+    struct rt_worker *w = rt_worker();
+    if (!w) {
+        struct sched_under u = { l, self };
+        sched_park_thread(sched_commit_under, &u, reason);
+        return;
+    }
+    sn_assert(w->cur);
+    *self = w->cur;
+    w->after.what = RT_DROP;
+    w->after.under = l;
+    sched_park(w, w->cur, reason);
 }
 
 void rt_unpark(struct rt_g *g)
@@ -355,19 +424,18 @@ void sennit_yield(void)
         return;
     }
     struct rt_g *g = w->cur;
+    rt_held_check(g, "yielding");
     struct rt_g *next = sched_next(w, NULL);
-    if (!next && !w->held && w->rounds < SCHED_ROUNDS && rt_local_len(w) == 0 &&
-        !atomic_load_explicit(&w->inbox_len, memory_order_relaxed) &&
-        atomic_load_explicit(&w->status, memory_order_relaxed) == RT_RUN && !rt_defer_due(w) &&
+    if (!next && !w->held && !sched_called(w) && rt_local_len(w) == 0 &&
         !rt_state.none) { /* a host's budget must end */
         sched_tick(w);
         return; /* nobody waits */
     }
     int saved = *w->errno_at;
     atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
+    w->after.what = RT_QUEUE;
     w->after.g = g;
-    w->after.commit = NULL;
-    w = sched_leave(w, &g->sp, &g->fake, next);
+    w = sched_leave(w, &g->sp, &g->fake, g, next);
     *w->errno_at = saved;
 }
 

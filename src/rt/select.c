@@ -67,25 +67,16 @@ static void select_add_chan(struct select_wait *s, sennit_chan *c)
     s->n_chans++;
 }
 
-/* Not lock_take: the rank check knows no order among locks of one rank. */
 static void select_lock(const struct select_wait *s)
 {
-    for (int i = 0; i < s->n_chans; i++) {
-        uint32_t zero = 0;
-        struct lock *l = &s->chans[i]->lock;
-        if (!atomic_compare_exchange_strong_explicit(&l->state, &zero, 1, memory_order_acquire,
-                                                     memory_order_relaxed))
-            lock_slow(l);
-    }
+    for (int i = 0; i < s->n_chans; i++)
+        lock_take_unranked(&s->chans[i]->lock); /* by address: see select_add_chan */
 }
 
 static void select_unlock(const struct select_wait *s)
 {
-    for (int i = s->n_chans; i-- > 0;) {
-        struct lock *l = &s->chans[i]->lock;
-        if (atomic_exchange_explicit(&l->state, 0, memory_order_release) == 2)
-            lock_wake(l);
-    }
+    for (int i = s->n_chans; i-- > 0;)
+        lock_drop_unranked(&s->chans[i]->lock);
 }
 
 static bool select_try(const struct select_wait *s, int i)

@@ -30,6 +30,8 @@ static void shutdown_threads(void)
 {
     struct rt_state *s = &rt_state;
     atomic_store(&s->stopping, 1);
+    for (uint32_t i = 0; i < atomic_load(&s->n_workers); i++)
+        rt_call_worker(atomic_load(&s->workers[i]));
     if (s->none) {
         rt_loop_stop();
         return;

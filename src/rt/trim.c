@@ -15,9 +15,8 @@
  * When: sysmon sets a timer before it falls asleep, and each second while it does not, if anything
  * ran since the last time; so an idle process is woken once, and then no more. The work is a task,
  * one chunk a turn. */
-#include "rt/asym.h"
+#include "base/asym.h"
 #include "rt/rt_private.h"
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/mman.h>
 
@@ -31,21 +30,6 @@ static _Atomic uint32_t trim_phase;
 static _Atomic uint64_t trim_ticks;
 static void *trim_at;   /* the chunk seen last; the task's */
 static bool trim_young; /* one was met that has not waited long enough; the task's */
-static _Atomic bool trim_no_fence;
-static pthread_once_t trim_once = PTHREAD_ONCE_INIT;
-
-static void asym_register(void)
-{
-    if (sys.membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) < 0)
-        atomic_store(&trim_no_fence, true);
-}
-
-bool asym_heavy(void)
-{
-    pthread_once(&trim_once, asym_register); /* the call is a fence of the caller's, too */
-    return !atomic_load_explicit(&trim_no_fence, memory_order_relaxed) &&
-           sys.membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) >= 0;
-}
 
 /* How often something was started: unlike before, something ran. */
 static uint64_t trim_sum(void)

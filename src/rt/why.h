@@ -49,6 +49,7 @@
     X(131, PARSE, INVALID_ARGUMENT, "the text says where the input went wrong")                    \
     X(132, CHANNEL_CLOSED, OUT_OF_RANGE, "no more comes: leave the loop")                          \
     X(133, LOG_LEVELS, INVALID_ARGUMENT, "levels are off error warn info debug; see SENNIT_LOG")   \
+    X(134, SHADOW_STACKS, FAILED_PRECONDITION, "start it without: see GLIBC_TUNABLES")             \
     X(201, RESOLVE, UNAVAILABLE, "does the name resolve on this machine? (getent ahosts)")         \
     X(202, DIAL, UNAVAILABLE, "is the server up, at this address and port?")                       \
     X(203, PROXY, UNAVAILABLE, "look at https_proxy; no_proxy exempts hosts")                      \

@@ -39,13 +39,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum {
-    WORKER_ROUNDS = 61,
-    WORKER_STACK = 512 << 10,
-    WORKER_POLL_NS = 100000,
-    WORKER_SPIN_NS = 10000
-};
+enum { WORKER_STACK = 512 << 10, WORKER_POLL_NS = 100000, WORKER_SPIN_NS = 10000 };
 
 void rt_poke(_Atomic uint32_t *word)
 {
@@ -302,6 +298,7 @@ bool rt_mark_stuck(struct rt_worker *w)
     if (!atomic_compare_exchange_strong(&w->status, &was, RT_STUCK))
         return false;
     atomic_fetch_add(&rt_state.stuck, 1);
+    rt_call_worker(w);
     return true;
 }
 
@@ -379,12 +376,13 @@ static uintptr_t worker_local(struct rt_worker *w)
 /* The next item, without searching elsewhere for one. */
 uintptr_t rt_worker_look(struct rt_worker *w)
 {
+    rt_call_answer(w);
     if (unlikely(atomic_load_explicit(&w->status, memory_order_relaxed) == RT_STUCK)) {
         rt_mark_unstuck(w);
         if (worker_surplus(false)) /* one too many now: it gives way, not who took its place */
             worker_retire(w, false);
     }
-    uintptr_t item = ++w->rounds >= WORKER_ROUNDS ? worker_periodic(w) : 0;
+    uintptr_t item = ++w->rounds >= RT_ROUNDS ? worker_periodic(w) : 0;
     if (item || (item = worker_local(w)) != 0)
         return item;
     if (rt_defer_pending(w->index)) {
@@ -430,14 +428,21 @@ void rt_worker_run(struct rt_worker *w, uintptr_t item)
         rt_fresh_hold(rt_g_of(item));
         return;
     }
-    if (unlikely(rt_defer_due(w)))
-        rt_defer_flush(w->index);
+    if (unlikely(rt_defer_pending(w->index))) {
+        if (rt_defer_due(w))
+            rt_defer_flush(w->index);
+        rt_call_worker(w); /* to look again */
+    }
     rt_run_g(w, rt_g_of(item));
 }
+
+/* Of libstdc++ or libc++abi, if the program has it. */
+extern void *__cxa_get_globals(void) __attribute__((weak));
 
 void rt_worker_bounds(struct rt_worker *w)
 {
     w->errno_at = &errno;
+    w->caught = __cxa_get_globals ? __cxa_get_globals() : NULL;
 #ifdef RT_ASAN
     pthread_attr_t a;
     void *lo = NULL;
@@ -479,6 +484,7 @@ static void *worker_main(void *arg)
 {
     struct rt_worker *w = arg;
     worker_float();
+    w->tid = gettid();
     rt_local_worker(w);
     rt_worker_bounds(w);
     rt_overflow_thread(w);
@@ -532,6 +538,8 @@ static bool worker_new(bool resumed_only)
     w->native_size = WORKER_STACK;
     w->rng = n * 2654435761u + 1;
     w->resumed_only = resumed_only;
+    w->claim = s->can_claim ? RT_OWNED : RT_SHARED;
+    w->limit = RT_ROUNDS;
     atomic_fetch_add(&s->enlisted, 1);
     atomic_store(&s->workers[n], w);
     atomic_store(&s->n_workers, n + 1); /* before it runs: its counts must be seen */
@@ -608,8 +616,11 @@ static void worker_count_cpus(void)
 static bool worker_start_locked(void)
 {
     struct rt_state *s = &rt_state;
+    if (rt_shadowed())
+        return false;
     s->none = rt_loop_wanted();
     worker_count_cpus();
+    s->can_claim = asym_heavy();
     rt_stack_start();
     rt_trim_start();
     atomic_store(&s->coarse, sys_now());

@@ -588,7 +588,7 @@ static void model_play(void)
         uintptr_t *sp = (uintptr_t *)(void *)(model_stacks[i] + MODEL_STACK - 64);
         memset(sp, 0, 64);
         sp[6] = (uintptr_t)model_thread_main; /* what rt_switch returns to */
-        threads[i].sp = sp;
+        threads[i].sp = sp + 5;               /* rbp, and that */
     }
     model_scene->start();
     for (model_n = 0; model_n < MODEL_THREADS && model_scene->fn[model_n]; model_n++)

@@ -3,6 +3,7 @@
  * scene_base.c: lock, note and task, and what all scenes stand on. */
 #include "model.h"
 /* the files under test */
+#include "base/asym.c"
 #include "base/lock.c"
 #include "rt/note.c"
 #include "rt/task.c"
@@ -36,6 +37,13 @@ static void scene_task(struct rt_task *t)
     scene_ran[i]++;
 }
 
+static int scene_membarrier(int cmd)
+{
+    if (cmd == MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+        model_order_all();
+    return 0;
+}
+
 void scene_runtime(int n)
 {
     uintptr_t words[MODEL_THREADS] = { 0 };
@@ -44,12 +52,14 @@ void scene_runtime(int n)
     memset(&rt_state, 0, offsetof(struct rt_state, workers));
     memset((char *)&rt_state + offsetof(struct rt_state, n_workers), 0,
            sizeof rt_state - offsetof(struct rt_state, n_workers));
+    sys.membarrier = scene_membarrier;
     rt_state.running = 1, rt_state.target = 2, rt_state.cpus = 2;
     list_init(&rt_state.idle);
     rt_state.n_workers = (uint32_t)n, rt_state.enlisted = n;
     for (int i = 0; i < n; i++) {
         struct rt_worker *w = &scene_workers[i];
         rt_state.workers[i] = w;
+        w->limit = RT_ROUNDS;
         w->index = (uint32_t)i, w->defers = rt_defer_count((unsigned)i);
         list_init(&w->idle);
         words[i] = (uintptr_t)w | 1;

@@ -99,7 +99,7 @@ static void slot_owner(void)
 {
     struct rt_worker *w = queue_me();
     for (int i = 0; i < 3; i++) {
-        uintptr_t item = sched_put_lifo(w, scene_item(i));
+        uintptr_t item = rt_lifo_put(w, scene_item(i));
         if (item)
             rt_ring_push(w, item);
     }
@@ -109,7 +109,7 @@ static void slot_owner(void)
 static void slot_owner_1(void)
 {
     model_write(&scene_data[1]), model_write(&scene_data[2]);
-    sched_put_lifo(queue_me(), scene_item(0));
+    rt_lifo_put(queue_me(), scene_item(0));
 }
 static void slot_end_1(void)
 {

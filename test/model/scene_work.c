@@ -256,12 +256,6 @@ static struct lock trim_queue;
 static bool trim_queued;
 static char trim_page[4 * TRIM_PAGE];
 
-static int trim_membarrier(int cmd)
-{
-    if (cmd == MEMBARRIER_CMD_PRIVATE_EXPEDITED)
-        model_order_all();
-    return 0;
-}
 static int trim_madvise(void *p, size_t n, int advice)
 {
     (void)n, (void)advice;
@@ -278,8 +272,7 @@ static void trim_start(void)
     trim_g.stack = &trim_stack, trim_g.sp = trim_page + sizeof trim_page;
     trim_g.state = RT_G_PARKED;
     trim_g.u.since = model_clock_now - 2 * TRIM_AFTER_NS;
-    *(bool *)&trim_no_fence = false;
-    sys.membarrier = trim_membarrier, sys.madvise = trim_madvise;
+    sys.madvise = trim_madvise;
 }
 static void trim_trimmer(void) { trim_chunk(&trim_g, 1); }
 /* As rt_unpark, the queue, and sched_leave. */

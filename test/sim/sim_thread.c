@@ -161,7 +161,7 @@ static struct sim_thread *thread_new(int most, void *(*fn)(void *arg), void *arg
     uintptr_t *sp = (uintptr_t *)(stack + THREAD_STACK - 64);
     memset(sp, 0, 64);
     sp[6] = (uintptr_t)thread_main; /* what rt_switch returns to: see switch_x86_64.S */
-    threads[i] = (struct sim_thread){ .sp = sp, .used = true, .fn = fn, .arg = arg };
+    threads[i] = (struct sim_thread){ .sp = sp + 5, .used = true, .fn = fn, .arg = arg };
     threads[i].until = INT64_MAX;
     thread_top = i + 1 > thread_top ? i + 1 : thread_top;
     return &threads[i];
@@ -220,7 +220,7 @@ void sim_thread_list(void)
         const struct sim_thread *t = &threads[i];
         if (!t->used || t->done || t == thread_now)
             continue;
-        const uintptr_t *sp = t->sp, *frame = (const uintptr_t *)sp[5];
+        const uintptr_t *sp = t->sp, *frame = (const uintptr_t *)sp[0];
         fprintf(stderr, "  thread %d:", i);
         for (int k = 0; k < 12 && frame && !((uintptr_t)frame & 7); k++) {
             fprintf(stderr, " %#zx", (size_t)(frame[1] - (uintptr_t)__executable_start));

@@ -234,7 +234,7 @@ TEST(lock_that_is_held_long_puts_others_to_sleep_and_wakes_them)
     lock_take(&c.lock, LOCK_PRIM);
     for (int i = 0; i < 3; i++)
         check(pthread_create(&t[i], NULL, take_and_count, &c) == 0);
-    while (atomic_load(&c.lock.state) != 2) /* somebody sleeps */
+    while (atomic_load(&lock_sleepers) == 0)
         usleep(100);
     check_int(c.n, 0);
     lock_drop(&c.lock, LOCK_PRIM);

@@ -2,7 +2,8 @@
  *
  * Goroutines: start, park, unpark, yield, migration, stuck workers, shutdown. Nothing here depends
  * on timing: what could hang runs into the harness' limit. */
-#include "harness.h"
+#include "base/sys.h"
+#include "crew.h"
 #include "rt/rt.h"
 #include <dirent.h>
 #include <pthread.h>
@@ -234,6 +235,31 @@ TEST(others_finish_beside_stuck_workers)
     close(stuck_pipe[1]);
 }
 
+/* Many handlers that sleep in the kernel do so together: each that is found asleep brings one more
+ * worker. In some try all of them stand there at once before the first has slept for 100 ms. */
+enum { KERNEL_SLEEPERS = 256 };
+static _Atomic int kernel_now, kernel_most;
+static void kernel_sleep(void *arg)
+{
+    int now = atomic_fetch_add(&kernel_now, 1) + 1, most = atomic_load(&kernel_most);
+    while (now > most && !atomic_compare_exchange_weak(&kernel_most, &most, now))
+        ;
+    usleep(100000);
+    atomic_fetch_sub(&kernel_now, 1);
+    counter_hit(arg);
+}
+TEST(those_that_stand_still_in_the_kernel_do_so_together)
+{
+    for (int tries = 0; tries < 8 && atomic_load(&kernel_most) < KERNEL_SLEEPERS; tries++) {
+        struct counter c = { .until = KERNEL_SLEEPERS };
+        for (int i = 0; i < KERNEL_SLEEPERS; i++)
+            check(!rt_go(kernel_sleep, &c, "sleeper", 0));
+        counter_wait(&c);
+    }
+    check_int(atomic_load(&kernel_most), KERNEL_SLEEPERS);
+}
+
+#if !defined(SENNIT_CHECKS) || defined(CREW_SANITIZED) /* else it ends there: see held.c */
 /* A pthread mutex held over a park, as code that knows nothing of goroutines does: those who queue
  * on it block their threads, and the owner must come back all the same. */
 enum { QUEUED = MANY > 1000 ? 300 : 40 };
@@ -262,6 +288,7 @@ TEST(a_pthread_mutex_held_over_a_park_delays_but_does_not_stop)
         check(!rt_go(plain_other, &c, "other", 0));
     counter_wait(&c);
 }
+#endif
 
 /* A hog that made others runnable by hand-off only: sysmon must find them. */
 static void hog_with_child(void *arg)
@@ -484,3 +511,19 @@ TEST(stack_overflow_names_the_goroutine)
     check(strstr(text, "(pkg.Deep/Fall)"));
 }
 #endif
+
+static int shadow_on(void) { return 1; }
+TEST(shadow_stacks_are_refused_with_the_cure)
+{
+    struct counter c = { .until = 1 };
+    sennit_mutex m = { 0 };
+    sys.shadow_stack = shadow_on;
+    for (int i = 0; i < 2; i++) {
+        sennit_err err = rt_go(stuck_other, &c, "other", 0);
+        check(err && err->code == SENNIT_FAILED_PRECONDITION);
+        check(strstr(err->message, "shstk=off"));
+    }
+    check(!sennit_mutex_lock(&m, NULL)); /* what needs no goroutine works */
+    sennit_mutex_unlock(&m);
+    check(!sennit_sleep(NULL, 2 * SENNIT_MILLISECOND));
+}
