@@ -698,7 +698,7 @@ def messages(peer, stream):
 streams(lambda p, s: head(s) + data(s, p.replies[s].data) + tail(s), "OK$", name="echo")
 for size in (10, 10000, 70000, 300000):
     streams(Peer.echo, "OK$", name=f"of_{size}_octets_each_read_late", args=[
-        "--messages", "20", "--size", str(size), "--stall-ms", "100", "--deadline-ms", "5000"])
+        "--messages", "20", "--size", str(size), "--stall-ms", "100", "--deadline-ms", "20000"])
 streams(lambda p, s: head(s) + data(s, p.replies[s].data) + tail(s), "INTERNAL: ",
         args=["--messages", "20", "--size", "10000", "--stall-ms", "100"],
         name="more_than_its_window")

@@ -8,6 +8,9 @@
 #include "rpc/metadata.h"
 #include "rpc/status.h"
 #include "rpc/timeout.h"
+#include "rt/rt.h"
+
+__attribute__((constructor)) static void wire_text_setup(void) { test_at_end = rt_shutdown; }
 
 TEST(timeout_is_sent_in_the_shortest_unit_rounded_up)
 {

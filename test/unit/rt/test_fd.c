@@ -345,7 +345,7 @@ TEST(a_process_with_a_thousand_idle_connections_sleeps)
         int pair[2];
         check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
         for (int k = 0; k < 2; k++) {
-            fds[2 * i + k] = sennit_fd_new(pair[k]);
+            fds[2 * i + k] = fd_adopt(pair[k]);
             check(!sennit_go(idle_read, fds[2 * i + k]));
         }
     }
