@@ -235,8 +235,7 @@ TEST(others_finish_beside_stuck_workers)
     close(stuck_pipe[1]);
 }
 
-/* Many handlers that sleep in the kernel do so together: none of them goes on before all are there.
- * (How soon they are is bench_rt's to tell.) */
+/* Many handlers that sleep in the kernel do so together: none goes on before all are there. */
 enum { KERNEL_SLEEPERS = 256 };
 static _Atomic int kernel_there;
 static int kernel_pipe[2];
