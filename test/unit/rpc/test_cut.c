@@ -2,10 +2,10 @@
  *
  * test_cut.c: a call of each kind through somebody in the middle who strikes after the first,
  * second, third... frame of one direction, until a call comes through before he does: closes,
- * resets or half-closes the connection, resets the stream at both ends, or says that the server is
- * going away. Both our ends see it. The client's status must be right, the handler must end, and
- * the harness looks for what is left behind. The frames of one connection are counted in plain
- * threads, on plain sockets. */
+ * resets or half-closes the connection, resets the stream at both ends, says that the server is
+ * going away, or is silent from then on. Both our ends see it. The client's status must be right,
+ * the handler must end, and the harness looks for what is left behind. The frames of one connection
+ * are counted in plain threads, on plain sockets. */
 #include "base/sys.h"
 #include "talk.h"
 #include <netinet/in.h>
@@ -17,9 +17,9 @@
 #include <unistd.h>
 
 enum way { UP, DOWN }; /* from the client, from the server */
-enum blow { CLOSED, BROKEN, HALF_CLOSED, STREAM_RESET_BOTH, GOING_AWAY, BLOWS };
-static const char *const blow_names[] = { "closed", "broken", "half-closed", "reset",
-                                          "going away" };
+enum blow { CLOSED, BROKEN, HALF_CLOSED, STREAM_RESET_BOTH, GOING_AWAY, STOPPED, BLOWS };
+static const char *const blow_names[] = { "closed", "broken",     "half-closed",
+                                          "reset",  "going away", "stopped" };
 
 struct middle {
     int listener, to; /* to: the server's port */
@@ -85,6 +85,9 @@ static bool middle_strike(struct middle *m, struct lane lanes[2])
         return true;
     case GOING_AWAY:
         middle_say(lanes[DOWN].to, goaway, sizeof goaway);
+        return true;
+    case STOPPED: /* as a peer that is stopped: open, and silent */
+        lanes[UP].dead = lanes[DOWN].dead = true;
         return true;
     default:
         return false;
@@ -254,18 +257,23 @@ static bool cut_right(enum blow blow, bool struck, int code)
 {
     if (code == SENNIT_OK)
         return true; /* struck too late, or the call was made on another connection */
+    if (blow == STOPPED)
+        return code == SENNIT_DEADLINE_EXCEEDED;
     return struck &&
            (code == SENNIT_UNAVAILABLE || (blow == STREAM_RESET_BOTH && code == SENNIT_CANCELLED));
 }
 
-/* True: the blow fell. */
+/* What a call has beside a peer that may stop: it ends by nothing else. */
+#define CUT_DEADLINE (100 * SENNIT_MILLISECOND)
+
+/* True: the blow fell, or the call did not come to where it would. */
 static bool cut_once(struct echo_server *e, int kind, enum way way, enum blow blow, int at,
                      int counts[17])
 {
     struct middle m = { .way = way, .blow = blow, .at = at };
     middle_start(&m, e->address);
     sennit_conn *c = echo_dial(m.address);
-    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 60 * SENNIT_SECOND);
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, blow == STOPPED ? CUT_DEADLINE : 60 * SENNIT_SECOND);
     sennit_err err = call_kind(c, ctx, kind);
     bool struck = atomic_load(&m.struck);
     if (!cut_right(blow, struck, code_of(err)))
@@ -278,7 +286,7 @@ static bool cut_once(struct echo_server *e, int kind, enum way way, enum blow bl
     while (atomic_load(&inside))
         sennit_sleep(NULL, SENNIT_MILLISECOND / 10);
     middle_stop(&m);
-    return struck;
+    return struck || err;
 }
 
 static void cut_sweep(int kind)
