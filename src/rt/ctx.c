@@ -67,7 +67,7 @@ static void ctx_mark(struct sennit_ctx *ctx, enum ctx_state state, sennit_err ca
     struct list *n;
     ctx->cause = cause;
     atomic_store_explicit(&ctx->state, state, memory_order_release);
-    if (ctx->armed && ctx != run->timer)
+    if (atomic_load_explicit(&ctx->armed, memory_order_relaxed) && ctx != run->timer)
         rt_timer_stop(&ctx->timer);
     while ((n = list_pop_front(&ctx->watches))) {
         container_of(n, struct ctx_watch, node)->run = run;
@@ -212,12 +212,12 @@ int64_t sennit_ctx_deadline(sennit_ctx *ctx) { return ctx ? ctx->deadline : INT6
 /* Locked. False: the deadline has passed. */
 static bool ctx_arm(struct sennit_ctx *ctx)
 {
-    if (ctx->armed || ctx->deadline == INT64_MAX)
+    if (atomic_load_explicit(&ctx->armed, memory_order_relaxed) || ctx->deadline == INT64_MAX)
         return true;
     if (sennit_now() >= ctx->deadline)
         return false;
     rt_timer_init(&ctx->timer, ctx_expired);
-    ctx->armed = true;
+    atomic_store_explicit(&ctx->armed, true, memory_order_relaxed);
     rt_timer_set(&ctx->timer, ctx->deadline);
     return true;
 }
@@ -464,9 +464,9 @@ static void ctx_run_cleanups(struct sennit_ctx *ctx)
 
 static void ctx_disarm(struct sennit_ctx *ctx)
 {
-    if (ctx->armed && !ctx_in_own_timer(ctx))
+    if (atomic_load_explicit(&ctx->armed, memory_order_relaxed) && !ctx_in_own_timer(ctx))
         rt_timer_stop_wait(&ctx->timer);
-    ctx->armed = false;
+    atomic_store_explicit(&ctx->armed, false, memory_order_relaxed);
 }
 
 /* Takes ctx from its parent. Returns the parent when it only waited for this to be freed. */

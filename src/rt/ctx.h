@@ -36,7 +36,8 @@ struct sennit_ctx {
     struct rt_note *childless; /* who waits until n_children is 0 */
     uint32_t n_children;
     bool heap;                 /* from sennit_ctx_new: free it */
-    bool armed, orphaner;      /* timer was set; freed before its children */
+    _Atomic bool armed;        /* timer was set; also read by who ends a parent */
+    bool orphaner;             /* freed before its children */
     struct sennit_arena arena; /* shared */
 };
 
