@@ -57,11 +57,12 @@ sim: $(DIR)/build.ninja
 	@ninja -C $(DIR) test/sim/sim >/dev/null
 	@$(DIR)/test/sim/sim $(SEED) $(COUNT) $(if $(TRACE),--trace)
 
+MUTANT_SECONDS ?= 80
 MUTANT ?= $(shell echo $$(($$(date +%s) / 3600 * 29)))
 
 mutants: build
-	@test/model/mutants --seconds 80 --start $(MUTANT)
-	@test/sim/mutants $(DIR) --seconds 80 --start $(MUTANT)
+	@test/model/mutants --seconds $(MUTANT_SECONDS) --start $(MUTANT)
+	@test/sim/mutants $(DIR) --seconds $(MUTANT_SECONDS) --start $(MUTANT)
 
 coverage: deps-build
 	@test -d build-coverage || meson setup build-coverage -Dbuildtype=debug -Doptimization=0 \
