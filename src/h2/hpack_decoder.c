@@ -428,7 +428,7 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
         return HPACK_NO_MEMORY;
     size_t again = decoder_again(d, p, len);
     bool started = again != 0;
-    for (p += again; p < end && result == HPACK_OK;) {
+    for (p = started ? p + again : p; p < end && result == HPACK_OK;) {
         uint8_t c = *p;
         if ((c & 0xe0) == 0x20) {
             if (started) /* how many came before it matters as little here as to other decoders */
