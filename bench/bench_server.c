@@ -30,8 +30,8 @@ static const bench_BenchService service = { .Unary = echo_unary, .Stream = echo_
 
 static void stop_on_signal(void *server)
 {
-    sennit_signal_wait(NULL, (const int[]){ SIGINT, SIGTERM, 0 });
-    sennit_server_stop(server, SENNIT_SECOND);
+    if (sennit_signal_wait(NULL, (const int[]){ SIGINT, SIGTERM, 0 }))
+        sennit_server_stop(server, SENNIT_SECOND);
 }
 
 int bench_server(const struct bench_args *a)

@@ -10,8 +10,8 @@
 
 static inline void stop_on_signal(void *server)
 {
-    sennit_signal_wait(NULL, (const int[]){ SIGINT, SIGTERM, 0 });
-    sennit_server_stop(server, 10 * SENNIT_SECOND);
+    if (sennit_signal_wait(NULL, (const int[]){ SIGINT, SIGTERM, 0 }))
+        sennit_server_stop(server, 10 * SENNIT_SECOND);
 }
 
 #endif

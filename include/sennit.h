@@ -368,7 +368,7 @@ SENNIT_API void sennit_fd_free(sennit_fd *f);
 SENNIT_DEFINE_AUTO(sennit_fd)
 
 /* Waits for one of signals (0 ends the list) and returns its number; 0 once ctx has ended, or
- * without memory. The signals' handlers are ours meanwhile and put back when the last waiter
+ * without memory or descriptors. The signals' handlers are ours meanwhile and put back when the last waiter
  * leaves. */
 SENNIT_API int sennit_signal_wait(sennit_ctx *ctx, const int *signals);
 
