@@ -368,8 +368,8 @@ SENNIT_API void sennit_fd_free(sennit_fd *f);
 SENNIT_DEFINE_AUTO(sennit_fd)
 
 /* Waits for one of signals (0 ends the list) and returns its number; 0 once ctx has ended, or
- * without memory or descriptors. The signals' handlers are ours meanwhile and put back when the last waiter
- * leaves. */
+ * without memory or descriptors. The signals' handlers are ours meanwhile and put back when the
+ * last waiter leaves. */
 SENNIT_API int sennit_signal_wait(sennit_ctx *ctx, const int *signals);
 
 /* Runs fn(arg) on a thread of its own, where it may block or use a deep stack, and parks the

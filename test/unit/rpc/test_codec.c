@@ -131,9 +131,9 @@ TEST_FAULTS(the_calls_for_single_messages_know_codecs)
     n.n = 14;
     check(!sennit_msg_encode(a, &numbers.desc, &n).data);
     err = sennit_json_encode_sized(a, &numbers.desc, &n, NULL, 0, &octets);
-    check(err && err->code == SENNIT_INVALID_ARGUMENT);
+    check(err && (err->code == SENNIT_INVALID_ARGUMENT || test_under_fault()));
     err = sennit_text_decode_sized(a, &numbers.desc, sennit_s(""), NULL, 0, &back);
-    check(err && err->code == SENNIT_INVALID_ARGUMENT);
+    check(err && (err->code == SENNIT_INVALID_ARGUMENT || test_under_fault()));
     sennit_raw raw = { sennit_s("abc") };
     const sennit_raw *again = sennit_msg_copy(a, &sennit_raw_desc, &raw);
     check(again ? again->octets.len == 3 && again->octets.data != raw.octets.data
