@@ -191,8 +191,13 @@ static const struct server_method *dispatch_own_method(struct rpc_stream *s,
     return &own->entry;
 }
 
-/* From here on others than the reader may use the call's arena. */
-static void dispatch_share(struct server_call *c) { c->ctx.arena.shared = true; }
+/* From here on others than the reader may use the call's arena. Not written twice: after the first
+ * time they may be reading it. */
+static void dispatch_share(struct server_call *c)
+{
+    if (!c->ctx.arena.shared)
+        c->ctx.arena.shared = true;
+}
 
 void dispatch_accept(struct rpc_stream *s)
 {
