@@ -13,9 +13,10 @@
 
 static const char usage[] =
     "usage: bench server --port P --threads N [--cert FILE --key FILE]\n"
-    "       bench client --port P --threads N --mode unary|stream|idle --conns C --streams S\n"
-    "                    --window W --size B --secs T [--cert FILE]\n"
-    "client prints one line of JSON; --streams is per connection, --size in octets.\n";
+    "       bench client --port P --threads N --mode unary|stream|idle|open|mix --conns C\n"
+    "                    --streams S --window W --size B --secs T [--rate R] [--cert FILE]\n"
+    "client prints one line of JSON; --streams is per connection, --size in octets, --rate (of\n"
+    "mode open, where streams are the most calls under way) a second, of all together.\n";
 
 static bool parse_number(const char *text, long *out)
 {
@@ -35,7 +36,7 @@ static bool parse_flag(struct bench_args *a, const char *name, const char *value
         long *value;
     } numbers[] = {
         { "--threads", &a->threads }, { "--conns", &a->conns }, { "--streams", &a->streams },
-        { "--window", &a->window },   { "--size", &a->size },
+        { "--window", &a->window },   { "--size", &a->size },   { "--rate", &a->rate },
     };
 
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
@@ -88,6 +89,16 @@ static void bench_with_tls(char **argv)
 }
 #endif
 
+static bool mode_known(const char *mode)
+{
+    static const char *const modes[] = { "unary", "stream", "idle", "open", "mix" };
+
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
+        if (strcmp(mode, modes[i]) == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct bench_args a = { .port = "50051",
@@ -97,6 +108,7 @@ int main(int argc, char **argv)
                             .streams = 1,
                             .window = 1,
                             .size = 16,
+                            .rate = 1000,
                             .secs = 2 };
     bool client = argc > 1 && strcmp(argv[1], "client") == 0;
 
@@ -110,9 +122,8 @@ int main(int argc, char **argv)
                     i + 1 < argc ? argv[i + 1] : "without a value", usage);
             return 2;
         }
-    if (strcmp(a.mode, "unary") != 0 && strcmp(a.mode, "stream") != 0 &&
-        strcmp(a.mode, "idle") != 0) {
-        fprintf(stderr, "bench: no mode %s\n%s", a.mode, usage);
+    if (!mode_known(a.mode) || !a.rate) {
+        fprintf(stderr, "bench: no mode %s at %ld a second\n%s", a.mode, a.rate, usage);
         return 2;
     }
     if (a.cert)

@@ -7,8 +7,8 @@
 #include "sennit.h"
 
 struct bench_args {
-    const char *port, *mode, *cert, *key; /* cert NULL: plain text */
-    long threads, conns, streams, window, size;
+    const char *port, *mode, *cert, *key;             /* cert NULL: plain text */
+    long threads, conns, streams, window, size, rate; /* rate: calls a second, of all */
     double secs;
 };
 /* To be freed with sennit_creds_free. server: wants the key, too. */

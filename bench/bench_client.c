@@ -2,78 +2,16 @@
  *
  * The client half: conns x streams goroutines. unary: each in a loop of calls on one context that
  * it resets. stream: each keeps `window` messages in flight on a stream of its own. idle: each
- * opens a stream, has one echo on it and ends; the streams stay open until stdin ends. One clock
- * reading a call serves both as its end and as the next one's start. Latencies go to one histogram
- * of 64 steps an octave (error under 1.6 %); with many streams only each 16th call is sampled, so
- * that the shared counters do not show in the result. */
-#include "bench.h"
-#include "bench.sennit.h"
+ * opens a stream, has one echo on it and ends; the streams stay open until stdin ends. open:
+ * bench_open.c; mix: bench_mix.c. One clock reading a call serves both as its end and as the next
+ * one's start. With many streams only each 16th call is sampled, so that the shared counters do not
+ * show in the result. */
+#include "bench_load.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#define STEPS   64u
-#define BUCKETS (40u * STEPS)
-
-struct load {
-    const struct bench_args *args;
-    sennit_ctx *ctx; /* of streams */
-    bench_Msg message;
-    int64_t end;
-    unsigned sample_mask;
-    atomic_llong calls;
-    atomic_uint latency[BUCKETS];
-};
-
-struct stream {
-    struct load *load;
-    bench_BenchClient client;
-};
-
-static unsigned bucket_of(uint64_t ns)
-{
-    if (ns < STEPS)
-        return (unsigned)ns;
-    unsigned octave = 63u - (unsigned)__builtin_clzll(ns) - 6u; /* 64..127 is octave 0 */
-    unsigned bucket = (octave + 1) * STEPS + (unsigned)((ns >> octave) & (STEPS - 1));
-    return bucket < BUCKETS ? bucket : BUCKETS - 1;
-}
-
-static double bucket_us(unsigned bucket)
-{
-    if (bucket < STEPS)
-        return bucket / 1e3;
-    unsigned octave = bucket / STEPS - 1;
-    return (double)((uint64_t)(STEPS + bucket % STEPS) << octave) / 1e3;
-}
-
-static double percentile(struct load *load, unsigned percent)
-{
-    uint64_t total = 0, seen = 0;
-    unsigned i = 0;
-
-    for (unsigned k = 0; k < BUCKETS; k++)
-        total += load->latency[k];
-    for (; total && i < BUCKETS - 1; i++)
-        if ((seen += load->latency[i]) * 100 > total * percent)
-            break;
-    return bucket_us(i);
-}
-
-static void count_latency(struct load *load, int64_t ns)
-{
-    atomic_fetch_add_explicit(&load->latency[bucket_of((uint64_t)ns)], 1, memory_order_relaxed);
-}
-
-static sennit_err check_reply(const struct load *load, const bench_Msg *reply)
-{
-    return reply->payload.len == load->message.payload.len
-               ? NULL
-               : sennit_errorf(SENNIT_DATA_LOSS, "%zu octets came back", reply->payload.len);
-}
 
 /* Why recv gave nothing. */
 static sennit_err ended_early(bench_Bench_StreamClient s)
@@ -90,10 +28,10 @@ static sennit_err stream_loop(struct load *load, bench_Bench_StreamClient s)
     do {
         int64_t start = now;
         const bench_Msg *reply = bench_Bench_StreamClient_recv(s);
-        err = reply ? check_reply(load, reply) : ended_early(s);
+        err = reply ? load_check(&load->message, reply) : ended_early(s);
         now = sennit_now();
         if (load->args->window == 1 && (++messages & load->sample_mask) == 0)
-            count_latency(load, now - start);
+            load_count(load, now - start);
         else if (load->args->window != 1)
             messages++;
         if (!err && now < load->end)
@@ -120,7 +58,7 @@ static sennit_err one_flow(void *arg)
         return err ? err : stream_loop(load, s);
     const bench_Msg *reply = bench_Bench_StreamClient_recv(s);
     atomic_fetch_add(&load->calls, 1);
-    return reply ? check_reply(load, reply) : ended_early(s);
+    return reply ? load_check(&load->message, reply) : ended_early(s);
 }
 
 static sennit_err one_stream(void *arg)
@@ -135,11 +73,11 @@ static sennit_err one_stream(void *arg)
         bench_Msg reply;
         err = bench_Bench_Unary(s->client, ctx, &load->message, &reply);
         if (!err)
-            err = check_reply(load, &reply);
+            err = load_check(&load->message, &reply);
         sennit_ctx_reset(ctx, INT64_MAX);
         int64_t now = sennit_now();
         if ((++calls & load->sample_mask) == 0)
-            count_latency(load, now - start);
+            load_count(load, now - start);
         start = now;
     }
     atomic_fetch_add(&load->calls, calls);
@@ -186,12 +124,17 @@ static sennit_err run_streams(const struct bench_args *a, struct load *load, sen
                               struct stream *streams)
 {
     sennit_auto(sennit_group) *group = sennit_group_new(NULL);
-    sennit_fn one = strcmp(a->mode, "unary") == 0 ? one_stream : one_flow;
+    sennit_fn one = strcmp(a->mode, "unary") == 0 ? one_stream
+                    : strcmp(a->mode, "mix") == 0 ? load_mixed
+                                                  : one_flow;
 
     for (long i = 0; i < a->conns * a->streams; i++) {
         streams[i] = (struct stream){ load, { conns[i % a->conns] } };
-        sennit_group_go(group, one, &streams[i]);
+        if (strcmp(a->mode, "open") != 0)
+            sennit_group_go(group, one, &streams[i]);
     }
+    if (strcmp(a->mode, "open") == 0)
+        return load_open_loop(load, streams, a->conns * a->streams);
     return sennit_group_wait(group);
 }
 
@@ -213,10 +156,10 @@ static sennit_err measure(const struct bench_args *a, struct load *load, sennit_
     double secs = (double)(sennit_now() - start) / 1e9;
     getrusage(RUSAGE_SELF, &after);
     printf("{\"n\":%lld,\"secs\":%.6f,\"user_us\":%lld,\"sys_us\":%lld,\"rss0_kb\":%ld,"
-           "\"rss1_kb\":%ld,\"p50\":%.3f,\"p99\":%.3f}\n",
+           "\"rss1_kb\":%ld,\"p50\":%.3f,\"p99\":%.3f,\"p999\":%.3f}\n",
            (long long)load->calls, secs, (long long)us_of(before.ru_utime, after.ru_utime),
-           (long long)us_of(before.ru_stime, after.ru_stime), rss0, rss_kb(), percentile(load, 50),
-           percentile(load, 99));
+           (long long)us_of(before.ru_stime, after.ru_stime), rss0, rss_kb(),
+           load_percentile(load, 500), load_percentile(load, 990), load_percentile(load, 999));
     fflush(stdout);
     while (strcmp(a->mode, "idle") == 0 && getchar() != EOF) {
     }
