@@ -256,30 +256,37 @@ TEST_WITH(one_goroutine_sends_while_another_receives_on_both_ends, 120, false)
 
 /* -- back-pressure and large messages --------------------------------------------------------- */
 
-TEST(a_message_larger_than_every_window_crosses_in_both_directions)
+static void cross(struct talk *t, const char *octets, size_t n)
 {
-    struct talk t;
-    size_t n = test_short_io() ? 300000 : 8 << 20;
-    talk_start(&t, &streams, NULL, (sennit_server_options){ .max_recv_msg_size = 9 << 20 });
-    char *octets = malloc(n);
-    pattern_fill(octets, n, 7);
-    sennit_conn_free(t.conn);
-    t.conn = sennit_dial(
-        t.e.address, &(sennit_conn_options){ .creds = echo_creds(), .max_recv_msg_size = 9 << 20 });
-    sennit_stream *s = sennit_start(t.conn, t.ctx, &echo_methods[CHAT], NULL, NULL, 0);
+    struct echo_msg message = { .text = { octets, n } }, reply;
+    sennit_stream *s = sennit_start(t->conn, t->ctx, &echo_methods[CHAT], NULL, NULL, 0);
     for (int i = 0; i < 2; i++) {
-        check_str(said(sennit_send(s, &(struct echo_msg){ .text = { octets, n } })), "fine");
+        check_str(said(sennit_send(s, &message)), "fine");
         const struct echo_msg *m = sennit_recv(s);
         check(m);
         check_int(m->text.len, n);
         check(memcmp(m->text.data, octets, n) == 0);
     }
     check_str(said(sennit_finish(s, NULL)), "fine");
-    struct echo_msg reply;
-    check_str(said(sennit_call(t.conn, t.ctx, &echo_methods[0],
-                               &(struct echo_msg){ .text = { octets, n } }, &reply, NULL, 0)),
+    check_str(said(sennit_call(t->conn, t->ctx, &echo_methods[0], &message, &reply, NULL, 0)),
               "fine");
     check_int(reply.text.len, n);
+    check(memcmp(reply.text.data, octets, n) == 0);
+}
+
+TEST(a_message_larger_than_every_window_crosses_in_both_directions)
+{
+    static const size_t sizes[] = { 300000, 8 << 20, 64 << 20 };
+    size_t used = test_short_io() ? 1 : test_sanitized() ? 2 : 3, limit = (64 << 20) + 64;
+    struct talk t;
+    talk_start(&t, &streams, NULL, (sennit_server_options){ .max_recv_msg_size = limit });
+    sennit_conn_free(t.conn);
+    t.conn = sennit_dial(
+        t.e.address, &(sennit_conn_options){ .creds = echo_creds(), .max_recv_msg_size = limit });
+    char *octets = malloc(sizes[used - 1]);
+    pattern_fill(octets, sizes[used - 1], 7);
+    for (size_t i = 0; i < used; i++)
+        cross(&t, octets, sizes[i]);
     free(octets);
     talk_stop(&t);
 }
