@@ -17,8 +17,10 @@
 #endif
 #endif
 
-#define likely(x)                  __builtin_expect(!!(x), 1)
-#define unlikely(x)                __builtin_expect(!!(x), 0)
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+/* Before what is not on the way of a call: compiled for size, and branches to it are unlikely. */
+#define BASE_COLD                  __attribute__((cold))
 #define countof(a)                 (sizeof(a) / sizeof((a)[0]))
 #define container_of(p, T, member) ((T *)((char *)(p)-offsetof(T, member)))
 

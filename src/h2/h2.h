@@ -90,8 +90,9 @@ struct h2_event {
     void *user;                    /* of the stream, as set by h2_in_opened or h2_in_set_user */
     const struct h2_field *fields; /* until the next h2_in_next */
     size_t n_fields;
-    bool fields_too_large; /* header list over the limit: answer 431 or RESOURCE_EXHAUSTED */
-    const uint8_t *data;   /* in the caller's buffer */
+    const struct hpack_run *run; /* that fields begin with; or NULL */
+    bool fields_too_large;       /* header list over the limit: answer 431 or RESOURCE_EXHAUSTED */
+    const uint8_t *data;         /* in the caller's buffer */
     size_t len;
     uint32_t credit; /* DATA: to be handed to h2_in_consumed, sooner or later */
     uint8_t opaque[8];

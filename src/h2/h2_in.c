@@ -34,7 +34,7 @@ static const struct {
     [H2_CONTINUATION] = { h2_in_begin_continuation, IN_ID_STREAM },
 };
 
-const char *h2_error_name(uint32_t code)
+BASE_COLD const char *h2_error_name(uint32_t code)
 {
     static const char *const names[] = { "NO_ERROR",
                                          "PROTOCOL_ERROR",
@@ -134,7 +134,7 @@ bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id, enum
 
 /* -- octets ---------------------------------------------------------------------------------- */
 
-bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n)
+BASE_COLD bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n)
 {
     if (n == 0)
         return true;
@@ -200,7 +200,7 @@ bool h2_in_skip(struct h2_in *in, uint32_t rest)
 
 /* -- frame headers --------------------------------------------------------------------------- */
 
-static bool in_first_frame(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
+BASE_COLD static bool in_first_frame(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
     if (!in->c.server && memcmp(p, "HTTP/", 5) == 0)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "the peer speaks HTTP/1");
@@ -286,7 +286,7 @@ static int in_http1(struct h2_in *in, uint8_t c)
     return in->http1 - HTTP1_VERSION == sizeof http1_version - 1;
 }
 
-static bool in_step_http1(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_step_http1(struct h2_in *in, struct h2_event *ev)
 {
     while (in->at < in->end) {
         int r = in_http1(in, *in->at++);
@@ -302,7 +302,7 @@ static bool in_step_http1(struct h2_in *in, struct h2_event *ev)
     return false;
 }
 
-static bool in_step_preface(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_step_preface(struct h2_in *in, struct h2_event *ev)
 {
     static const uint8_t preface[] = H2_PREFACE;
     while (in->small_len < H2_PREFACE_LEN) {
@@ -327,7 +327,7 @@ static bool in_step_preface(struct h2_in *in, struct h2_event *ev)
 
 /* -- the machine ----------------------------------------------------------------------------- */
 
-struct h2_in *h2_in_new(const struct h2_config *c)
+BASE_COLD struct h2_in *h2_in_new(const struct h2_config *c)
 {
     struct h2_in *in = sys.calloc(1, sizeof *in);
     if (!in)
@@ -350,7 +350,7 @@ struct h2_in *h2_in_new(const struct h2_config *c)
     return in;
 }
 
-void h2_in_free(struct h2_in *in)
+BASE_COLD void h2_in_free(struct h2_in *in)
 {
     if (!in)
         return;

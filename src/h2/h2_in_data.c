@@ -7,7 +7,7 @@
 #include "h2/h2_in_private.h"
 
 /* DATA for a stream that is not there any more. */
-static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
 {
     uint32_t id = in->frame.id;
     enum h2_in_closed how = h2_in_how_closed(in, id);

@@ -12,7 +12,7 @@ static bool in_tell(struct h2_event *ev, enum h2_event_kind kind, const struct h
     return true;
 }
 
-static bool in_priority(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
+BASE_COLD static bool in_priority(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
     h2_in_spend(in, H2_GLITCH_PRIORITY);
     if ((load_be32(p) & 0x7fffffff) == in->frame.id)
@@ -38,7 +38,7 @@ static bool in_rst(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
     return true;
 }
 
-static enum h2_error in_set_one(struct h2_in *in, unsigned id, uint32_t v)
+BASE_COLD static enum h2_error in_set_one(struct h2_in *in, unsigned id, uint32_t v)
 {
     struct h2_settings *s = &in->peer;
     if (id == H2_SET_HEADER_TABLE_SIZE) {
@@ -64,7 +64,7 @@ static enum h2_error in_set_one(struct h2_in *in, unsigned id, uint32_t v)
     return H2_NO_ERROR;
 }
 
-static bool in_settings_ack(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_settings_ack(struct h2_in *in, struct h2_event *ev)
 {
     if (in->acked) /* we send SETTINGS once */
         h2_in_spend(in, H2_GLITCH_SETTINGS);
@@ -73,7 +73,7 @@ static bool in_settings_ack(struct h2_in *in, struct h2_event *ev)
     return in_tell(ev, H2_EV_SETTINGS_ACK, NULL);
 }
 
-static bool in_settings(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
+BASE_COLD static bool in_settings(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
     if (in->frame.flags & H2_ACK)
         return in_settings_ack(in, ev);
@@ -96,7 +96,7 @@ static bool in_ping(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
     return true;
 }
 
-static bool in_goaway(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
+BASE_COLD static bool in_goaway(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
     uint32_t last = load_be32(p) & 0x7fffffff;
     h2_in_spend(in, H2_GLITCH_GOAWAY);
@@ -161,7 +161,7 @@ static bool in_step_whole(struct h2_in *in, struct h2_event *ev)
     return in->whole(in, ev, p);
 }
 
-static bool in_settings_length(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_settings_length(struct h2_in *in, struct h2_event *ev)
 {
     if (in->frame.len % 6 || ((in->frame.flags & H2_ACK) && in->frame.len))
         return h2_in_fail(in, ev, H2_FRAME_SIZE_ERROR, "SETTINGS of a wrong length");

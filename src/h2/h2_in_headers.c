@@ -8,7 +8,7 @@
 
 /* -- what a block does to its stream --------------------------------------------------------- */
 
-static bool in_malformed(struct h2_in *in, struct h2_event *ev, const char *why)
+BASE_COLD static bool in_malformed(struct h2_in *in, struct h2_event *ev, const char *why)
 {
     return h2_in_stream_error(in, ev, ev->id, H2_PROTOCOL_ERROR, why);
 }
@@ -19,7 +19,7 @@ static bool in_nothing_to_tell(struct h2_event *ev)
     return true;
 }
 
-static bool in_refuse(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_refuse(struct h2_in *in, struct h2_event *ev)
 {
     *ev = (struct h2_event){ .kind = H2_EV_REFUSED, .id = ev->id, .code = H2_REFUSED_STREAM };
     h2_in_remember(in, ev->id, H2_IN_WE_RESET);
@@ -37,7 +37,7 @@ static bool in_new_stream(struct h2_in *in, struct h2_event *ev)
     in->processed = ev->id;
     if (in->block_self_dependent)
         return in_malformed(in, ev, "stream depends on itself");
-    const char *bad = h2_in_check_request(ev, &length);
+    const char *bad = h2_in_check_request(ev, hpack_decoded_run(in->hpack), &length);
     if (!bad && ev->end_stream && length > 0)
         bad = "content-length without content";
     if (bad)
@@ -58,7 +58,7 @@ static bool in_response(struct h2_in *in, struct h2_event *ev, struct h2_in_stre
 {
     bool interim;
     int64_t length;
-    const char *bad = h2_in_check_response(ev, &length, &interim);
+    const char *bad = h2_in_check_response(ev, hpack_decoded_run(in->hpack), &length, &interim);
     if (!bad && interim && ev->end_stream)
         bad = "END_STREAM on an interim response";
     if (!bad && ev->end_stream && length > 0)
@@ -79,7 +79,7 @@ static bool in_response(struct h2_in *in, struct h2_event *ev, struct h2_in_stre
 
 static bool in_trailers(struct h2_in *in, struct h2_event *ev, struct h2_in_stream *s)
 {
-    const char *bad = h2_in_check_trailers(ev);
+    const char *bad = h2_in_check_trailers(ev, hpack_decoded_run(in->hpack));
     if (!ev->end_stream)
         bad = "trailers without END_STREAM";
     else if (!bad && s->content_left > 0)
@@ -101,7 +101,7 @@ static bool in_later_block(struct h2_in *in, struct h2_event *ev, struct h2_in_s
     return s->has_headers ? in_trailers(in, ev, s) : in_response(in, ev, s);
 }
 
-static bool in_closed_block(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_closed_block(struct h2_in *in, struct h2_event *ev)
 {
     enum h2_in_closed how = h2_in_how_closed(in, ev->id);
     if (how == H2_IN_ENDED)
@@ -137,6 +137,7 @@ static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, si
                              .end_stream = in->block_end_stream,
                              .fields = fields,
                              .n_fields = n_fields,
+                             .run = hpack_decoded_run(in->hpack),
                              .fields_too_large = r == HPACK_TOO_LARGE };
     struct h2_in_stream *s = h2_in_find(in, id);
     if (s)
@@ -147,7 +148,8 @@ static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, si
 /* -- frames ---------------------------------------------------------------------------------- */
 
 /* Keeps a piece of a block for the CONTINUATION frames to come; p may lie in in->block. */
-static bool in_first_piece(struct h2_in *in, struct h2_event *ev, const uint8_t *p, size_t n)
+BASE_COLD static bool in_first_piece(struct h2_in *in, struct h2_event *ev, const uint8_t *p,
+                                     size_t n)
 {
     bool collected = in->block && p >= in->block && p <= in->block + in->block_cap;
     if (collected) {
@@ -204,7 +206,7 @@ bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev)
     return true;
 }
 
-static bool in_step_continuation(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_step_continuation(struct h2_in *in, struct h2_event *ev)
 {
     size_t n = min_size(in->rest, (size_t)(in->end - in->at));
     if (!h2_in_append(in, in->at, n))
@@ -218,7 +220,7 @@ static bool in_step_continuation(struct h2_in *in, struct h2_event *ev)
     return h2_in_skip(in, 0);
 }
 
-bool h2_in_begin_continuation(struct h2_in *in, struct h2_event *ev)
+BASE_COLD bool h2_in_begin_continuation(struct h2_in *in, struct h2_event *ev)
 {
     if (!in->block_id)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "CONTINUATION without HEADERS");

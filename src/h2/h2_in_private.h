@@ -116,9 +116,10 @@ struct h2_in {
 };
 
 /* h2_in.c */
-bool h2_in_fail(struct h2_in *in, struct h2_event *ev, enum h2_error code, const char *text);
-bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id, enum h2_error code,
-                        const char *text);
+BASE_COLD bool h2_in_fail(struct h2_in *in, struct h2_event *ev, enum h2_error code,
+                          const char *text);
+BASE_COLD bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id,
+                                  enum h2_error code, const char *text);
 void h2_in_spend(struct h2_in *in, enum h2_glitch g);
 bool h2_in_skip(struct h2_in *in, uint32_t rest); /* the rest of the frame; true */
 bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n);
@@ -131,11 +132,12 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev);
 bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev);
 bool h2_in_begin_continuation(struct h2_in *in, struct h2_event *ev);
 
-/* h2_in_check.c: NULL: well-formed; else what is wrong. *length: content-length or -1. whole: no
- * field was dropped. */
-const char *h2_in_check_request(const struct h2_event *ev, int64_t *length);
-const char *h2_in_check_response(const struct h2_event *ev, int64_t *length, bool *interim);
-const char *h2_in_check_trailers(const struct h2_event *ev);
+/* h2_in_check.c: NULL: well-formed; else what is wrong. run: what the fields begin with, or NULL;
+ * its note is ours. *length: content-length or -1. */
+const char *h2_in_check_request(const struct h2_event *ev, struct hpack_run *run, int64_t *length);
+const char *h2_in_check_response(const struct h2_event *ev, struct hpack_run *run, int64_t *length,
+                                 bool *interim);
+const char *h2_in_check_trailers(const struct h2_event *ev, struct hpack_run *run);
 
 /* h2_in_streams.c */
 void h2_in_streams_fini(struct h2_in *in);
@@ -143,9 +145,9 @@ struct h2_in_stream *h2_in_find(const struct h2_in *in, uint32_t id);
 struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id); /* NULL: no memory */
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how);
 void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how);
-enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id);
+BASE_COLD enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id);
 /* END_STREAM came on a stream that we had reset: the last frame to be expected. */
-void h2_in_late_end(struct h2_in *in, uint32_t id, enum h2_in_closed how);
+BASE_COLD void h2_in_late_end(struct h2_in *in, uint32_t id, enum h2_in_closed how);
 bool h2_in_idle(const struct h2_in *in, uint32_t id); /* never used, or the wrong side's */
 /* END_STREAM came. Invalidates s. */
 void h2_in_remote_end(struct h2_in *in, struct h2_in_stream *s, struct h2_event *ev);

@@ -35,7 +35,7 @@ static struct h2_in_stream *in_free_slot(const struct h2_in_table *t, uint32_t i
     return &t->slots[i];
 }
 
-static bool in_table_grow(struct h2_in_table *t)
+BASE_COLD static bool in_table_grow(struct h2_in_table *t)
 {
     struct h2_in_table bigger = { .cap = t->cap ? 2 * t->cap : IN_TABLE_FIRST, .count = t->count };
     bigger.slots = sys.calloc(bigger.cap, sizeof *bigger.slots);
@@ -79,7 +79,7 @@ static void in_table_remove(struct h2_in_table *t, struct h2_in_stream *s)
 /* -- closed ids ------------------------------------------------------------------------------ */
 
 /* Full: twice the room, while there is memory and the limit allows it. */
-static void in_ring_grow(struct h2_in_ring *r)
+BASE_COLD static void in_ring_grow(struct h2_in_ring *r)
 {
     uint32_t cap = r->cap ? 2u * r->cap : IN_RING_FIRST;
     uint32_t *ids = cap <= LIMIT_CLOSED_STREAMS ? sys.realloc(r->ids, cap * sizeof *ids) : NULL;

@@ -66,6 +66,7 @@ struct hpack_scratch {
     uint8_t *octets; /* Huffman strings */
     size_t cap, used;
     size_t list_size, max_list; /* of the current block */
+    uint64_t held;              /* the run (its id) that fields begin with; 0: none */
     bool over;
 };
 void hpack_scratch_fini(struct hpack_scratch *s);
@@ -77,6 +78,17 @@ void hpack_decoder_rest(struct hpack_decoder *d); /* frees what is only good for
  * allowed; max_fields: named cap. *fields, *n: what was decoded. */
 int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
                  const struct h2_field **fields, size_t *n);
+/* What a block began with, if it is known already: fields that are an index each and mean what they
+ * meant the last time. Who judges fields may keep the judgement, there or under slot and id. */
+#define HPACK_RUNS 4u
+struct hpack_run {
+    uint64_t id; /* never used twice by a decoder */
+    uint32_t n;  /* of the block's first fields */
+    uint8_t slot;
+    bool noted;       /* note was written, for this id */
+    uint64_t note[3]; /* of the layer above */
+};
+struct hpack_run *hpack_decoded_run(const struct hpack_decoder *d); /* of the last block; or NULL */
 /* Remembers memo with the dynamic-table entry f came from (no-op for literals without indexing). */
 void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo);
 

@@ -23,12 +23,13 @@ struct decoder_entry {
     uint8_t name_flags;
     char text[]; /* name, unless static, and value */
 };
-/* What a block began with: octets that are an index each, and the fields that they are. Clients
- * begin all their requests alike, so the next block most likely begins so, too. */
-#define DECODER_RUN_LEAST  2u /* octets; fewer are decoded as fast */
+/* What a block began with: octets that are an index each, and the fields that they are. Peers begin
+ * their blocks alike, a client's requests differ in the method at most. */
 #define DECODER_RUN_OCTETS 20u
 struct decoder_run {
-    uint32_t n, room, list_size; /* n 0: it is stale */
+    struct hpack_run of;
+    uint32_t room, list_size;
+    uint64_t epoch; /* of the table; another one: it is stale */
     uint8_t octets[DECODER_RUN_OCTETS];
     struct h2_field fields[];
 };
@@ -39,8 +40,11 @@ struct hpack_decoder {
     uint32_t block;                           /* counts blocks; never 0 while one is decoded */
     struct decoder_entry *graveyard, *unseen; /* the latter: nothing points to them */
     struct hpack_scratch *scratch;
-    struct decoder_run *run; /* the last one; or NULL */
-    bool changed;            /* the table has, in this block */
+    struct decoder_run *runs[HPACK_RUNS]; /* or NULL */
+    struct hpack_run *again;              /* of the last block; NULL: it had none that was known */
+    uint8_t last, after[HPACK_RUNS];      /* slot that was used; which one came after each */
+    uint64_t n_runs;                      /* so many were kept */
+    uint64_t epoch, began;                /* counts the table's changes; at the block's begin */
     bool owns_scratch;
 };
 
@@ -68,17 +72,9 @@ static struct decoder_entry *decoder_entry(const struct hpack_decoder *d, uint32
     return d->ring[(d->head - 1 - age) & d->mask];
 }
 
-/* The table, or what is remembered there: the run is stale. */
-static void decoder_changed(struct hpack_decoder *d)
-{
-    d->changed = true;
-    if (d->run)
-        d->run->n = 0;
-}
-
 static void decoder_evict(struct hpack_decoder *d, uint32_t limit)
 {
-    decoder_changed(d);
+    d->epoch++;
     while (d->size > limit) {
         struct decoder_entry *e = decoder_entry(d, --d->count);
         d->size -= e->field.name_len + e->field.value_len + HPACK_ENTRY_COST;
@@ -95,7 +91,7 @@ void hpack_decoder_free(struct hpack_decoder *d)
     decoder_evict(d, 0);
     decoder_bury(&d->graveyard);
     decoder_bury(&d->unseen);
-    sys.free(d->run);
+    hpack_decoder_rest(d);
     sys.free(d->ring);
     if (d->owns_scratch) {
         hpack_scratch_fini(d->scratch);
@@ -117,12 +113,17 @@ void hpack_decoder_lend(struct hpack_decoder *d, struct hpack_scratch *s)
     decoder_bury(&d->graveyard); /* nobody has fields any more */
     decoder_bury(&d->unseen);
     d->scratch = s;
+    if (s)
+        s->held = 0; /* another decoder's */
 }
 
 void hpack_decoder_rest(struct hpack_decoder *d)
 {
-    sys.free(d->run);
-    d->run = NULL;
+    for (size_t i = 0; i < HPACK_RUNS; i++) {
+        sys.free(d->runs[i]);
+        d->runs[i] = NULL;
+    }
+    d->again = NULL;
 }
 
 static bool decoder_own_scratch(struct hpack_decoder *d)
@@ -244,7 +245,7 @@ void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo
     uint32_t age = d->inserted - f->entry;
     if (f->entry && age < d->count && decoder_entry(d, age)->field.entry == f->entry)
         decoder_entry(d, age)->field.memo = memo;
-    decoder_changed(d);
+    d->epoch++; /* runs have copies */
 }
 
 /* -- fields ---------------------------------------------------------------------------------- */
@@ -364,7 +365,7 @@ static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
         d->block = 1;
     }
     struct hpack_scratch *x = d->scratch;
-    d->changed = false;
+    d->began = d->epoch;
     x->n_fields = x->list_size = x->used = 0;
     x->max_list = max_list;
     x->over = false;
@@ -378,19 +379,40 @@ static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
     return true;
 }
 
-/* The run at the start of a block, if it is the last one's again: its fields are taken as they are.
- * The octets that it has. */
-static size_t decoder_again(struct hpack_decoder *d, const uint8_t *p, size_t len)
+static bool decoder_in_run(uint8_t octet) { return octet > 0x80 && octet < 0xff; }
+
+/* The run at the start of a block, all of it, if it is known. */
+static struct decoder_run *decoder_find_run(struct hpack_decoder *d, const uint8_t *p, size_t len,
+                                            size_t max_list)
 {
-    const struct decoder_run *r = d->run;
+    for (unsigned i = 0; i < HPACK_RUNS; i++) { /* most likely as before */
+        uint8_t slot = (uint8_t)((d->after[d->last] + i) % HPACK_RUNS);
+        struct decoder_run *r = d->runs[slot];
+        if (!r || r->epoch != d->epoch || len < r->of.n || memcmp(p, r->octets, r->of.n) != 0)
+            continue;
+        if (len > r->of.n && r->of.n < DECODER_RUN_OCTETS && decoder_in_run(p[r->of.n]))
+            continue; /* it goes on */
+        if (r->list_size > max_list)
+            continue;
+        d->after[d->last] = slot;
+        d->last = slot;
+        return r;
+    }
+    return NULL;
+}
+
+/* The block begins with r. False: it is decoded as any other. */
+static bool decoder_take_run(struct hpack_decoder *d, const struct decoder_run *r)
+{
     struct hpack_scratch *x = d->scratch;
-    if (!r || r->n == 0 || len < r->n || memcmp(p, r->octets, r->n) != 0 || x->room_fields < r->n ||
-        r->list_size > x->max_list)
-        return 0;
-    memcpy(x->fields, r->fields, r->n * sizeof *r->fields);
-    x->n_fields = r->n;
+    if (!r || x->room_fields < r->of.n)
+        return false;
+    if (x->held != r->of.id)
+        memcpy(x->fields, r->fields, r->of.n * sizeof *r->fields);
+    x->held = r->of.id;
+    x->n_fields = r->of.n;
     x->list_size = r->list_size;
-    return r->n;
+    return true;
 }
 
 /* A whole block was decoded: what it began with is kept, unless it changed the table itself, so
@@ -399,36 +421,52 @@ static void decoder_keep(struct hpack_decoder *d, const uint8_t *p, size_t len)
 {
     struct hpack_scratch *x = d->scratch;
     uint32_t n = 0, list_size = 0;
-    while (n < len && n < DECODER_RUN_OCTETS && p[n] > 0x80 && p[n] < 0xff)
+    uint8_t slot = (uint8_t)((d->last + 1) % HPACK_RUNS);
+    while (n < len && n < DECODER_RUN_OCTETS && decoder_in_run(p[n]))
         n++;
-    if (n < DECODER_RUN_LEAST || x->over || d->changed)
+    if (n == 0 || x->over || d->began != d->epoch)
         return;
-    struct decoder_run *r = d->run;
-    if (!r || r->room < n) {
+    struct decoder_run *r = d->runs[slot];
+    uint32_t room = r ? r->room : 0;
+    if (room < n) {
         r = sys.realloc(r, sizeof *r + n * sizeof *r->fields);
         if (!r)
             return;
-        r->room = n;
-        d->run = r;
+        room = n;
     }
     for (uint32_t i = 0; i < n; i++)
         list_size += x->fields[i].name_len + x->fields[i].value_len + HPACK_ENTRY_COST;
-    r->n = n, r->list_size = list_size;
+    r->of = (struct hpack_run){ .id = ++d->n_runs, .n = n, .slot = slot };
+    r->room = room, r->list_size = list_size, r->epoch = d->epoch;
     memcpy(r->octets, p, n);
     memcpy(r->fields, x->fields, n * sizeof *r->fields);
+    d->runs[slot] = r;
+    d->after[d->last] = slot;
+    d->last = slot;
 }
+
+struct hpack_run *hpack_decoded_run(const struct hpack_decoder *d) { return d->again; }
 
 int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
                  const struct h2_field **fields, size_t *n)
 {
     const uint8_t *p = block, *end = len ? block + len : block; /* NULL may be without octets */
     int result = HPACK_OK;
+    struct decoder_run *r = decoder_find_run(d, p, len, max_list);
+    d->again = r ? &r->of : NULL;
+    if (r && r->of.n == len) {
+        *fields = r->fields, *n = len;
+        return HPACK_OK;
+    }
     *fields = NULL, *n = 0;
     if (!decoder_begin(d, len, max_list))
         return HPACK_NO_MEMORY;
-    size_t again = decoder_again(d, p, len);
-    bool started = again != 0;
-    for (p = started ? p + again : p; p < end && result == HPACK_OK;) {
+    bool started = decoder_take_run(d, r);
+    if (started)
+        p += r->of.n;
+    else
+        d->scratch->held = 0;
+    while (p < end && result == HPACK_OK) {
         uint8_t c = *p;
         if ((c & 0xe0) == 0x20) {
             if (started) /* how many came before it matters as little here as to other decoders */
@@ -444,7 +482,7 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
         else
             p = decoder_literal(d, p, end, 4, false, &result);
     }
-    if (result == HPACK_OK && !again && len)
+    if (result == HPACK_OK && !r && len)
         decoder_keep(d, block, len);
     *fields = d->scratch->fields, *n = d->scratch->n_fields;
     return result != HPACK_OK ? result : d->scratch->over ? HPACK_TOO_LARGE : HPACK_OK;

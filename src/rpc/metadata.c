@@ -14,6 +14,18 @@ struct sennit_md *md_new(struct sennit_arena *a)
     return md;
 }
 
+struct sennit_md *md_again(const struct sennit_md *md, struct sennit_arena *a)
+{
+    struct sennit_md *again = md_new(a);
+    struct md_entry *list = again ? arena_alloc(a, (md->n + 2) * sizeof *list) : NULL;
+    if (!list)
+        return NULL;
+    memcpy(list, md->list, md->n * sizeof *list);
+    again->list = list, again->room = md->n + 2;
+    again->n = md->n, again->size = md->size;
+    return again;
+}
+
 static struct md_entry *md_slot(struct sennit_md *md)
 {
     if (md->n == md->room) {

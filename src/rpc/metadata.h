@@ -22,6 +22,8 @@ struct sennit_md {
 };
 
 struct sennit_md *md_new(struct sennit_arena *a); /* NULL: no memory */
+/* A list of the same entries, whose texts stay where they are; NULL: no memory. */
+struct sennit_md *md_again(const struct sennit_md *md, struct sennit_arena *a);
 /* Trusts key (valid, lower case). False: no memory. */
 bool md_append(struct sennit_md *md, const char *key, size_t key_len, const char *value,
                size_t len);

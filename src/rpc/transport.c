@@ -119,6 +119,7 @@ void transport_unref(struct transport *t)
         return;
     sn_assert(t->closed && list_empty(&t->changed) && list_empty(&t->waiting));
     rt_defer_cancel(&t->flush);
+    headers_forget_runs(t);
     h2_in_free(t->in);
     h2_out_fini(&t->out);
     sys.free(t->unsent);
@@ -413,6 +414,7 @@ void transport_rest(struct transport *t)
 {
     uint8_t *buf = NULL;
     h2_in_rest(t->in);
+    headers_forget_runs(t);
     do {
         lock_take(&t->lock, LOCK_WRITE);
         buf = h2_out_strip(&t->out, SIZE_MAX);
@@ -498,7 +500,10 @@ void stream_unref(struct rpc_stream *s)
     if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
     struct transport *t = s->t;
+    struct head_run *run = s->run;
     s->ops->free(s);
+    if (run)
+        headers_run_unref(run);
     if (t)
         transport_unref(t);
 }

@@ -79,6 +79,7 @@ struct rpc_stream {
     size_t part_have;
     uint32_t n_messages, granted;
     struct rpc_request_head request;
+    struct head_run *run;  /* server: what its request began with; shared, held; or NULL */
     unsigned http_status;  /* client: of the response */
     struct rpc_page *page; /* client, in the arena; NULL: it is gRPC */
 
@@ -99,10 +100,10 @@ struct rpc_stream {
     bool unprocessed;  /* final once done: the peer never saw it, it may be sent again */
     struct rpc_msg *first, **last;
     sennit_code code;
-    uint32_t why;       /* the library's reason; 0: the code is the peer's */
-    sennit_str message; /* in the arena or static */
-    sennit_str details; /* grpc-status-details-bin, raw; or empty */
-    sennit_md *header, *trailer;
+    uint32_t why;                      /* the library's reason; 0: the code is the peer's */
+    sennit_str message;                /* in the arena or static */
+    sennit_str details;                /* grpc-status-details-bin, raw; or empty */
+    const sennit_md *header, *trailer; /* the former may be other streams', too */
     _Atomic bool has_header;
 
     /* The receiver waits for a message; one is under way that is larger than the window may be. */

@@ -173,8 +173,8 @@ void headers_trailers(struct header_list *l, const struct rpc_response *r)
     headers_md(l, r->trailer, false);
 }
 
-void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status, sennit_code code,
-                  const char *text)
+BASE_COLD void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status,
+                            sennit_code code, const char *text)
 {
     headers_start(l, a);
     headers_const(l, ":status", status == 405 ? "405" : status == 415 ? "415" : "400");
@@ -195,15 +195,31 @@ static bool headers_is_grpc(const struct h2_field *f)
            (f->value_len == n || f->value[n] == '+' || f->value[n] == ';');
 }
 
-static const char *headers_text(struct rpc_stream *s, const struct h2_field *f)
+static const char *headers_text(struct sennit_arena *a, const struct h2_field *f)
 {
-    return arena_str(s->arena, f->value, f->value_len).data;
+    return arena_str(a, f->value, f->value_len).data;
 }
 
+/* What the fields of a request have said so far. */
+struct head_said {
+    struct rpc_request_head q;
+    const sennit_compressor *compressor; /* of q.encoding */
+    sennit_md *md;
+    uint32_t path; /* which field it was; 0: none yet, 1: the first one */
+    bool grpc, host;
+};
+struct head_run {
+    _Atomic uint32_t refs;
+    uint64_t id;
+    struct head_said said;
+    struct sennit_arena arena;
+    char first[512];
+};
+
 /* Mostly the same one for the life of a connection: the first is kept. */
-static const char *headers_authority(struct rpc_stream *s, const struct h2_field *f)
+static const char *headers_authority(struct transport *t, struct sennit_arena *a,
+                                     const struct h2_field *f)
 {
-    struct transport *t = s->t;
     if (unlikely(!t->authority) && (t->authority = sys.malloc(f->value_len + 1))) {
         memcpy(t->authority, f->value, f->value_len);
         t->authority[f->value_len] = 0;
@@ -211,37 +227,41 @@ static const char *headers_authority(struct rpc_stream *s, const struct h2_field
     }
     bool same = t->authority && t->authority_len == f->value_len &&
                 memcmp(t->authority, f->value, f->value_len) == 0;
-    return same ? t->authority : headers_text(s, f);
+    return same ? t->authority : headers_text(a, f);
 }
 
-static bool headers_encoding(struct rpc_stream *s, const struct h2_field *f)
+static bool headers_encoding(struct sennit_arena *a, const struct h2_field *f, const char **name,
+                             const sennit_compressor **compressor)
 {
-    s->request.encoding = headers_text(s, f);
-    s->in_compressor = compress_find(f->value, f->value_len);
-    return s->request.encoding != NULL;
+    *name = headers_text(a, f);
+    *compressor = compress_find(f->value, f->value_len);
+    return *name != NULL;
 }
 
-/* Appends a field that is the user's; false: no memory. Malformed -bin values are the peer's error:
- * they end that stream alone. */
-static bool headers_keep(struct rpc_stream *s, sennit_md **md, const struct h2_field *f, bool *bad)
+/* Appends a field that is the user's; false: no memory. A list of another arena's is shared: ours
+ * begins with the same. Malformed -bin values are the peer's error: they end that stream alone. */
+static bool headers_keep(struct sennit_arena *a, sennit_md **md, const struct h2_field *f,
+                         bool *bad)
 {
     if (!*md)
-        *md = md_new(s->arena);
+        *md = md_new(a);
+    else if ((*md)->arena != a)
+        *md = md_again(*md, a);
     return *md && md_append_wire(*md, f->name, f->name_len, f->value, f->value_len, bad);
 }
 
-static void headers_bad_request(struct rpc_request_head *q, unsigned status, sennit_code code,
-                                const char *text)
+BASE_COLD static void headers_bad_request(struct rpc_request_head *q, unsigned status,
+                                          sennit_code code, const char *text)
 {
     if (q->http_status == 200)
         q->http_status = status, q->code = code, q->http_text = text;
 }
 
-/* One field of a request. False: no memory. */
-static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f, unsigned *seen,
-                                  const struct h2_field **path)
+/* One field of a request, the nth. False: no memory. */
+static bool headers_request_field(struct transport *t, struct sennit_arena *a, struct head_said *r,
+                                  const struct h2_field *f, size_t nth)
 {
-    struct rpc_request_head *q = &s->request;
+    struct rpc_request_head *q = &r->q;
     bool bad = false;
     switch (f->token) {
     case H2_TOK_METHOD:
@@ -250,21 +270,21 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
                                 "This is a gRPC server: only POST is served here.\n");
         return true;
     case H2_TOK_PATH:
-        *path = f;
+        r->path = (uint32_t)nth + 1;
         q->memo = f->memo;
         if (q->memo)
             return (q->path = "") != NULL; /* the owner knows it */
         q->path_len = f->value_len;
-        return (q->path = headers_text(s, f)) != NULL;
+        return (q->path = headers_text(a, f)) != NULL;
     case H2_TOK_AUTHORITY:
-        return (q->authority = headers_authority(s, f)) != NULL;
+        return (q->authority = headers_authority(t, a, f)) != NULL;
     case H2_TOK_HOST: /* :authority wins */
-        if (*seen & 2)
+        if (r->host)
             headers_bad_request(q, 400, WHY(BAD_REQUEST), "There is more than one host header.\n");
-        *seen |= 2;
-        return q->authority || (q->authority = headers_authority(s, f)) != NULL;
+        r->host = true;
+        return q->authority || (q->authority = headers_authority(t, a, f)) != NULL;
     case H2_TOK_CONTENT_TYPE:
-        *seen |= headers_is_grpc(f) ? 1 : 0;
+        r->grpc = r->grpc || headers_is_grpc(f);
         return true;
     case H2_TOK_GRPC_TIMEOUT:
         if (!timeout_parse(f->value, f->value_len, &q->timeout))
@@ -273,13 +293,13 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
                                 "H M S m u n are expected.\n");
         return true;
     case H2_TOK_GRPC_ENCODING:
-        return headers_encoding(s, f);
+        return headers_encoding(a, f, &q->encoding, &r->compressor);
     case H2_TOK_GRPC_ACCEPT_ENCODING:
-        return (q->accept_encoding = headers_text(s, f)) != NULL;
+        return (q->accept_encoding = headers_text(a, f)) != NULL;
     case H2_TOK_OTHER:
     case H2_TOK_COOKIE:
     case H2_TOK_USER_AGENT:
-        if (!headers_keep(s, &s->header, f, &bad))
+        if (!headers_keep(a, &r->md, f, &bad))
             return false;
         if (bad)
             headers_bad_request(q, 400, WHY(BAD_REQUEST), "A -bin header is not valid base64.\n");
@@ -289,20 +309,92 @@ static bool headers_request_field(struct rpc_stream *s, const struct h2_field *f
     }
 }
 
+static const struct head_said headers_nothing = { .q = { .timeout = INT64_MAX,
+                                                         .http_status = 200 } };
+
+/* Without memory a run is read anew each time. */
+BASE_COLD static struct head_run *headers_learn(struct transport *t, const struct h2_event *ev)
+{
+    struct head_run *r = sys.malloc(sizeof *r), **slot = &t->head_runs[ev->run->slot];
+    if (!r)
+        return NULL;
+    arena_init(&r->arena, r->first, sizeof r->first);
+    atomic_init(&r->refs, 1);
+    r->id = ev->run->id;
+    r->said = headers_nothing;
+    for (size_t i = 0; i < ev->run->n; i++) {
+        if (!headers_request_field(t, &r->arena, &r->said, &ev->fields[i], i)) {
+            headers_run_unref(r);
+            return NULL;
+        }
+    }
+    if (*slot)
+        headers_run_unref(*slot);
+    return *slot = r;
+}
+
+struct head_run *headers_run(struct transport *t, const struct h2_event *ev)
+{
+    if (!ev->run)
+        return NULL;
+    struct head_run *r = t->head_runs[ev->run->slot];
+    return likely(r && r->id == ev->run->id) ? r : headers_learn(t, ev);
+}
+
+void headers_run_ref(struct head_run *r)
+{
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+}
+
+void headers_run_unref(struct head_run *r)
+{
+    if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    arena_fini(&r->arena);
+    sys.free(r);
+}
+
+BASE_COLD void headers_forget_runs(struct transport *t)
+{
+    for (size_t i = 0; i < HPACK_RUNS; i++) {
+        if (t->head_runs[i])
+            headers_run_unref(t->head_runs[i]);
+        t->head_runs[i] = NULL;
+    }
+}
+
+uint16_t headers_memo(const struct head_run *r, const struct h2_event *ev)
+{
+    uint16_t memo = r ? r->said.q.memo : 0;
+    for (size_t i = 0; i < ev->n_fields && !memo; i++)
+        memo = ev->fields[i].token == H2_TOK_PATH ? ev->fields[i].memo : 0;
+    return memo;
+}
+
 bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
                           const struct h2_field **path)
 {
-    struct rpc_request_head *q = &s->request;
-    unsigned seen = 0;
-    q->http_status = 200;
-    for (size_t i = 0; i < ev->n_fields; i++) {
-        if (!headers_request_field(s, &ev->fields[i], &seen, path))
-            return false;
+    struct head_said more;
+    const struct head_said *said = s->run ? &s->run->said : &headers_nothing;
+    size_t known = s->run ? ev->run->n : 0;
+    if (known < ev->n_fields) {
+        more = *said;
+        said = &more;
+        for (size_t i = known; i < ev->n_fields; i++) {
+            if (!headers_request_field(s->t, s->arena, &more, &ev->fields[i], i)) {
+                s->request = headers_nothing.q;
+                return false;
+            }
+        }
     }
-    if (!(seen & 1))
-        headers_bad_request(q, 415, WHY_AS(WHY(BAD_REQUEST), SENNIT_UNKNOWN),
+    s->request = said->q;
+    s->in_compressor = said->compressor;
+    s->header = said->md;
+    *path = said->path ? &ev->fields[said->path - 1] : NULL;
+    if (!said->grpc)
+        headers_bad_request(&s->request, 415, WHY_AS(WHY(BAD_REQUEST), SENNIT_UNKNOWN),
                             "This is a gRPC server: the content-type must be application/grpc.\n");
-    return q->path != NULL;
+    return said->q.path != NULL;
 }
 
 /* -- responses ------------------------------------------------------------------------------- */
@@ -310,6 +402,8 @@ bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
 struct headers_status {
     const struct h2_field *kind; /* content-type, if it is not gRPC's */
     bool has_code, bad_code, bad_md, grpc;
+    bool more;            /* a field came that struct response_run has no place for */
+    unsigned http_status; /* 0: none */
     sennit_code code;
     sennit_str message, details;
     sennit_md *md;
@@ -320,24 +414,27 @@ static bool headers_response_field(struct rpc_stream *s, const struct h2_field *
 {
     switch (f->token) {
     case H2_TOK_STATUS:
-        s->http_status = 0;
+        st->http_status = 0;
         for (uint32_t i = 0; i < f->value_len && i < 3; i++)
-            s->http_status = s->http_status * 10 + (unsigned)(f->value[i] - '0');
+            st->http_status = st->http_status * 10 + (unsigned)(f->value[i] - '0');
         return true;
     case H2_TOK_CONTENT_TYPE:
         st->grpc = headers_is_grpc(f);
         st->kind = st->grpc ? NULL : f;
         return true;
     case H2_TOK_GRPC_ENCODING:
-        return headers_encoding(s, f);
+        st->more = true;
+        return headers_encoding(s->arena, f, &s->request.encoding, &s->in_compressor);
     case H2_TOK_GRPC_STATUS:
         st->has_code = true;
         st->bad_code = !status_parse(f->value, f->value_len, &st->code);
         return true;
     case H2_TOK_GRPC_MESSAGE:
+        st->more = true;
         st->message = status_message_decode(s->arena, f->value, f->value_len);
         return true;
     case H2_TOK_GRPC_STATUS_DETAILS: {
+        st->more = true;
         char *raw = arena_alloc(s->arena, f->value_len / 4 * 3 + 3);
         ptrdiff_t n = raw ? base64_decode(raw, f->value, f->value_len) : -1;
         if (n > 0)
@@ -346,14 +443,15 @@ static bool headers_response_field(struct rpc_stream *s, const struct h2_field *
     }
     case H2_TOK_OTHER:
     case H2_TOK_COOKIE:
-        return headers_keep(s, &st->md, f, &st->bad_md);
+        st->more = true;
+        return headers_keep(s->arena, &st->md, f, &st->bad_md);
     default:
         return true;
     }
 }
 
 /* Without memory only the text is shorter. */
-static void headers_begin_page(struct rpc_stream *s, const struct headers_status *st)
+BASE_COLD static void headers_begin_page(struct rpc_stream *s, const struct headers_status *st)
 {
     s->page = arena_alloc(s->arena, sizeof *s->page);
     if (!s->page)
@@ -363,7 +461,7 @@ static void headers_begin_page(struct rpc_stream *s, const struct headers_status
                st->kind ? st->kind->value_len : 0);
 }
 
-void headers_no_grpc(struct rpc_stream *s)
+BASE_COLD void headers_no_grpc(struct rpc_stream *s)
 {
     char line[LIMIT_PAGE] = "", begins[LIMIT_PAGE + 32] = "", status[16] = "";
     const struct rpc_page *page = s->page;
@@ -396,22 +494,55 @@ static void headers_finish(struct rpc_stream *s, const struct headers_status *st
     }
 }
 
+static bool headers_response_fields(struct rpc_stream *s, const struct h2_event *ev, size_t from,
+                                    size_t to, struct headers_status *st)
+{
+    for (size_t i = from; i < to; i++) {
+        if (!headers_response_field(s, &ev->fields[i], st))
+            return false;
+    }
+    return true;
+}
+
+/* What ev begins with, from memory if it can be. False: no memory. */
+static bool headers_response_run(struct rpc_stream *s, const struct h2_event *ev,
+                                 struct headers_status *st)
+{
+    struct response_run *r = &s->t->response_runs[ev->run->slot];
+    if (likely(r->id == ev->run->id && r->plain)) {
+        st->http_status = r->http_status;
+        st->grpc = r->grpc;
+        st->has_code = r->has_code, st->code = r->code;
+        return true;
+    }
+    if (!headers_response_fields(s, ev, 0, ev->run->n, st))
+        return false;
+    *r = (struct response_run){ .id = ev->run->id,
+                                .http_status = (uint16_t)st->http_status,
+                                .grpc = st->grpc,
+                                .has_code = st->has_code,
+                                .code = (uint8_t)st->code,
+                                .plain = !st->more && !st->kind && !st->bad_code };
+    return true;
+}
+
 void headers_read_response(struct rpc_stream *s, const struct h2_event *ev)
 {
     struct headers_status st = { .code = SENNIT_UNKNOWN };
     bool first = ev->kind == H2_EV_HEADERS;
-    for (size_t i = 0; i < ev->n_fields; i++) {
-        if (!headers_response_field(s, &ev->fields[i], &st)) {
-            stream_finish(s, WHY(NO_MEMORY), sennit_s("no memory for metadata"));
-            return;
-        }
+    if ((ev->run && !headers_response_run(s, ev, &st)) ||
+        !headers_response_fields(s, ev, ev->run ? ev->run->n : 0, ev->n_fields, &st)) {
+        stream_finish(s, WHY(NO_MEMORY), sennit_s("no memory for metadata"));
+        return;
     }
+    if (first)
+        s->http_status = st.http_status;
     if (first && !ev->end_stream) {
         s->header = st.md;
         atomic_store_explicit(&s->has_header, true, memory_order_release);
         if (s->ops->headers)
             s->ops->headers(s);
-    } else {
+    } else if (st.more) {
         stream_set_trailer(s, st.md, st.details);
     }
     if (first && (s->http_status != 200 || !st.grpc) && !st.has_code)

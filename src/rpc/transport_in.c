@@ -46,7 +46,7 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
 }
 
 /* Of the connection, or of all streams by SETTINGS: a connection error. Locked. */
-static void transport_window_overflow(struct transport *t)
+BASE_COLD static void transport_window_overflow(struct transport *t)
 {
     transport_note_end(t, WHY(PROTOCOL),
                        "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
@@ -243,10 +243,8 @@ static void transport_answer_http(struct rpc_stream *s)
 
 static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
-    uint16_t memo = 0;
-    for (size_t i = 0; i < ev->n_fields && !memo; i++)
-        memo = ev->fields[i].token == H2_TOK_PATH ? ev->fields[i].memo : 0;
-    struct rpc_stream *s = t->ops->new_stream(t, memo);
+    struct head_run *run = headers_run(t, ev);
+    struct rpc_stream *s = t->ops->new_stream(t, headers_memo(run, ev));
     if (!s) {
         h2_in_forget(t->in, ev->id, H2_RESET_PROVOKED);
         transport_effect(
@@ -254,6 +252,10 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         return;
     }
     const struct h2_field *path = NULL;
+    if (run) {
+        headers_run_ref(run);
+        s->run = run;
+    }
     s->id = ev->id;
     s->head_seen = true;
     s->remote_ended = s->end_seen = ev->end_stream;
@@ -353,7 +355,7 @@ static void transport_on_data(struct transport *t, const struct h2_event *ev)
     }
 }
 
-static void transport_on_reset(struct transport *t, const struct h2_event *ev)
+BASE_COLD static void transport_on_reset(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
     char text[128];
@@ -382,7 +384,7 @@ static void transport_on_reset(struct transport *t, const struct h2_event *ev)
 
 #define GOAWAY_TEXT 160 /* octets */
 
-static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
+BASE_COLD static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
 {
     char *text = ev->code != H2_NO_ERROR ? sys.malloc(GOAWAY_TEXT) : NULL;
     if (text)
@@ -419,7 +421,7 @@ static void transport_on_goaway(struct transport *t, const struct h2_event *ev)
 }
 
 /* Answered in HTTP/1.1, so that people with a browser or curl learn what they met. */
-static void transport_on_http1(struct transport *t)
+BASE_COLD static void transport_on_http1(struct transport *t)
 {
     static const char answer[] =
         "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -437,7 +439,7 @@ static void transport_on_http1(struct transport *t)
     transport_fail(t, WHY(HTTP1), "the peer spoke HTTP/1");
 }
 
-static void transport_on_error(struct transport *t, const struct h2_event *ev)
+BASE_COLD static void transport_on_error(struct transport *t, const struct h2_event *ev)
 {
     lock_take(&t->lock, LOCK_WRITE);
     t->hold = false;
@@ -448,7 +450,7 @@ static void transport_on_error(struct transport *t, const struct h2_event *ev)
                    ev->text ? ev->text : "");
 }
 
-static void transport_on_settings(struct transport *t)
+BASE_COLD static void transport_on_settings(struct transport *t)
 {
     /* At once: what is answered from here on, and the owner's first call, keeps to them. */
     transport_effect(t, &(struct effect){ .kind = EFFECT_SETTINGS });
@@ -527,7 +529,7 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
     } while (n || ev.kind != H2_EV_NONE);
 }
 
-static void transport_read_failed(struct transport *t, ssize_t got)
+BASE_COLD static void transport_read_failed(struct transport *t, ssize_t got)
 {
     if (got == 0)
         transport_fail(t, t->settled ? WHY(LOST) : WHY(NO_PREFACE), "error reading from %s: EOF",
@@ -640,7 +642,7 @@ static void transport_check_slow(struct transport *t)
 
 /* A regular end is nobody's news, and a client's calls tell why. What a server's person should know
  * and clients can cause at will is told now and then; the rest is for who asks. */
-static void transport_log_end(const struct transport *t)
+BASE_COLD static void transport_log_end(const struct transport *t)
 {
     static _Atomic int64_t last;
     sennit_log_level level = SENNIT_LOG_INFO;
@@ -664,7 +666,7 @@ static void transport_log_end(const struct transport *t)
              t->auth ? t->auth->peer.address : "?", t->reason);
 }
 
-static void transport_end(struct transport *t)
+BASE_COLD static void transport_end(struct transport *t)
 {
     void *user;
     transport_log_end(t);

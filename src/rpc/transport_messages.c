@@ -12,7 +12,7 @@
 
 /* Raises the stream's window to the end of its message, within the connection's budget of
  * unfinished octets. Over it the stream waits its turn; one is always granted. */
-static bool messages_grant_now(struct rpc_stream *s)
+BASE_COLD static bool messages_grant_now(struct rpc_stream *s)
 {
     struct transport *t = s->t;
     size_t rest = s->part->len - s->part_have;
@@ -27,7 +27,7 @@ static bool messages_grant_now(struct rpc_stream *s)
     return true;
 }
 
-static void messages_grant(struct rpc_stream *s)
+BASE_COLD static void messages_grant(struct rpc_stream *s)
 {
     atomic_store_explicit(&s->stuck, false, memory_order_relaxed);
     if (s->remote_ended || s->granted || !list_empty(&s->starved))
@@ -37,7 +37,7 @@ static void messages_grant(struct rpc_stream *s)
 }
 
 /* The message is whole, or given up: the next ones may have its part of the budget. */
-static void messages_ungrant(struct rpc_stream *s)
+BASE_COLD static void messages_ungrant(struct rpc_stream *s)
 {
     struct transport *t = s->t;
     list_remove(&s->starved);
@@ -62,10 +62,12 @@ void messages_drop(struct rpc_stream *s)
     if (s->part && !s->one_in)
         sys.free(s->part);
     s->part = NULL;
-    messages_ungrant(s);
+    if (s->granted || !list_empty(&s->starved))
+        messages_ungrant(s);
 }
 
-void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text)
+BASE_COLD void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code,
+                             const char *text)
 {
     s->failed_in = true;
     messages_drop(s);
@@ -102,7 +104,7 @@ static void messages_large(struct rpc_stream *s)
         messages_grant(s);
 }
 
-static void messages_too_large(struct rpc_stream *s, size_t len)
+BASE_COLD static void messages_too_large(struct rpc_stream *s, size_t len)
 {
     sennit_str message = arena_printf(
         s->arena, "grpc: received message larger than max (%zu vs. %zu)", len, s->max_recv);
@@ -158,12 +160,17 @@ void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len)
 {
     while (len && !s->failed_in) {
         if (!s->part) {
-            size_t n = min_size(len, 5u - s->prefix_have);
-            memcpy(s->prefix + s->prefix_have, p, n);
-            s->prefix_have = (uint8_t)(s->prefix_have + n);
-            p += n, len -= n;
-            if (s->prefix_have < 5)
-                return;
+            if (likely(s->prefix_have == 0 && len >= 5)) {
+                memcpy(s->prefix, p, 5);
+                p += 5, len -= 5;
+            } else {
+                size_t n = min_size(len, 5u - s->prefix_have);
+                memcpy(s->prefix + s->prefix_have, p, n);
+                s->prefix_have = (uint8_t)(s->prefix_have + n);
+                p += n, len -= n;
+                if (s->prefix_have < 5)
+                    return;
+            }
             messages_begin(s);
             if (!s->part)
                 return;
@@ -176,7 +183,7 @@ void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len)
     }
 }
 
-void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len)
+BASE_COLD void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len)
 {
     struct rpc_page *page = s->page;
     size_t n = page ? min_size(len, sizeof page->body - page->len) : 0;

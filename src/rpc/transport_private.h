@@ -48,6 +48,18 @@ struct turn {
     const struct h2_field *current_path;
 };
 
+/* What a run of fields (see hpack_run) that requests begin with says: read once, then shared by all
+ * requests that begin so. Each stream that does holds it, and its slot. */
+struct head_run;
+/* The same of responses and their trailers. */
+struct response_run {
+    uint64_t id;
+    uint16_t http_status; /* 0: none in it */
+    uint8_t code;
+    bool has_code, grpc;
+    bool plain; /* else it says more than this */
+};
+
 enum drain_state { DRAIN_NONE, DRAIN_WANTED, DRAIN_PINGED, DRAIN_FINAL };
 
 struct transport {
@@ -82,6 +94,8 @@ struct transport {
     int64_t slow_at;     /* and when it takes too long */
     char *authority;     /* server: of the first request; then fixed. NULL: none yet */
     uint32_t authority_len;
+    struct head_run *head_runs[HPACK_RUNS];        /* server: by slot; or NULL */
+    struct response_run response_runs[HPACK_RUNS]; /* client: likewise */
 
     /* Guarded by lock. */
     struct lock lock;
@@ -161,6 +175,11 @@ void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status
                   const char *text);
 
 /* (task) What header blocks mean. */
+struct head_run *headers_run(struct transport *t, const struct h2_event *ev); /* or NULL */
+void headers_run_ref(struct head_run *r);
+void headers_run_unref(struct head_run *r);
+void headers_forget_runs(struct transport *t);
+uint16_t headers_memo(const struct head_run *r, const struct h2_event *ev); /* of the path; 0 */
 bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
                           const struct h2_field **path); /* false: no memory */
 void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
