@@ -229,7 +229,7 @@ void h2_out_fini(struct h2_out *o);
  *     while (!h2_out_room(o, n)) { size = h2_out_grow_size(o, n); unlock; b = sys.malloc(size);
  *         lock; b = h2_out_grow(o, b, size); free b after the next unlock }
  * h2_out_grow returns the old buffer, or block itself when it has become too small. */
-bool h2_out_room(const struct h2_out *o, size_t n);
+static inline bool h2_out_room(const struct h2_out *o, size_t n) { return o->cap - o->len >= n; }
 size_t h2_out_grow_size(const struct h2_out *o, size_t n);
 void *h2_out_grow(struct h2_out *o, void *block, size_t size);
 
@@ -270,6 +270,14 @@ bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
 size_t h2_ref_bound(const struct h2_out *o, size_t len);
 bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
                 bool end_stream);
+/* All of a small message: the block of head and h, a DATA frame with a copy of body and, if there
+ * is a tail, the block of that; END_STREAM with the last one. False: nothing was done, for a block
+ * is not ready, or the body is long, empty or has no window, or there is no room: use the calls
+ * above.
+ */
+bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_ready *head,
+                  const struct h2_header *h, size_t n, const uint8_t *body, size_t len,
+                  const struct h2_ready *tail);
 /* After the connection's end: hands over what was appended and refers to bodies (the first
  * reference's offset); 0: nothing does. The caller frees buf. */
 size_t h2_out_drop(struct h2_out *o, uint8_t **buf);

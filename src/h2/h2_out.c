@@ -19,17 +19,6 @@ uint8_t *h2_out_frame(struct h2_out *o, size_t len, enum h2_frame_type type, uns
     return p + H2_FRAME_HEADER;
 }
 
-void h2_out_frame_header(uint8_t *p, size_t len, enum h2_frame_type type, unsigned flags,
-                         uint32_t id)
-{
-    store_be24(p, (uint32_t)len);
-    p[3] = (uint8_t)type;
-    p[4] = (uint8_t)flags;
-    store_be32(p + 5, id);
-}
-
-bool h2_out_room(const struct h2_out *o, size_t n) { return o->cap - o->len >= n; }
-
 size_t h2_out_grow_size(const struct h2_out *o, size_t n)
 {
     size_t size = H2_OUT_LEAST;

@@ -229,6 +229,19 @@ static void out_refer(struct h2_out *o, struct h2_out_stream *s, size_t n, unsig
     o->hold(s);
 }
 
+/* A DATA frame of n octets was appended. */
+static inline void out_spend(struct h2_out *o, struct h2_out_stream *s, size_t n)
+{
+    o->answered = true;
+    s->window -= (int64_t)n;
+    o->window -= (int64_t)n;
+}
+
+static inline void out_earn(struct h2_out *o, size_t n)
+{
+    o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
+}
+
 /* Appends one DATA frame; false: it has to wait. */
 static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
 {
@@ -241,10 +254,8 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
     else
         memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
     if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
-        o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
-    o->answered = true;
-    s->window -= (int64_t)n;
-    o->window -= (int64_t)n;
+        out_earn(o, n);
+    out_spend(o, s, n);
     s->body += n;
     s->body_len -= n;
     if (end)
@@ -286,6 +297,50 @@ bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, 
 {
     s->lasts = true;
     return out_body(o, s, body, len, end_stream);
+}
+
+/* Room that the blocks of a whole message take at most, without frame headers. */
+static size_t out_blocks_bound(const struct h2_header *h, size_t n)
+{
+    size_t size = 2 * sizeof((struct h2_ready){ 0 }).octets;
+    for (size_t i = 0; i < n; i++)
+        size += hpack_encode_bound(h[i].name_len, h[i].value_len);
+    return size;
+}
+
+static inline uint8_t *out_put_ready(uint8_t *p, const struct h2_ready *r)
+{
+    memcpy(p, r->octets, sizeof r->octets); /* all of them: a copy of known length is cheaper */
+    return p + r->len;
+}
+
+bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_ready *head,
+                  const struct h2_header *h, size_t n, const uint8_t *body, size_t len,
+                  const struct h2_ready *tail)
+{
+    uint64_t epoch = hpack_encoder_epoch(o->hpack);
+    size_t blocks = out_blocks_bound(h, n);
+    if (!epoch || head->epoch != epoch || (tail && tail->epoch != epoch) ||
+        len - 1 >= H2_REF_LEAST || (int64_t)len > s->window || (int64_t)len > o->window ||
+        h2_out_octets(o) >= o->high_water || blocks > H2_DEFAULT_FRAME ||
+        !h2_out_room(o, 3 * H2_FRAME_HEADER + blocks + len))
+        return false;
+    sn_assert(s->id && !s->local_closed && s->body_len == 0);
+    uint8_t *frame = o->buf + o->len, *p = out_put_ready(frame + H2_FRAME_HEADER, head);
+    p = out_encode(o, p, h, n, false);
+    h2_out_frame_header(frame, (size_t)(p - frame) - H2_FRAME_HEADER, H2_HEADERS, H2_END_HEADERS,
+                        s->id);
+    h2_out_frame_header(p, len, H2_DATA, tail ? 0 : H2_END_STREAM, s->id);
+    p = (uint8_t *)mempcpy(p + H2_FRAME_HEADER, body, len);
+    if (tail) {
+        h2_out_frame_header(p, tail->len, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, s->id);
+        p = out_put_ready(p + H2_FRAME_HEADER, tail);
+    }
+    o->len = (size_t)(p - o->buf);
+    out_earn(o, len);
+    out_spend(o, s, len);
+    out_local_end(o, s);
+    return true;
 }
 
 size_t h2_pump_bound(const struct h2_out *o)

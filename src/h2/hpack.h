@@ -105,7 +105,10 @@ void hpack_encoder_free(struct hpack_encoder *e);
  * the start of the next block (least then last). */
 void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max);
 /* Octets that hpack_encode may write at most for this field, size updates included. */
-size_t hpack_encode_bound(size_t name_len, size_t value_len);
+static inline size_t hpack_encode_bound(size_t name_len, size_t value_len)
+{
+    return name_len + value_len + 3 * 6 + 2 * 6; /* three integers, two size updates */
+}
 /* Octets of the larger rings that the last blocks could have used; 0: none. The owner may hand a
  * block of that size to hpack_encoder_grow, which returns the one to be freed: the old rings, or
  * block itself when they have grown meanwhile. */

@@ -125,11 +125,6 @@ void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max)
     e->update_two = e->update_least < limit;
 }
 
-size_t hpack_encode_bound(size_t name_len, size_t value_len)
-{
-    return name_len + value_len + 3 * 6 + 2 * 6; /* three integers, two size updates */
-}
-
 uint8_t *hpack_int_encode(uint8_t *p, uint8_t flags, unsigned bits, size_t value)
 {
     size_t most = (1u << bits) - 1;

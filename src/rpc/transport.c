@@ -204,15 +204,6 @@ void transport_wake(struct transport *t)
         rt_task_wake(&t->task);
 }
 
-void transport_changed(struct transport *t, struct rpc_stream *s, uint8_t change)
-{
-    if (!s->known)
-        return;
-    if (!s->changes)
-        list_push_back(&t->changed, &s->changed);
-    s->changes |= change;
-}
-
 void transport_quota_wake(struct transport *t)
 {
     bool free = t->closed || t->goaway_came || t->close_wanted ||

@@ -198,10 +198,16 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
 
 /* -- server ---------------------------------------------------------------------------------- */
 
+/* The lock orders them; who reads without it wants a hint. */
+static inline void transport_note(_Atomic bool *it)
+{
+    atomic_store_explicit(it, true, memory_order_release);
+}
+
 /* The end of a response is appended: the stream is over for our side. Locked. */
 static void transport_local_end(struct transport *t, struct rpc_stream *s)
 {
-    s->local_ended = true;
+    transport_note(&s->local_ended);
     transport_changed(t, s, STREAM_LOCAL_END);
     if (!s->end_seen && s->known) {
         /* The peer has more to send that nobody reads: tell it to stop (RFC 9113 8.1). */
@@ -256,6 +262,28 @@ static enum transport_result transport_append_response(struct transport *t, stru
     return TRANSPORT_OK;
 }
 
+/* Nearly every answer: one small message, and OK. False: it is another one, or cannot go at once.
+ */
+static bool transport_answer(struct rpc_stream *s, const struct rpc_response *r)
+{
+    struct transport *t = s->t;
+    if (!r->end || !r->body || r->code != SENNIT_OK || r->header || r->trailer || r->encoding ||
+        r->accept_encoding || r->details.len)
+        return false;
+    lock_take(&t->lock, LOCK_WRITE);
+    bool sent = !t->closed && !s->dead && !s->local_ended && !s->sent_head &&
+                h2_out_whole(&t->out, stream_out(s), &t->ready_head, NULL, 0,
+                             (const uint8_t *)r->body, r->len, &t->ready_tail);
+    if (sent) {
+        transport_note(&s->sent_head);
+        transport_local_end(t, s);
+    }
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (sent)
+        transport_dirty(t);
+    return sent;
+}
+
 static enum transport_result transport_respond_once(struct rpc_stream *s,
                                                     const struct rpc_response *r)
 {
@@ -291,6 +319,8 @@ static enum transport_result transport_respond_once(struct rpc_stream *s,
 enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_response *r)
 {
     enum transport_result result;
+    if (likely(transport_answer(s, r)))
+        return TRANSPORT_OK;
     do
         result = transport_respond_once(s, r);
     while (result == TRANSPORT_GONE);

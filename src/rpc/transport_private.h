@@ -200,9 +200,17 @@ void transport_flush(struct transport *t);
 void transport_stop_flushing(struct transport *t);
 void transport_drop_refs(struct transport *t); /* closed: lets go of what was not sent */
 void transport_rest(struct transport *t);      /* (task) gives back what only a busy one needs */
-void transport_changed(struct transport *t, struct rpc_stream *s, uint8_t change); /* locked */
-void transport_wake(struct transport *t);                                          /* locked */
-void transport_quota_wake(struct transport *t);                                    /* locked */
+static inline void transport_changed(struct transport *t, struct rpc_stream *s,
+                                     uint8_t change) /* locked */
+{
+    if (!s->known)
+        return;
+    if (!s->changes)
+        list_push_back(&t->changed, &s->changed);
+    s->changes |= change;
+}
+void transport_wake(struct transport *t);       /* locked */
+void transport_quota_wake(struct transport *t); /* locked */
 void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
     SENNIT_PRINTF(3, 4); /* notes why and asks for the end */
 void transport_task(struct rt_task *task);

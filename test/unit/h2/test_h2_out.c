@@ -549,6 +549,64 @@ TEST(constants_that_are_ready_are_sent_as_the_table_has_them)
     h2_out_fini(&out);
 }
 
+/* A small message in one piece: the same octets as in steps, or nothing where they would differ. */
+TEST(a_small_message_goes_whole_or_not_at_all)
+{
+    static const struct h2_header first[] = { { ":status", "200", 7, 3, HPACK_INDEX },
+                                              { ":method", "POST", 7, 4, HPACK_INDEX } },
+                                  last = { ":scheme", "http", 7, 4, HPACK_INDEX },
+                                  id = { "x-id", "1", 4, 1, HPACK_PLAIN };
+    struct h2_ready begin = { 0 }, tail = { 0 }, none = { 0 };
+    uint8_t steps[400];
+    start(&client_config);
+    appended();
+    for (int i = 0; i < 3; i++) {
+        streams[i] = (struct h2_out_stream){ 0 };
+        room(8192);
+        h2_out_open(&out, &streams[i]);
+    }
+    check(!h2_out_whole(&out, &streams[0], &begin, &id, 1, body, 99, &tail)); /* not ready */
+    check_int(out.len, 0);
+    h2_out_headers_ready(&out, &streams[0], &begin, first, 2, &id, 1, false);
+    check(h2_out_data(&out, &streams[0], body, 99, false));
+    h2_out_headers_ready(&out, &streams[0], &tail, &last, 1, NULL, 0, true);
+    size_t len = out.len, earned = out.earned;
+    int64_t window = out.window;
+    memcpy(steps, out.buf, len);
+    check_str(appended(), "H1/ D1:99 H1./");
+
+    check(!h2_out_whole(&out, &streams[1], &begin, &id, 1, body, 0, &tail));
+    check(!h2_out_whole(&out, &streams[1], &begin, &id, 1, body, H2_REF_LEAST + 1, &tail));
+    check(!h2_out_whole(&out, &streams[1], &begin, &id, 1, body, 99, &none));
+    int64_t *const windows[] = { &out.window, &streams[1].window };
+    for (int i = 0; i < 2; i++) {
+        int64_t was = *windows[i];
+        *windows[i] = 98;
+        check(!h2_out_whole(&out, &streams[1], &begin, &id, 1, body, 99, &tail));
+        *windows[i] = was;
+    }
+    size_t cap = out.cap, water = out.high_water;
+    out.cap = out.len + 99 + 27;
+    check(!h2_out_whole(&out, &streams[1], &begin, &id, 1, body, 99, &tail));
+    out.cap = cap, out.high_water = 0;
+    check(!h2_out_whole(&out, &streams[1], &begin, &id, 1, body, 99, &tail));
+    out.high_water = water;
+    check_int(out.len, 0);
+
+    room(8192);
+    check(h2_out_whole(&out, &streams[1], &begin, &id, 1, body, 99, &tail));
+    check_int(out.len, len);
+    check_int(out.earned, 2 * earned);
+    check_int(out.window, window - 99);
+    for (size_t i = 0; i < len; i++)
+        check(out.buf[i] == steps[i] || out.buf[i] == 3); /* but for the stream's number */
+    check_str(appended(), "H3/ D3:99 H3./");
+    check(streams[1].local_closed && list_empty(&streams[1].all));
+    check(h2_out_whole(&out, &streams[2], &begin, NULL, 0, body, 99, NULL));
+    check_str(appended(), "H5/ D5:99.");
+    h2_out_fini(&out);
+}
+
 TEST(an_idle_sender_gives_up_buffers_that_are_small_enough)
 {
     uint8_t *a, *b;
