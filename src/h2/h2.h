@@ -210,6 +210,8 @@ struct h2_out {
     struct h2_settings peer;
     struct list pending, all;
     size_t high_water;     /* DATA is appended only while len and held are below this */
+    size_t tail, tail_end; /* where a DATA frame of tail_id begins and ends, which may grow */
+    uint32_t tail_id;      /* while it is the last thing in buf; 0: there is none */
     size_t held;           /* octets that were taken and that the socket did not take yet */
     size_t refs, last_ref; /* offsets in buf of the first and the last struct h2_ref; 0: none */
     size_t ref_octets;     /* what they refer to, less the room that they take */
@@ -265,6 +267,9 @@ void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_h
 size_t h2_data_bound(const struct h2_out *o, const struct h2_out_stream *s, size_t len);
 bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
                  bool end_stream);
+/* Puts a further body behind the last one, into the same frame: only if that has not been taken yet
+ * and nothing came after it. Small messages sent in a row share a frame so. True: appended. */
+bool h2_out_extend(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len);
 /* The same for a body that stays valid as long as s is held: its frames of some size go out from
  * where it lies, and hold was called for each. Who takes the buffer lets go of them. */
 size_t h2_ref_bound(const struct h2_out *o, size_t len);

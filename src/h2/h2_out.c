@@ -45,7 +45,7 @@ bool h2_out_take(struct h2_out *o, uint8_t **buf, size_t *len, size_t *cap)
         return false;
     *buf = o->buf, *len = o->len, *cap = o->cap;
     o->taken_refs = o->refs, o->taken_octets = o->len + o->ref_octets;
-    o->refs = o->last_ref = o->ref_octets = 0;
+    o->refs = o->last_ref = o->ref_octets = o->tail_id = 0;
     o->buf = o->spare, o->cap = o->spare_cap, o->len = 0;
     o->spare = NULL, o->spare_cap = 0;
     o->taken = true;
@@ -71,7 +71,7 @@ size_t h2_out_drop(struct h2_out *o, uint8_t **buf)
         return 0;
     *buf = o->buf;
     o->buf = NULL;
-    o->len = o->cap = o->refs = o->last_ref = o->ref_octets = 0;
+    o->len = o->cap = o->refs = o->last_ref = o->ref_octets = o->tail_id = 0;
     return refs;
 }
 

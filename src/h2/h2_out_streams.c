@@ -249,10 +249,13 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
     if (n == 0)
         return false;
     bool end = n == s->body_len && s->end_after_body;
-    if (out_by_ref(o, s, n))
+    if (out_by_ref(o, s, n)) {
         out_refer(o, s, n, end ? H2_END_STREAM : 0);
-    else
+    } else {
+        o->tail = o->len;
         memcpy(h2_out_frame(o, n, H2_DATA, end ? H2_END_STREAM : 0, s->id), s->body, n);
+        o->tail_end = o->len, o->tail_id = end ? 0 : s->id;
+    }
     if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
         out_earn(o, n);
     out_spend(o, s, n);
@@ -290,6 +293,21 @@ bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
 {
     s->lasts = false;
     return out_body(o, s, body, len, end_stream);
+}
+
+bool h2_out_extend(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len)
+{
+    size_t n = o->len - o->tail - H2_FRAME_HEADER + len;
+    if (o->tail_id != s->id || o->tail_end != o->len || n > H2_DEFAULT_FRAME || s->body_len ||
+        s->window < (int64_t)len || o->window < (int64_t)len || !h2_out_room(o, len) ||
+        h2_out_octets(o) >= o->high_water)
+        return false;
+    memcpy(o->buf + o->len, body, len);
+    o->tail_end = o->len += len;
+    store_be24(o->buf + o->tail, (uint32_t)n);
+    out_earn(o, len);
+    out_spend(o, s, len);
+    return true;
 }
 
 bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,

@@ -54,15 +54,14 @@ static struct rpc_stream *stream_now(struct sennit_stream *st)
     return atomic_load_explicit(&st->s, memory_order_acquire);
 }
 
-/* Messages of one_in streams lie in the call's arena. */
-static void stream_free_messages(struct sennit_stream *st, struct rpc_msg *m)
+/* Lets go of the message that h's goroutine received last. Those of one_in streams lie in the
+ * call's arena; a block goes when nobody has, or will be given, a message of it. */
+static void stream_let_go(struct sennit_stream *st, struct stream_held *h)
 {
-    if (st->one_in)
-        return;
-    for (struct rpc_msg *next; m; m = next) {
-        next = m->next;
+    struct rpc_msg *m = h->msg;
+    h->msg = NULL;
+    if (m && --m->holders == 0 && m->more == 0 && !st->one_in)
         sys.free(m);
-    }
 }
 
 void stream_api_fini(struct sennit_stream *st)
@@ -74,12 +73,15 @@ void stream_api_fini(struct sennit_stream *st)
     }
     for (struct stream_held *h = st->held, *next; h; h = next) {
         next = h->next;
-        stream_free_messages(st, h->msg);
+        stream_let_go(st, h);
         arena_fini(&h->arena);
         if (h != &st->own)
             sys.free(h);
     }
-    stream_free_messages(st, st->queue);
+    for (struct rpc_msg *m = st->one_in ? NULL : st->queue, *next; m; m = next) {
+        next = m->next;
+        sys.free(m);
+    }
     arena_fini(&st->kept);
 }
 
@@ -331,20 +333,32 @@ static void stream_idle(struct stream_held *h)
     }
 }
 
+/* The next message of those that were taken. */
+static struct rpc_msg *stream_step(struct sennit_stream *st)
+{
+    struct rpc_msg *m = st->queue;
+    if (m->more) {
+        char *prefix = m->body + m->len;
+        m->len = load_be32((const uint8_t *)prefix + 1);
+        m->body = prefix + 5;
+        m->more -= 5 + m->len;
+    }
+    if (!m->more)
+        st->queue = m->next;
+    return m;
+}
+
 /* h: the caller's, which is released; or NULL. */
 static struct rpc_msg *stream_next(struct sennit_stream *st, struct stream_held *h)
 {
+    if (likely(st->queue))
+        return stream_step(st);
     for (;;) {
         struct rpc_stream *s = stream_now(st);
         bool over = stream_done(s) || (st->server && atomic_load(&s->remote_ended));
-        if (!st->queue)
-            st->queue = stream_take(s);
-        struct rpc_msg *m = st->queue;
-        if (m) {
-            st->queue = m->next;
-            m->next = NULL;
-            return m;
-        }
+        st->queue = stream_take(s);
+        if (st->queue)
+            return stream_step(st);
         if (!over) {
             stream_idle(h);
             stream_wait_message(s);
@@ -355,8 +369,7 @@ static struct rpc_msg *stream_next(struct sennit_stream *st, struct stream_held 
 
 static void stream_release(struct sennit_stream *st, struct stream_held *h)
 {
-    stream_free_messages(st, h->msg);
-    h->msg = NULL;
+    stream_let_go(st, h);
     arena_reset(&h->arena);
 }
 
@@ -426,6 +439,7 @@ static const void *stream_recv_seated(struct sennit_stream *st)
     if (!m)
         return NULL;
     h->msg = m;
+    m->holders++;
     if (unlikely(st->rpc->stats))
         stream_tell_header(st);
     void *msg = arena_alloc(&h->arena, st->in->size);

@@ -21,12 +21,22 @@
 struct transport;
 struct rpc_stream;
 
-/* One received message: body[len] is a spare octet for the decoder. */
+/* One received message, or several of a stream: body[len] is a spare octet for the decoder. Several
+ * lie as on the wire, none of them compressed: so that octet may be the first one of the next
+ * prefix, which is 0 and stays so. */
 struct rpc_msg {
-    struct rpc_msg *next;
-    size_t len;
+    union {
+        struct {
+            struct rpc_msg *next;
+            char *body;
+        };
+        struct list filling; /* in the reader's turn, while it may grow */
+    };
+    struct rpc_stream *owner; /* likewise */
+    uint32_t len;             /* of body; of a growing one: the room */
+    uint32_t more;            /* octets behind body; of a growing one: all that it has */
+    uint32_t holders;         /* receivers that were given one of them: the receiver's */
     bool compressed;
-    char *body;
 };
 
 /* What a request's header block said; text lives in the stream's arena. */
@@ -76,6 +86,7 @@ struct rpc_stream {
     _Atomic bool remote_ended, peer_reset; /* written by the reader */
     _Atomic bool end_seen; /* as remote_ended, but before what the end means has been judged */
     struct rpc_msg *part;
+    struct rpc_msg *open; /* whole messages of this turn, not yet told; or NULL */
     size_t part_have;
     uint32_t n_messages, granted;
     struct rpc_request_head request;
@@ -233,7 +244,8 @@ bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message);
 #define STREAM_WHY(s) WHY_AS((s)->why << 8, (s)->code)
 /* The same for one that the peer never saw. */
 bool stream_finish_unprocessed(struct rpc_stream *s, sennit_code code, sennit_str message);
-/* Takes all messages that have come, linked by next; NULL: none now. */
+/* Takes all messages that have come, linked by next; NULL: none now. Of a stream each waits for
+ * rpc_msg_step. */
 struct rpc_msg *stream_take(struct rpc_stream *s);
 /* The receiver: parks until a message has come, or the end. */
 void stream_wait_message(struct rpc_stream *s);

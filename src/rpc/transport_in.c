@@ -306,6 +306,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
     }
     if (!s)
         return;
+    messages_tell(s);
     if (t->server) { /* trailers of a request mean nothing but its end */
         messages_end(s);
         if (!s->failed_in)
@@ -365,6 +366,7 @@ BASE_COLD static void transport_on_reset(struct transport *t, const struct h2_ev
                          &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = ev->code });
     if (!s)
         return;
+    messages_tell(s);
     s->peer_reset = true;
     int n = snprintf(text, sizeof text, "stream terminated by RST_STREAM with error code: %s%s%s",
                      h2_error_name(ev->code), ours && ev->text ? ": " : "",
@@ -527,6 +529,9 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
         p += used, n -= used;
         transport_event(t, &ev);
     } while (n || ev.kind != H2_EV_NONE);
+    struct list *filling = &t->turn->filling;
+    while (!list_empty(filling))
+        messages_tell(container_of(filling->next, struct rpc_msg, filling)->owner);
 }
 
 BASE_COLD static void transport_read_failed(struct transport *t, ssize_t got)
@@ -724,6 +729,7 @@ void transport_task(struct rt_task *task)
     struct turn turn = { .block = pool_take(&turn_blocks), .effects = few, .room = countof(few) };
     if (turn.block)
         turn.effects = turn.block->effects, turn.room = EFFECTS;
+    list_init(&turn.filling);
     t->turn = &turn;
     h2_in_lend(t->in, turn.block ? &turn.block->scratch : NULL);
     if (atomic_load_explicit(&t->blocked, memory_order_relaxed))

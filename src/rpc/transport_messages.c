@@ -2,8 +2,10 @@
  *
  * transport_messages.c: DATA into messages (gRPC "Length-Prefixed-Message"), for both roles; all of
  * it runs in the reader. Octets are copied once, from the read slab into the message's own buffer,
- * so that no string a user keeps pins a slab. A message of one_in streams lies in the call's arena;
- * stream messages are blocks of their own, freed at the next receive. */
+ * so that no string a user keeps pins a slab. A message of one_in streams lies in the call's arena.
+ * Those of other streams that lie whole in what was read are copied as they are, as many as there
+ * are, into blocks that grow as long as the turn goes on; each is told to the receiver once. The
+ * rest, which are cut, compressed or of no use, have a block each. */
 #include "base/limits.h"
 #include "base/sys.h"
 #include "rpc/compress.h"
@@ -59,6 +61,7 @@ void messages_wanted(struct rpc_stream *s)
 
 void messages_drop(struct rpc_stream *s)
 {
+    messages_tell(s);
     if (s->part && !s->one_in)
         sys.free(s->part);
     s->part = NULL;
@@ -69,6 +72,7 @@ void messages_drop(struct rpc_stream *s)
 BASE_COLD void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code,
                              const char *text)
 {
+    messages_tell(s);
     s->failed_in = true;
     messages_drop(s);
     if (s->t->server) {
@@ -84,11 +88,92 @@ static struct rpc_msg *messages_new(struct rpc_stream *s, size_t len)
     size_t size = sizeof(struct rpc_msg) + len + 1;
     struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(size);
     if (m)
-        *m = (struct rpc_msg){ .len = len,
+        *m = (struct rpc_msg){ .len = (uint32_t)len,
                                .compressed = s->prefix[0] == 1,
                                .body = (char *)(m + 1) };
     return m;
 }
+
+/* m, whole and of s, goes to the receiver: from now on it is not the reader's. */
+static void messages_queue(struct rpc_stream *s, struct rpc_msg *m)
+{
+    lock_take(&s->lock, LOCK_STREAM);
+    bool over = atomic_load_explicit(&s->done, memory_order_relaxed) && !s->t->server;
+    if (!over)
+        *s->last = m, s->last = &m->next;
+    lock_drop(&s->lock, LOCK_STREAM);
+    if (s->one_in)
+        return;
+    if (over)
+        sys.free(m);
+    else
+        rt_note_set(&s->note);
+}
+
+/* -- whole ones ------------------------------------------------------------------------------- */
+
+#define MESSAGES_GROWTH 4u     /* times the block before: what a turn brings is not known */
+#define MESSAGES_BLOCK  16384u /* octets of the largest */
+
+void messages_tell(struct rpc_stream *s)
+{
+    struct rpc_msg *m = s->open;
+    if (!m)
+        return;
+    s->open = NULL;
+    list_remove(&m->filling);
+    char *octets = (char *)(m + 1);
+    octets[m->more] = 0;
+    m->next = NULL, m->body = octets, m->len = 0;
+    messages_queue(s, m);
+}
+
+static struct rpc_msg *messages_open(struct rpc_stream *s, size_t n)
+{
+    size_t room = s->open ? min_size((size_t)s->open->len * MESSAGES_GROWTH, MESSAGES_BLOCK) : n;
+    messages_tell(s);
+    room = max_size(room, n);
+    struct rpc_msg *m = sys.malloc(sizeof *m + room + 1);
+    if (!m)
+        return NULL;
+    m->owner = s, m->len = (uint32_t)room, m->more = 0;
+    m->holders = 0, m->compressed = false;
+    list_push_back(&s->t->turn->filling, &m->filling);
+    return s->open = m;
+}
+
+/* How many octets from p on are whole messages that need no care. */
+static inline size_t messages_whole(const struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    size_t n = 0;
+    while (len - n >= 5 && p[n] == 0) {
+        size_t body = load_be32(p + n + 1);
+        if (body > s->max_recv || body > len - n - 5)
+            break;
+        n += 5 + body;
+    }
+    return n;
+}
+
+/* Takes those at the start of p; how many octets. */
+static size_t messages_take_whole(struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    size_t n = messages_whole(s, p, len);
+    struct rpc_msg *m = s->open;
+    if (!n)
+        return 0;
+    if (!m || m->len - m->more < n)
+        m = messages_open(s, n);
+    if (!m) {
+        messages_fail(s, H2_CANCEL, WHY(NO_MEMORY), "no memory for the message");
+        return 0;
+    }
+    memcpy((char *)(m + 1) + m->more, p, n);
+    m->more += (uint32_t)n;
+    return n;
+}
+
+/* -- one at a time ---------------------------------------------------------------------------- */
 
 /* A message that may be larger than what is left of the window. A unary peer has its length granted
  * at once, as nobody reads before it is whole; a stream's only when its receiver waits for it (see
@@ -145,20 +230,19 @@ static void messages_complete(struct rpc_stream *s)
         messages_ungrant(s);
     }
     m->body[m->len] = 0;
-    lock_take(&s->lock, LOCK_STREAM);
-    bool over = atomic_load_explicit(&s->done, memory_order_relaxed) && !s->t->server;
-    if (!over)
-        *s->last = m, s->last = &m->next;
-    lock_drop(&s->lock, LOCK_STREAM);
-    if (over && !s->one_in)
-        sys.free(m);
-    else if (!s->one_in)
-        rt_note_set(&s->note);
+    messages_tell(s); /* those before it */
+    messages_queue(s, m);
 }
 
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len)
 {
     while (len && !s->failed_in) {
+        if (!s->part && !s->prefix_have && likely(!s->one_in)) {
+            size_t n = messages_take_whole(s, p, len);
+            p += n, len -= n;
+            if (!len || s->failed_in)
+                return;
+        }
         if (!s->part) {
             if (likely(s->prefix_have == 0 && len >= 5)) {
                 memcpy(s->prefix, p, 5);
@@ -195,6 +279,7 @@ BASE_COLD void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len)
 
 void messages_end(struct rpc_stream *s)
 {
+    messages_tell(s);
     s->end_seen = true;
     if (!s->t->server) { /* a response ends with trailers, not with DATA */
         if (s->http_status != 200 || s->page || s->failed_in) {

@@ -171,13 +171,18 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
     return result;
 }
 
+/* Who appended the frame that grows has the flush to come. */
 enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end)
 {
     struct transport *t = s->t;
     struct h2_out_stream *o = stream_out(s);
     enum transport_result result = TRANSPORT_DEAD;
     lock_take(&t->lock, LOCK_WRITE);
-    if (!t->closed && !s->dead && !s->local_ended) {
+    if (likely(!t->closed && !s->dead && !s->local_ended)) {
+        if (likely(!end) && h2_out_extend(&t->out, o, (const uint8_t *)body, len)) {
+            lock_drop(&t->lock, LOCK_WRITE);
+            return TRANSPORT_OK;
+        }
         if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
             result = TRANSPORT_NO_MEMORY;
         } else if (!t->closed && !s->dead && !s->local_ended) { /* the lock was dropped */

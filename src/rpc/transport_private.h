@@ -46,6 +46,7 @@ struct turn {
     size_t n_effects, room;
     struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
     const struct h2_field *current_path;
+    struct list filling; /* streams' messages that are not told yet: struct rpc_msg */
 };
 
 /* What a run of fields (see hpack_run) that requests begin with says: read once, then shared by all
@@ -230,7 +231,8 @@ void transport_apply(struct transport *t);
 bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
 /* transport_messages.c (task): DATA and ends of streams. */
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
-void messages_end(struct rpc_stream *s); /* END_STREAM on DATA, or on a request's HEADERS */
+void messages_tell(struct rpc_stream *s); /* its receiver, of the whole messages in s->open */
+void messages_end(struct rpc_stream *s);  /* END_STREAM on DATA, or on a request's HEADERS */
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);
 void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len); /* see rpc_page */
 void messages_drop(struct rpc_stream *s);                               /* half-read message */

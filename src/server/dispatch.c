@@ -304,10 +304,10 @@ static sennit_err dispatch_stream_status(struct sennit_stream *st, struct rpc_st
 static enum transport_result dispatch_stream_send(struct sennit_stream *st, const char *framed,
                                                   size_t len, struct rpc_stream **to)
 {
-    struct rpc_handler *h = handler_of(st->ctx);
-    struct rpc_stream *s = *to = atomic_load(&st->s);
+    struct rpc_stream *s = *to = atomic_load_explicit(&st->s, memory_order_relaxed); /* for good */
     if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire)))
         return transport_send(s, framed, len, false);
+    struct rpc_handler *h = handler_of(st->ctx);
     lock_take(&h->lock, LOCK_STREAM);
     h->header_sent = true;
     lock_drop(&h->lock, LOCK_STREAM);
