@@ -13,44 +13,6 @@ void pb_init(const sennit_msg_desc *d, void *msg) { memcpy(msg, d->empty, d->siz
 
 /* -- numbers --------------------------------------------------------------------------------- */
 
-/* The seven low bits of each octet, together: the first one's are the lowest. */
-static inline uint64_t decode_sevens(uint64_t v)
-{
-    v &= UINT64_C(0x7f7f7f7f7f7f7f7f);
-    v = (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x7f007f007f007f00)) >> 1;
-    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x3fff00003fff0000)) >> 2;
-    return (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x0fffffff00000000)) >> 4;
-}
-
-/* Where there are eight octets, all that belong to the number at once. */
-struct decode_varint pb_decode_long_varint(char *at, const char *end)
-{
-    uint64_t v = 0;
-    int shift = 0;
-    if (end - at >= 8) {
-        memcpy(&v, at, 8);
-        uint64_t stop = ~v & UINT64_C(0x8080808080808080);
-        v &= stop ^ (stop - 1); /* all, if none stops */
-        v = decode_sevens(v);
-        if (likely(stop))
-            return (struct decode_varint){ at + __builtin_ctzll(stop) / 8 + 1, v };
-        at += 8;
-        shift = 56;
-    }
-    for (; shift < 70 && at < end; shift += 7) {
-        uint64_t c = (uint8_t)*at++;
-        v |= (c & 0x7f) << shift;
-        if (c < 0x80)
-            return (struct decode_varint){ at, v };
-    }
-    return (struct decode_varint){ NULL, 0 };
-}
-
-static enum pb_result decode_no_varint(const char *at, const char *end)
-{
-    return end - at < 10 ? PB_TRUNCATED : PB_BAD_VARINT;
-}
-
 static inline enum pb_result decode_number_at(struct decode *r, const char *end, uint64_t *out)
 {
     struct decode_varint v = decode_varint_at(r->at, end);
@@ -107,54 +69,12 @@ static enum pb_result decode_scalar(struct decode *r, const char *end, const sen
     return PB_OK;
 }
 
-/* -- arrays ---------------------------------------------------------------------------------- */
-
-/* What a list of len elements, which are some, has room for. */
-static inline size_t decode_list_room(size_t len, size_t size)
-{
-    size_t least = decode_list_least(size);
-    return len <= least ? least : (size_t)1 << (64 - __builtin_clzll(len - 1));
-}
-
-/* From room for `have` elements to room for `want`. */
-static inline bool decode_list_move(struct sennit_arena *a, struct pb_list *l, size_t size,
-                                    size_t have, size_t want)
-{
-    if (want > LIMIT_PB_SIZE || size > SIZE_MAX / LIMIT_PB_SIZE)
-        return false;
-    if (have && arena_extend(a, l->data, have * size, want * size))
-        return true;
-    char *data = arena_alloc(a, want * size);
-    if (!data)
-        return false;
-    if (have)
-        memcpy(data, l->data, l->len * size);
-    l->data = data;
-    return true;
-}
-
-bool pb_decode_list_grow(struct sennit_arena *a, struct pb_list *l, size_t size)
-{
-    size_t len = l->len;
-    return decode_list_move(a, l, size, len, len ? 2 * len : decode_list_least(size));
-}
-
-/* Room for more elements; their number is not yet added to len. NULL: no memory. */
-static char *decode_list_add(struct decode *r, struct pb_list *l, size_t size, size_t more)
-{
-    size_t have = l->len ? decode_list_room(l->len, size) : 0;
-    size_t want = decode_list_room(l->len + more, size);
-    if (want > have && !decode_list_move(r->a, l, size, have, want))
-        return NULL;
-    return l->data + l->len * size;
-}
-
 /* n more octets of the message's unknown fields; NULL: no memory. They double as arrays do. */
 static char *decode_more_unknown(struct decode *r, const struct decode_frame *f, size_t n)
 {
     sennit_str *u = (sennit_str *)(f->msg + f->d->unknown);
     struct pb_list l = { (char *)(uintptr_t)u->data, u->len ? u->len + 1 : 0 }; /* with its NUL */
-    char *to = decode_list_add(r, &l, 1, u->len ? n : n + 1);
+    char *to = pb_decode_list_add(r, &l, 1, u->len ? n : n + 1);
     if (!to)
         return NULL;
     to -= u->len != 0;
@@ -221,38 +141,8 @@ static enum pb_result decode_keep_entry(struct decode *r)
     return PB_OK;
 }
 
-/* How many varints end in [p, end). */
-static size_t decode_count_varints(const char *p, const char *end)
-{
-    size_t n = 0;
-    for (; end - p >= 8; p += 8) {
-        uint64_t v;
-        memcpy(&v, p, 8);
-        n += (~v >> 7 & UINT64_C(0x0101010101010101)) * UINT64_C(0x0101010101010101) >> 56;
-    }
-    for (; p < end; p++)
-        n += (uint8_t)*p < 0x80;
-    return n;
-}
-
-static enum pb_result decode_packed_fixed(struct decode *r, const char *end, size_t size,
-                                          struct pb_list *l)
-{
-    size_t octets = (size_t)(end - r->at), n = octets / size;
-    char *to = decode_list_add(r, l, size, n ? n : 1);
-    if (!to)
-        return PB_NO_MEMORY;
-    if (octets % size)
-        return PB_TRUNCATED;
-    memcpy(to, r->at, octets);
-    l->len += n;
-    r->at += octets;
-    return PB_OK;
-}
-
-/* Values of an enum, for which l has room: those that are unknown go elsewhere. */
-static enum pb_result decode_packed_closed(struct decode *r, const char *end, const sennit_field *f,
-                                           struct pb_list *l)
+enum pb_result pb_decode_packed_closed(struct decode *r, const char *end, const sennit_field *f,
+                                       struct pb_list *l)
 {
     while (r->at < end) {
         char *to = l->data + 4 * l->len;
@@ -264,47 +154,6 @@ static enum pb_result decode_packed_closed(struct decode *r, const char *end, co
             return result;
         l->len += !strange;
     }
-    return PB_OK;
-}
-
-/* For each kind a loop of its own. r->at ends at a number that is none, or at the end. */
-static inline __attribute__((always_inline)) void
-decode_packed_as(struct decode *r, const char *end, uint32_t kind, size_t size, char *to)
-{
-    char *at = r->at;
-    for (; at < end; to += size) {
-        struct decode_varint v = decode_varint_at(at, end);
-        if (unlikely(!v.end))
-            break;
-        decode_store_varint(kind, to, v.value);
-        at = v.end;
-    }
-    r->at = at;
-}
-
-enum pb_result pb_decode_packed(struct decode *r, const char *end, const sennit_field *f,
-                                struct pb_list *l)
-{
-    size_t size = pb_kind_size[f->kind], n;
-    if (r->at == end)
-        return PB_OK;
-    if (pb_kind_wire[f->kind] != PB_VARINT)
-        return decode_packed_fixed(r, end, size, l);
-    n = decode_count_varints(r->at, end);
-    char *to = decode_list_add(r, l, size, n ? n : 1);
-    if (!to)
-        return PB_NO_MEMORY;
-    if (f->flags & SENNIT_FIELD_CLOSED)
-        return decode_packed_closed(r, end, f, l);
-    if (size == 4 && f->kind != SENNIT_KIND_SINT32)
-        decode_packed_as(r, end, SENNIT_KIND_INT32, 4, to);
-    else if (size == 8 && f->kind != SENNIT_KIND_SINT64)
-        decode_packed_as(r, end, SENNIT_KIND_INT64, 8, to);
-    else
-        decode_packed_as(r, end, f->kind, size, to);
-    if (r->at < end)
-        return decode_no_varint(r->at, end);
-    l->len += n;
     return PB_OK;
 }
 
@@ -329,7 +178,7 @@ static enum pb_result decode_push(struct decode *r, const sennit_msg_desc *d, ch
 {
     enum pb_result result = r->top + 1 == r->brim ? pb_decode_deeper(r) : PB_OK;
     if (result == PB_OK)
-        decode_open(r, d, msg, end, group);
+        decode_open(++r->top, d, msg, end, group);
     return result;
 }
 
@@ -465,7 +314,7 @@ static char *decode_sub(struct decode *r, struct decode_frame *f, const sennit_f
     const sennit_msg_desc *d = field->type;
     if (field->flags & SENNIT_FIELD_REPEATED) {
         struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
-        char *to = decode_list_add(r, l, d->size, 1);
+        char *to = pb_decode_list_add(r, l, d->size, 1);
         if (to) {
             memcpy(to, d->empty, d->size);
             l->len++;
@@ -510,7 +359,7 @@ static enum pb_result decode_length(struct decode *r, const sennit_field *field)
         bool same;
         return decode_string(r, field, decode_place(f, field, &same), n);
     }
-    char *to = decode_list_add(r, l, sizeof(sennit_str), 1);
+    char *to = pb_decode_list_add(r, l, sizeof(sennit_str), 1);
     if (!to)
         return PB_NO_MEMORY;
     l->len++;
@@ -536,7 +385,7 @@ static enum pb_result decode_closed(struct decode *r, const sennit_field *field)
         return PB_OK;
     }
     struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
-    char *to = decode_list_add(r, l, sizeof value, 1);
+    char *to = pb_decode_list_add(r, l, sizeof value, 1);
     if (!to)
         return PB_NO_MEMORY;
     memcpy(to, value, sizeof value);
@@ -551,7 +400,7 @@ static enum pb_result decode_number(struct decode *r, const sennit_field *field)
         return decode_closed(r, field);
     if (field->flags & SENNIT_FIELD_REPEATED) {
         struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
-        char *to = decode_list_add(r, l, pb_kind_size[field->kind], 1);
+        char *to = pb_decode_list_add(r, l, pb_kind_size[field->kind], 1);
         if (!to)
             return PB_NO_MEMORY;
         enum pb_result result = decode_scalar(r, f->end, field, to);
@@ -592,38 +441,37 @@ static enum pb_result decode_field(struct decode *r)
 
 /* -- the whole ------------------------------------------------------------------------------- */
 
-/* What the bulk leaves: fields that are not plain, and the ends of messages. */
-static __attribute__((noinline)) enum pb_result decode_rest(struct decode *r)
+/* A field, or the end of a message. */
+static enum pb_result decode_step(struct decode *r)
 {
-    for (;;) {
-        struct decode_frame *f = r->top;
-        enum pb_result result;
-        if (r->at < f->end) {
-            result = decode_field(r);
-        } else if (f->group) {
-            return PB_TRUNCATED;
-        } else {
-            result = decode_complete(r);
-            if (f == r->frames)
-                return result;
-            r->top--;
-        }
-        if (result == PB_OK && r->top->d)
-            result = pb_decode_bulk(r);
-        if (unlikely(result != PB_OK))
-            return result;
-    }
+    const struct decode_frame *f = r->top;
+    if (r->at < f->end)
+        return decode_field(r);
+    if (f->group)
+        return PB_TRUNCATED;
+    enum pb_result result = decode_complete(r);
+    r->done = f == r->frames;
+    r->top -= !r->done;
+    return result;
 }
 
-static inline enum pb_result decode_run(struct decode *r)
+enum pb_result pb_decode_rest(struct decode *r)
 {
-    struct decode_frame *root = r->frames;
-    enum pb_result result = pb_decode_bulk(r);
-    bool rare = result != PB_OK || r->top != root || r->at != root->end || root->maps ||
-                root->d->flags >> 16;
-    if (unlikely(rare) && result == PB_OK)
-        result = decode_rest(r);
+    enum pb_result result;
+    do
+        result = decode_step(r);
+    while (result == PB_OK && !r->top->d);
+    return result;
+}
+
+enum pb_result pb_decode_end(struct decode *r, enum pb_result result)
+{
+    const struct decode_frame *root = r->frames;
     *r->nul = 0;
+    if (result == PB_OK && r->missing && !r->o->partial)
+        result = pb_check_required(root->d, root->msg, r->a);
+    if (result != PB_OK)
+        pb_init(root->d, root->msg);
     return result;
 }
 
@@ -632,33 +480,4 @@ enum pb_result pb_decode_msg(const sennit_msg_desc *d, void *msg, char *buf, siz
 {
     const sennit_wire_options o = { .depth = depth };
     return pb_decode_with(d, msg, buf, n, a, &o);
-}
-
-enum pb_result pb_decode_with(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
-                              struct sennit_arena *a, const sennit_wire_options *o)
-{
-    struct decode_frame frames[PB_FRAMES_INLINE];
-    struct decode r;
-    r.at = buf;
-    r.nul = &r.spare;
-    r.missing = false;
-    r.a = a;
-    r.top = r.frames = frames;
-    r.room = PB_FRAMES_INLINE;
-    r.limit = o->depth ? o->depth : LIMIT_PB_DEPTH;
-    r.brim = frames + min_size(r.room, r.limit);
-    frames[0].d = d, frames[0].msg = msg, frames[0].end = buf + n;
-    frames[0].group = 0;
-    frames[0].todo = true;
-    frames[0].maps = frames[0].strange = false;
-    frames[0].last = NULL;
-    pb_fill(d, msg);
-    if (n > LIMIT_PB_SIZE)
-        return PB_TOO_LARGE;
-    enum pb_result result = decode_run(&r);
-    if (result == PB_OK && r.missing && !o->partial)
-        result = pb_check_required(d, msg, a);
-    if (unlikely(result != PB_OK))
-        pb_init(d, msg);
-    return result;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * decode.h: what the two halves of the decoder share: decode.c, which can do all, and
- * decode_bulk.c, which does what is plain, fast. The state belongs to one call of pb_decode_with
- * and lies on its stack. */
+ * decode_bulk.c, which does what is plain, fast, and asks the other for the rest. The state belongs
+ * to one call of pb_decode_with and lies on its stack. */
 #ifndef SENNIT_PB_DECODE_H
 #define SENNIT_PB_DECODE_H
 
@@ -22,25 +22,51 @@ struct decode_frame {
 };
 struct decode {
     char *at;
-    char *nul, spare; /* owed NUL, or &spare */
-    bool missing;     /* a message ended without a required field */
+    char *nul, spare;      /* owed NUL, or &spare */
+    bool missing;          /* a message ended without a required field */
+    bool done;             /* the root has ended */
+    enum pb_result failed; /* in the fast half, where the other would not find it again */
     struct sennit_arena *a;
     struct decode_frame *top, *frames, *brim; /* open messages; brim: no frame here, or too deep */
     size_t room, limit;
+    const sennit_wire_options *o;
 };
 
-/* Known fields, as many as follow one another, through sub-messages as well. What is not plain
- * stays for decode.c, and so does what is broken, which it finds again. */
-enum pb_result pb_decode_bulk(struct decode *r);
+/* Into *msg, which becomes empty first, from [buf, buf + n). */
+static inline void decode_begin(struct decode *r, struct decode_frame *root,
+                                const sennit_msg_desc *d, void *msg, char *buf, size_t n,
+                                struct sennit_arena *a, const sennit_wire_options *o)
+{
+    r->at = buf;
+    r->nul = &r->spare;
+    r->missing = r->done = false;
+    r->failed = PB_OK;
+    r->a = a;
+    r->top = r->frames = root;
+    r->room = PB_FRAMES_INLINE;
+    r->limit = o->depth ? o->depth : LIMIT_PB_DEPTH;
+    r->brim = root + min_size(PB_FRAMES_INLINE, r->limit);
+    r->o = o;
+    root->d = d, root->msg = msg, root->end = buf + n;
+    root->group = 0;
+    root->todo = true;
+    root->maps = root->strange = false;
+    root->last = NULL;
+    pb_fill(d, msg);
+}
+/* What the bulk leaves: a field that is not plain, or the end of a message; unknown groups whole.
+ */
+enum pb_result pb_decode_rest(struct decode *r);
+/* After the root's end, or an error, which leaves the empty message: the result of it all. */
+enum pb_result pb_decode_end(struct decode *r, enum pb_result result);
 
 /* Room behind top, or the error. */
 enum pb_result pb_decode_deeper(struct decode *r);
-/* A frame for which there is room. */
-static inline void decode_open(struct decode *r, const sennit_msg_desc *d, char *msg, char *end,
-                               uint32_t group)
+/* The frame of a message that is not the root. */
+static inline void decode_open(struct decode_frame *f, const sennit_msg_desc *d, char *msg,
+                               char *end, uint32_t group)
 {
-    struct decode_frame *f = ++r->top; /* start and first are for unknown groups alone */
-    f->d = d, f->msg = msg, f->end = end;
+    f->d = d, f->msg = msg, f->end = end; /* start and first are for unknown groups alone */
     f->group = group;
     f->todo = group || d->flags >> 16;
     f->maps = f->strange = false;
@@ -49,14 +75,19 @@ static inline void decode_open(struct decode *r, const sennit_msg_desc *d, char 
 
 /* The field in the table, or NULL. */
 const sennit_field *pb_decode_find(const struct decode_frame *f, uint32_t number);
-/* The values of [r->at, end) are added to a list of numbers. */
+/* The values of [r->at, end) are added to a list of numbers; of a closed enum, for which l has room
+ * then, those that are unknown go elsewhere. */
 enum pb_result pb_decode_packed(struct decode *r, const char *end, const sennit_field *f,
                                 struct pb_list *l);
+enum pb_result pb_decode_packed_closed(struct decode *r, const char *end, const sennit_field *f,
+                                       struct pb_list *l);
 
 /* Elements that a list has room for at first. Big ones grow from one on: what one of them takes
  * shall not be a multiple of its size. */
 static inline size_t decode_list_least(size_t size) { return size > 32 ? 1 : 4; }
 
+/* Room for more elements; their number is not yet added to len. NULL: no memory. */
+char *pb_decode_list_add(struct decode *r, struct pb_list *l, size_t size, size_t more);
 /* Makes room for one more element of a list that is full; false: no memory. */
 bool pb_decode_list_grow(struct sennit_arena *a, struct pb_list *l, size_t size);
 /* Where the next element goes; len is not yet changed. NULL: no memory. A list may be full when it
@@ -80,6 +111,11 @@ static inline struct decode_varint decode_varint_at(char *at, const char *end)
     if (likely(at < end && (uint8_t)*at < 0x80))
         return (struct decode_varint){ at + 1, (uint8_t)*at };
     return pb_decode_long_varint(at, end);
+}
+
+static inline enum pb_result decode_no_varint(const char *at, const char *end)
+{
+    return end - at < 10 ? PB_TRUNCATED : PB_BAD_VARINT;
 }
 
 /* A varint as the struct has it. */

@@ -32,30 +32,10 @@ bool pb_encode_grow(struct encode *w, size_t n)
     *end = 0;
     if (have)
         memcpy(end - have, w->at, have);
-    w->start = bigger + w->headroom;
+    encode_free_from(w, bigger + w->headroom);
     w->end = end, w->at = end - have;
     w->tail = false;
     return true;
-}
-
-static void encode_begin(struct encode *w)
-{
-    struct sennit_arena *a = w->a;
-    if (!a->shared && (size_t)(a->end - a->at) > w->headroom + 2 * ENCODE_FIELD) {
-        w->tail = true;
-        w->start = a->at + w->headroom;
-        w->at = w->end = a->end - 1;
-        *w->end = 0;
-    } else {
-        pb_encode_grow(w, ENCODE_FIELD);
-    }
-}
-
-/* The octets become the arena's own. */
-static void encode_end(struct encode *w)
-{
-    if (w->tail)
-        w->a->end = w->a->at + ((size_t)(w->at - w->headroom - w->a->at) & ~(size_t)7);
 }
 
 /* Arena memory for something else meanwhile: not out of what is written. */
@@ -63,16 +43,15 @@ static void *encode_alloc(struct encode *w, size_t n)
 {
     struct sennit_arena *a = w->a;
     char *end = a->end, *block = a->at;
-    encode_end(w);
+    encode_take(w);
     char *taken = a->end;
     void *p = arena_alloc(a, n);
     if (!p)
         w->result = PB_NO_MEMORY;
     if (w->tail && a->end == taken && a->at >= block) { /* the block is still the current one */
         a->end = end;
-        w->start = a->at + w->headroom;
-        if (w->start > w->at)
-            w->start = w->at;
+        char *start = a->at + w->headroom;
+        encode_free_from(w, start > w->at ? w->at : start);
     } else {
         w->tail = false;
     }
@@ -92,7 +71,8 @@ bool pb_encode_octets(struct encode *w, sennit_str s)
     return true;
 }
 
-bool pb_encode_deeper(struct encode *w)
+/* Room behind top for a frame; false: the result is set. */
+static bool encode_deeper(struct encode *w)
 {
     size_t n = (size_t)(w->top - w->frames) + 1;
     if (n >= w->depth) {
@@ -110,69 +90,12 @@ bool pb_encode_deeper(struct encode *w)
     return true;
 }
 
-/* kind is a constant, or not. */
-static inline __attribute__((always_inline)) void
-encode_numbers(struct encode *w, uint32_t kind, size_t size, const struct pb_list *l)
+/* Opens a message within the one on top. */
+static bool encode_push(struct encode *w, const sennit_msg_desc *d, const void *msg, bool map)
 {
-    const char *from = l->data + l->len * size;
-    while (from != l->data && encode_room(w, ENCODE_FIELD)) {
-        from -= size;
-        w->at = encode_varint(w->at, encode_load(kind, from));
-    }
-}
-
-static void encode_packed(struct encode *w, const sennit_field *f, const struct pb_list *l)
-{
-    size_t mark = encode_written(w), size = pb_kind_size[f->kind];
-    if (pb_kind_wire[f->kind] != PB_VARINT)
-        pb_encode_octets(w, (sennit_str){ l->data, l->len * size });
-    else if (f->kind == SENNIT_KIND_UINT32)
-        encode_numbers(w, SENNIT_KIND_UINT32, 4, l);
-    else if (size == 8 && f->kind != SENNIT_KIND_SINT64)
-        encode_numbers(w, SENNIT_KIND_INT64, 8, l);
-    else
-        encode_numbers(w, f->kind, size, l);
-    if (w->result == PB_OK && encode_room(w, ENCODE_FIELD))
-        w->at = encode_tagged(w->at, f->number << 3 | PB_LENGTH, encode_written(w) - mark);
-}
-
-static void encode_strings(struct encode *w, const sennit_field *f, const struct pb_list *l)
-{
-    char *at = w->at;
-    for (size_t i = l->len; i-- > 0 && at;) {
-        sennit_str s;
-        memcpy(&s, l->data + i * sizeof s, sizeof s);
-        s.len = s.data ? s.len : 0;
-        at = encode_string(w, at, f, s);
-    }
-    w->at = at ? at : w->at;
-}
-
-static void encode_unpacked(struct encode *w, const sennit_field *f, const struct pb_list *l)
-{
-    size_t size = pb_kind_size[f->kind];
-    uint32_t wire = pb_kind_wire[f->kind];
-    for (size_t i = l->len; i-- > 0 && encode_room(w, ENCODE_FIELD);) {
-        uint64_t bits = encode_load(f->kind, l->data + i * size);
-        size_t n = wire == PB_FIXED64 ? 8 : 4;
-        if (wire == PB_VARINT) {
-            w->at = encode_varint(w->at, bits);
-        } else {
-            w->at -= n;
-            memcpy(w->at, &bits, n);
-        }
-        w->at = encode_tag(w->at, f->number, wire);
-    }
-}
-
-void pb_encode_list(struct encode *w, const sennit_field *f, const struct pb_list *l)
-{
-    if (pb_kind_wire[f->kind] == PB_LENGTH)
-        encode_strings(w, f, l);
-    else if (f->flags & SENNIT_FIELD_PACKED)
-        encode_packed(w, f, l);
-    else
-        encode_unpacked(w, f, l);
+    if (w->top + 1 == w->brim && !encode_deeper(w))
+        return false;
+    return encode_frame(w, w->top + 1, d, msg, map);
 }
 
 /* Opens a sub-message; what closes it is encode_close. */
@@ -272,7 +195,7 @@ static void encode_repeated(struct encode *w, const sennit_field *field)
     encode_open(w, field, l->data + elem * pb_elem_size(field));
 }
 
-/* The field that encode_bulk stopped at. */
+/* A field of any kind. */
 static void encode_field(struct encode *w)
 {
     struct encode_frame *f = w->top;
@@ -313,20 +236,13 @@ static void encode_close(struct encode *w)
         parent->field--;
 }
 
-/* What the bulk stops at. */
-static __attribute__((noinline)) void encode_rest(struct encode *w)
+void pb_encode_rest(struct encode *w)
 {
-    while (w->result == PB_OK) {
-        const struct encode_frame *f = w->top;
-        if (f->field != f->d->fields)
-            encode_field(w);
-        else if (f == w->frames)
-            break;
-        else
-            encode_close(w);
-        if (w->result == PB_OK)
-            pb_encode_bulk(w);
-    }
+    const struct encode_frame *f = w->top;
+    if (f->field != f->d->fields)
+        encode_field(w);
+    else
+        encode_close(w);
 }
 
 enum pb_result pb_encode_msg(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
@@ -334,37 +250,6 @@ enum pb_result pb_encode_msg(const sennit_msg_desc *d, const void *msg, struct s
 {
     static const sennit_wire_options plain;
     return pb_encode_with(d, msg, a, headroom, &plain, out);
-}
-
-enum pb_result pb_encode_with(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                              size_t headroom, const sennit_wire_options *o, sennit_str *out)
-{
-    struct encode_frame frames[PB_FRAMES_INLINE];
-    struct encode w;
-    w.at = w.start = w.end = NULL;
-    w.tail = false;
-    w.a = a;
-    w.headroom = headroom;
-    w.o = o;
-    w.room = PB_FRAMES_INLINE;
-    w.depth = o->depth ? o->depth : LIMIT_PB_DEPTH;
-    w.frames = frames;
-    w.brim = frames + min_size(w.room, w.depth);
-    w.result = PB_OK;
-    *out = (sennit_str){ "", 0 };
-    encode_begin(&w);
-    if (w.result != PB_OK || !encode_frame(&w, frames, d, msg, false))
-        return w.result;
-    pb_encode_bulk(&w);
-    if (unlikely(w.result != PB_OK || w.top != w.frames || w.top->field != d->fields))
-        encode_rest(&w);
-    if (w.result == PB_OK && encode_written(&w) > LIMIT_PB_SIZE)
-        w.result = PB_TOO_LARGE;
-    if (unlikely(w.result != PB_OK))
-        return w.result;
-    encode_end(&w);
-    *out = (sennit_str){ w.at, encode_written(&w) };
-    return PB_OK;
 }
 
 /* By encoding: a message that is sized and then encoded costs twice, which nobody needs here. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * encode.h: what the two halves of the encoder share: encode.c, which can do all, and
- * encode_bulk.c, which does what is plain, fast. The state belongs to one call of pb_encode_with
- * and lies on its stack. */
+ * encode_bulk.c, which does what is plain, fast, and asks the other for the rest. The state belongs
+ * to one call of pb_encode_with and lies on its stack. */
 #ifndef SENNIT_PB_ENCODE_H
 #define SENNIT_PB_ENCODE_H
 
@@ -23,6 +23,7 @@ struct encode_frame {
 };
 struct encode {
     char *at, *start, *end; /* written: [at, end); free: [start, at), behind the headroom */
+    uintptr_t low;          /* from there on there is room for ENCODE_FIELD in front */
     bool tail;              /* [start, end) is the tail of the arena's block, not yet taken */
     struct sennit_arena *a;
     size_t headroom;
@@ -32,14 +33,12 @@ struct encode {
     enum pb_result result;
 };
 
-/* Plain fields, as many as follow one another, through sub-messages as well. What it stops at is
- * for encode.c. */
-void pb_encode_bulk(struct encode *w);
+/* What the fast half stops at: the field in front of w->top->field, or the end of a message that is
+ * not the root. */
+void pb_encode_rest(struct encode *w);
 
 /* Takes a new block that has room for n more octets in front; false: the result is set. */
 bool pb_encode_grow(struct encode *w, size_t n);
-/* Room behind top for a frame; false: the result is set. */
-bool pb_encode_deeper(struct encode *w);
 /* The elements of a repeated field that is no message. */
 void pb_encode_list(struct encode *w, const sennit_field *f, const struct pb_list *l);
 bool pb_encode_octets(struct encode *w, sennit_str s);
@@ -49,6 +48,12 @@ static inline size_t encode_written(const struct encode *w) { return (size_t)(w-
 static inline bool encode_room(struct encode *w, size_t n)
 {
     return likely((size_t)(w->at - w->start) >= n) || pb_encode_grow(w, n);
+}
+
+static inline void encode_free_from(struct encode *w, char *start)
+{
+    w->start = start;
+    w->low = (uintptr_t)start + ENCODE_FIELD;
 }
 
 /* The frame of a message: its unknown fields come first, for they stand last. false: w->result is
@@ -65,18 +70,70 @@ static inline bool encode_frame(struct encode *w, struct encode_frame *f, const 
     return likely(!unknown->len) || pb_encode_octets(w, *unknown);
 }
 
-/* Opens a message within the one on top. */
-static inline bool encode_push(struct encode *w, const sennit_msg_desc *d, const void *msg,
-                               bool map)
+/* The root is on top, in memory at the end of the arena's block, or in new memory. w->result says
+ * whether it went well. */
+static inline void encode_begin(struct encode *w, struct encode_frame *root,
+                                const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                                size_t headroom, const sennit_wire_options *o)
 {
-    if (unlikely(w->top + 1 == w->brim) && !pb_encode_deeper(w))
-        return false;
-    return encode_frame(w, w->top + 1, d, msg, map);
+    w->a = a;
+    w->headroom = headroom;
+    w->o = o;
+    w->room = PB_FRAMES_INLINE;
+    w->depth = o->depth ? o->depth : LIMIT_PB_DEPTH;
+    w->frames = root;
+    w->brim = root + min_size(PB_FRAMES_INLINE, w->depth);
+    w->result = PB_OK;
+    w->tail = !a->shared && (size_t)(a->end - a->at) > headroom + 2 * ENCODE_FIELD;
+    if (likely(w->tail)) {
+        encode_free_from(w, a->at + headroom);
+        w->at = w->end = a->end - 1;
+        *w->end = 0;
+    } else {
+        w->at = w->end = NULL;
+        encode_free_from(w, NULL);
+        if (!pb_encode_grow(w, ENCODE_FIELD))
+            return;
+    }
+    encode_frame(w, root, d, msg, false);
+}
+
+/* Of the arena's block what is written is taken. */
+static inline void encode_take(struct encode *w)
+{
+    if (w->tail)
+        w->a->end = w->a->at + ((size_t)(w->at - w->headroom - w->a->at) & ~(size_t)7);
+}
+
+/* After the last field, or an error: the octets become the arena's own. */
+static inline enum pb_result encode_end(struct encode *w, sennit_str *out)
+{
+    if (unlikely(w->result == PB_OK && encode_written(w) > LIMIT_PB_SIZE))
+        w->result = PB_TOO_LARGE;
+    if (unlikely(w->result != PB_OK)) {
+        *out = (sennit_str){ "", 0 };
+        return w->result;
+    }
+    encode_take(w);
+    *out = (sennit_str){ w->at, encode_written(w) };
+    return PB_OK;
+}
+
+static inline bool encode_is_done(const struct encode *w)
+{
+    return w->top == w->frames && w->top->field == w->top->d->fields;
 }
 
 /* -- numbers. All are written in front of `at`, where there is ENCODE_FIELD; the new front ------
  */
 
+/* Of 0x80 and more, below 0x4000. */
+static inline char *encode_two(char *at, uint64_t v)
+{
+    uint16_t two = (uint16_t)((v & 0x7f) | 0x80 | v >> 7 << 8);
+    memcpy(at - 2, &two, 2);
+    return at - 2;
+}
 char *pb_encode_long_varint(char *at, uint64_t v);
 static inline char *encode_varint(char *at, uint64_t v)
 {
@@ -88,6 +145,7 @@ static inline char *encode_varint(char *at, uint64_t v)
 }
 
 /* A tag in front of a number. Mostly either has one octet. */
+char *pb_encode_long_tagged(char *at, uint32_t tag, uint64_t v);
 static inline char *encode_tagged(char *at, uint32_t tag, uint64_t v)
 {
     if (likely((tag | v) < 0x80)) {
@@ -95,7 +153,7 @@ static inline char *encode_tagged(char *at, uint32_t tag, uint64_t v)
         memcpy(at - 2, &both, 2);
         return at - 2;
     }
-    return encode_varint(encode_varint(at, v), tag);
+    return pb_encode_long_tagged(at, tag, v);
 }
 
 static inline char *encode_tag(char *at, uint32_t number, uint32_t wire)
@@ -171,8 +229,7 @@ static inline bool encode_short(char *to, const char *from, size_t n)
 /* The string with its length and tag in front of `at`; NULL: w->result is set. */
 static inline char *encode_string(struct encode *w, char *at, const sennit_field *f, sennit_str s)
 {
-    size_t room = (size_t)(at - w->start);
-    if (unlikely(room < s.len || room - s.len < ENCODE_FIELD)) {
+    if (unlikely((intptr_t)((uintptr_t)at - w->low) < 0 || (uintptr_t)at - w->low < s.len)) {
         w->at = at;
         if (!pb_encode_grow(w, s.len <= LIMIT_PB_SIZE ? s.len + ENCODE_FIELD : SIZE_MAX))
             return NULL;

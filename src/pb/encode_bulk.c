@@ -1,57 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * encode_bulk.c: the encoder's fast half: one loop over the fields from the last to the first,
- * through sub-messages, whose state is in registers; one jump a field, by its kind. */
+ * through sub-messages, whose state is in registers; one jump a field, by its kind. Anything else
+ * goes to encode.c. */
 #include "pb/encode.h"
 
-/* Seven bits to each octet; decode_sevens is its inverse. */
-static inline uint64_t encode_sevens(uint64_t v)
-{
-    v = (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x00fffffff0000000)) << 4;
-    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x0fffc0000fffc000)) << 2;
-    return (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x3f803f803f803f80)) << 1;
-}
+/* What the loop knows of the innermost message; the fields in front of `field` are still to be
+ * written. The compiler takes it apart into registers: all that is handed its address is inlined.
+ */
+struct put {
+    char *at;
+    const char *msg;
+    const sennit_field *field, *first;
+    struct encode_frame *f;
+};
+#define PUT_INLINE static inline __attribute__((always_inline))
 
-/* v has at least two octets. Up to eight are stored at once, with zeros in front, where nothing is
- * yet. */
-char *pb_encode_long_varint(char *at, uint64_t v)
+PUT_INLINE void put_load(struct put *p, const struct encode *w)
 {
-    if (v < 0x4000) {
-        uint16_t two = (uint16_t)((v & 0x7f) | 0x80 | v >> 7 << 8);
-        memcpy(at - 2, &two, 2);
-        return at - 2;
-    }
-    size_t n = ((size_t)(63 - __builtin_clzll(v)) * 9 + 73) / 64;
-    if (likely(n <= 8)) {
-        uint64_t more = UINT64_C(0x8080808080808080) >> 8 * (9 - n);
-        uint64_t octets = (encode_sevens(v) | more) << (8 * (8 - n));
-        memcpy(at - 8, &octets, 8);
-        return at - n;
-    }
-    char *p = at -= n;
-    for (; v > 0x7f; v >>= 7)
-        *p++ = (char)(v | 0x80);
-    *p = (char)v;
-    return at;
+    struct encode_frame *f = w->top;
+    *p = (struct put){ w->at, f->msg, f->field, f->d->fields, f };
 }
-
-typedef uint64_t put_pair __attribute__((vector_size(16)));
-/* The last sixteen first: those before them may overlap them. */
-bool pb_encode_copy(char *to, const char *from, size_t n)
+PUT_INLINE void put_save(const struct put *p, struct encode *w)
 {
-    put_pair all, two;
-    memcpy(&all, from + n - 16, 16);
-    memcpy(to + n - 16, &all, 16);
-    for (size_t i = 0; i + 16 < n; i += 16) {
-        memcpy(&two, from + i, 16);
-        memcpy(to + i, &two, 16);
-        all |= two;
-    }
-    return ((all[0] | all[1]) & UINT64_C(0x8080808080808080)) == 0;
+    w->at = p->at;
+    w->top = p->f;
+    p->f->field = p->field;
 }
 
 #define PUT_PRESENCE (SENNIT_FIELD_HAS | SENNIT_FIELD_ONEOF)
-#define PUT_RARE     (SENNIT_FIELD_REPEATED | SENNIT_FIELD_REQUIRED)
 
 /* Whether a field with presence is set. */
 static inline bool put_is_set(const char *msg, const sennit_field *field)
@@ -60,50 +37,11 @@ static inline bool put_is_set(const char *msg, const sennit_field *field)
                                            : encode_load32(msg + field->presence) == field->number;
 }
 
-/* Whether a singular number or string goes out; map: if its value, or length, is zero, too. */
-static inline bool put_goes(const char *msg, const sennit_field *field, uint64_t map,
-                            uint64_t value)
-{
-    if (unlikely(field->flags & PUT_PRESENCE))
-        return put_is_set(msg, field);
-    return (value | map) != 0;
-}
-
-/* kind is a constant. */
-static inline char *put_number(char *at, const char *msg, const sennit_field *field, uint64_t map,
-                               uint32_t kind)
-{
-    uint64_t bits = encode_load(kind, msg + field->offset);
-    return put_goes(msg, field, map, bits) ? encode_tagged(at, field->number << 3, bits) : at;
-}
-
-static inline char *put_fixed(char *at, const char *msg, const sennit_field *field, uint64_t map,
-                              size_t n)
-{
-    const char *from = msg + field->offset;
-    uint64_t bits = n == 8 ? encode_load64(from) : encode_load32(from);
-    if (!put_goes(msg, field, map, bits))
-        return at;
-    memcpy(at - n, &bits, n);
-    return encode_tag(at - n, field->number, n == 8 ? PB_FIXED64 : PB_FIXED32);
-}
-
-/* NULL: an error. */
-static inline char *put_string(struct encode *w, char *at, const char *msg,
-                               const sennit_field *field, uint64_t map)
-{
-    sennit_str s;
-    memcpy(&s, msg + field->offset, sizeof s);
-    s.len = s.data ? s.len : 0;
-    return put_goes(msg, field, map, s.len) ? encode_string(w, at, field, s) : at;
-}
-
-/* A repeated field that is no message; NULL: encode.c must look, or an error. */
-static inline char *put_list(struct encode *w, char *at, const char *msg, const sennit_field *field)
+/* A repeated field that is no message, in front of `at`; NULL: w->result is set. */
+static __attribute__((noinline)) char *put_list(struct encode *w, char *at, const char *msg,
+                                                const sennit_field *field)
 {
     const struct pb_list *l = (const struct pb_list *)(msg + field->offset);
-    if (unlikely(!(field->flags & SENNIT_FIELD_REPEATED) || field->kind == SENNIT_KIND_GROUP))
-        return NULL;
     if (!l->data || !l->len)
         return at;
     w->at = at;
@@ -111,8 +49,65 @@ static inline char *put_list(struct encode *w, char *at, const char *msg, const 
     return w->result == PB_OK ? w->at : NULL;
 }
 
+enum put_how { PUT_GOES, PUT_SKIPPED, PUT_DONE, PUT_STOPS };
+
+/* What becomes of a singular number or string whose value, or length, is zero or not. Lists are
+ * written here. */
+PUT_INLINE enum put_how put_how(struct encode *w, struct put *p, const sennit_field *field,
+                                uint64_t value)
+{
+    uint32_t flags = field->flags;
+    if (likely(!(flags & (PUT_PRESENCE | SENNIT_FIELD_REPEATED))))
+        return value || p->f->map ? PUT_GOES : PUT_SKIPPED;
+    if (flags & SENNIT_FIELD_REPEATED) {
+        char *at = put_list(w, p->at, p->msg, field);
+        p->at = at ? at : p->at;
+        return at ? PUT_DONE : PUT_STOPS;
+    }
+    if (put_is_set(p->msg, field))
+        return PUT_GOES;
+    return flags & SENNIT_FIELD_REQUIRED ? PUT_STOPS : PUT_SKIPPED;
+}
+
+/* Each writes a field; false: encode.c must look, or an error. kind is a constant. */
+PUT_INLINE bool put_number(struct encode *w, struct put *p, const sennit_field *field,
+                           uint32_t kind)
+{
+    uint64_t bits = encode_load(kind, p->msg + field->offset);
+    enum put_how how = put_how(w, p, field, bits);
+    if (how == PUT_GOES)
+        p->at = encode_tagged(p->at, field->number << 3, bits);
+    return how != PUT_STOPS;
+}
+
+PUT_INLINE bool put_fixed(struct encode *w, struct put *p, const sennit_field *field, size_t n)
+{
+    const char *from = p->msg + field->offset;
+    uint64_t bits = n == 8 ? encode_load64(from) : encode_load32(from);
+    enum put_how how = put_how(w, p, field, bits);
+    if (how == PUT_GOES) {
+        memcpy(p->at - n, &bits, n);
+        p->at = encode_tag(p->at - n, field->number, n == 8 ? PB_FIXED64 : PB_FIXED32);
+    }
+    return how != PUT_STOPS;
+}
+
+PUT_INLINE bool put_string(struct encode *w, struct put *p, const sennit_field *field)
+{
+    sennit_str s;
+    memcpy(&s, p->msg + field->offset, sizeof s);
+    if (unlikely(!s.data))
+        s.len = 0;
+    enum put_how how = put_how(w, p, field, s.len);
+    if (how != PUT_GOES)
+        return how != PUT_STOPS;
+    char *at = encode_string(w, p->at, field, s);
+    p->at = likely(at) ? at : p->at;
+    return at;
+}
+
 /* The message in a singular field; NULL: it is absent. */
-static inline const char *put_single(const struct encode_frame *f, const sennit_field *field)
+PUT_INLINE const char *put_single(const struct encode_frame *f, const sennit_field *field)
 {
     const sennit_msg_desc *d = field->type;
     const char *sub;
@@ -126,7 +121,7 @@ static inline const char *put_single(const struct encode_frame *f, const sennit_
 }
 
 /* Of a repeated field the element to write next; NULL: no more. */
-static inline const char *put_element(struct encode_frame *f, const sennit_field *field)
+PUT_INLINE const char *put_element(struct encode_frame *f, const sennit_field *field)
 {
     const struct pb_list *l = (const struct pb_list *)(f->msg + field->offset);
     if (!f->started) {
@@ -137,126 +132,119 @@ static inline const char *put_element(struct encode_frame *f, const sennit_field
     return f->elem ? l->data + --f->elem * ((const sennit_msg_desc *)field->type)->size : NULL;
 }
 
-/* In front of a message's fields: its length and tag; its parent goes on. NULL: it is the root, or
- * a group. */
-static inline char *put_close(struct encode *w, char *at)
+/* Goes into the field's message, if there is one; false: encode.c must look, or an error. */
+PUT_INLINE bool put_enter(struct encode *w, struct put *p, const sennit_field *field)
 {
-    const struct encode_frame *f = w->top;
-    if (unlikely(f == w->frames || f[-1].field[-1].kind == SENNIT_KIND_GROUP))
-        return NULL;
-    const sennit_field *field = f[-1].field - 1;
-    w->top--;
-    if (!(field->flags & SENNIT_FIELD_REPEATED))
-        w->top->field = field;
-    size_t len = (size_t)(w->end - at) - f->mark;
-    return encode_tagged(at, field->number << 3 | PB_LENGTH, len);
-}
-
-/* Goes into the field's message, if there is one; the front. NULL: encode.c must look, or an
- * error. */
-static inline char *put_enter(struct encode *w, char *at, const sennit_field *field)
-{
-    struct encode_frame *f = w->top;
+    struct encode_frame *f = p->f;
     uint32_t flags = field->flags;
     bool map = flags & SENNIT_FIELD_MAP;
-    if (unlikely(flags & SENNIT_FIELD_REQUIRED || (map && w->o->deterministic)))
-        return NULL;
+    if (unlikely(flags & SENNIT_FIELD_REQUIRED || (map && w->o->deterministic) || f + 1 == w->brim))
+        return false;
     const char *sub = flags & SENNIT_FIELD_REPEATED ? put_element(f, field) : put_single(f, field);
-    f->field = field;
     if (!sub)
-        return at;
-    w->at = at;
+        return true;
+    w->at = p->at;
     f->field = field + 1;
-    return encode_push(w, field->type, sub, map) ? w->at : NULL;
+    bool good = encode_frame(w, f + 1, field->type, sub, map);
+    put_load(p, w);
+    return good;
 }
 
-/* More room, if there is little; NULL: w->result is set. */
-static inline char *put_room(struct encode *w, char *at)
+/* In front of a message's fields: its length and tag; its parent goes on. false: it is the root, or
+ * a group. */
+PUT_INLINE bool put_close(struct encode *w, struct put *p)
 {
-    if (likely((size_t)(at - w->start) >= ENCODE_FIELD))
-        return at;
-    w->at = at;
-    return pb_encode_grow(w, ENCODE_FIELD) ? w->at : NULL;
+    const struct encode_frame *f = p->f;
+    if (unlikely(f == w->frames || f[-1].field[-1].kind == SENNIT_KIND_GROUP))
+        return false;
+    struct encode_frame *parent = p->f - 1;
+    const sennit_field *field = parent->field - 1;
+    size_t len = (size_t)(w->end - p->at) - f->mark;
+    p->at = encode_tagged(p->at, field->number << 3 | PB_LENGTH, len);
+    p->f = parent;
+    p->msg = parent->msg, p->first = parent->d->fields;
+    p->field = field->flags & SENNIT_FIELD_REPEATED ? field + 1 : field;
+    return true;
 }
 
-/* A case of pb_encode_bulk, for kinds that go out in the same way. */
-#define PUT(call)                                                                                  \
-    front = call;                                                                                  \
-    break
-#define PUT_NUMBER(kind) PUT(put_number(at, msg, field, map, SENNIT_KIND_##kind))
-#define PUT_FIXED(n)     PUT(put_fixed(at, msg, field, map, n))
-
-/* What is in registers of the message on top. */
-#define PUT_TOP                                                                                    \
-    first = w->top->d->fields, field = w->top->field, msg = w->top->msg, map = w->top->map
-
-/* While it goes, the field of w->top is in `field`. */
-void pb_encode_bulk(struct encode *w)
+/* More room, if there is little; false: w->result is set. */
+PUT_INLINE bool put_room(struct encode *w, struct put *p)
 {
-    const sennit_field *first, *field;
-    const char *msg;
-    uint64_t map;
-    char *at = w->at, *front;
-    PUT_TOP;
-    for (;;) {
-        at = put_room(w, at);
-        if (unlikely(!at))
-            return;
-        if (field == first) {
-            front = put_close(w, at);
-            if (!front)
-                break;
-            at = front;
-            PUT_TOP;
-            continue;
-        }
-        uint32_t kind = (--field)->kind;
-        if (unlikely(field->flags & PUT_RARE) && kind != SENNIT_KIND_MESSAGE)
-            kind = 0;
-        switch (kind) {
-        case 0:
-            PUT(put_list(w, at, msg, field));
-        case SENNIT_KIND_STRING:
-        case SENNIT_KIND_BYTES:
-            PUT(put_string(w, at, msg, field, map));
-        case SENNIT_KIND_MESSAGE:
-            front = put_enter(w, at, field);
-            if (unlikely(!front))
-                break;
-            at = front;
-            PUT_TOP;
-            continue;
-        case SENNIT_KIND_INT32:
-        case SENNIT_KIND_ENUM:
-            PUT_NUMBER(INT32);
-        case SENNIT_KIND_UINT32:
-            PUT_NUMBER(UINT32);
-        case SENNIT_KIND_INT64:
-        case SENNIT_KIND_UINT64:
-            PUT_NUMBER(INT64);
-        case SENNIT_KIND_BOOL:
-            PUT_NUMBER(BOOL);
-        case SENNIT_KIND_SINT32:
-            PUT_NUMBER(SINT32);
-        case SENNIT_KIND_SINT64:
-            PUT_NUMBER(SINT64);
-        case SENNIT_KIND_FIXED32:
-        case SENNIT_KIND_SFIXED32:
-        case SENNIT_KIND_FLOAT:
-            PUT_FIXED(4);
-        case SENNIT_KIND_FIXED64:
-        case SENNIT_KIND_SFIXED64:
-        case SENNIT_KIND_DOUBLE:
-            PUT_FIXED(8);
-        default:
-            front = NULL;
-        }
-        if (unlikely(!front)) {
-            field++;
-            break;
-        }
-        at = front;
+    if (likely((uintptr_t)p->at >= w->low))
+        return true;
+    w->at = p->at;
+    bool good = pb_encode_grow(w, ENCODE_FIELD);
+    p->at = w->at;
+    return good;
+}
+
+PUT_INLINE bool put_value(struct encode *w, struct put *p, const sennit_field *field)
+{
+    switch (field->kind) {
+    case SENNIT_KIND_STRING:
+    case SENNIT_KIND_BYTES:
+        return put_string(w, p, field);
+    case SENNIT_KIND_MESSAGE:
+        return put_enter(w, p, field);
+    case SENNIT_KIND_INT32:
+    case SENNIT_KIND_ENUM:
+        return put_number(w, p, field, SENNIT_KIND_INT32);
+    case SENNIT_KIND_UINT32:
+        return put_number(w, p, field, SENNIT_KIND_UINT32);
+    case SENNIT_KIND_INT64:
+    case SENNIT_KIND_UINT64:
+        return put_number(w, p, field, SENNIT_KIND_INT64);
+    case SENNIT_KIND_BOOL:
+        return put_number(w, p, field, SENNIT_KIND_BOOL);
+    case SENNIT_KIND_SINT32:
+        return put_number(w, p, field, SENNIT_KIND_SINT32);
+    case SENNIT_KIND_SINT64:
+        return put_number(w, p, field, SENNIT_KIND_SINT64);
+    case SENNIT_KIND_FIXED32:
+    case SENNIT_KIND_SFIXED32:
+    case SENNIT_KIND_FLOAT:
+        return put_fixed(w, p, field, 4);
+    case SENNIT_KIND_FIXED64:
+    case SENNIT_KIND_SFIXED64:
+    case SENNIT_KIND_DOUBLE:
+        return put_fixed(w, p, field, 8);
+    case 0:
+    case SENNIT_KIND_GROUP:
+        return false;
+    default:
+        __builtin_unreachable(); /* which spares a comparison */
     }
-    w->at = at;
-    w->top->field = field;
+}
+
+/* The next field, or the front of a message; false: encode.c must look, it is the end, or an error.
+ */
+PUT_INLINE bool put_one(struct encode *w, struct put *p)
+{
+    if (unlikely(!put_room(w, p)))
+        return false;
+    if (p->field == p->first)
+        return put_close(w, p);
+    if (likely(put_value(w, p, --p->field)))
+        return true;
+    p->field++;
+    return false;
+}
+
+enum pb_result pb_encode_with(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                              size_t headroom, const sennit_wire_options *o, sennit_str *out)
+{
+    struct encode_frame frames[PB_FRAMES_INLINE];
+    struct encode w;
+    struct put p;
+    encode_begin(&w, frames, d, msg, a, headroom, o);
+    while (likely(w.result == PB_OK)) {
+        put_load(&p, &w);
+        while (put_one(&w, &p))
+            ;
+        put_save(&p, &w);
+        if (likely(w.result != PB_OK || encode_is_done(&w)))
+            break;
+        pb_encode_rest(&w);
+    }
+    return encode_end(&w, out);
 }

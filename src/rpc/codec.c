@@ -53,10 +53,14 @@ static enum pb_result codec_encode_foreign(const sennit_codec *c, const void *ms
     return c->encode(c, msg, to, len) ? PB_OK : PB_REFUSED;
 }
 
+#define CODEC_INLINE                                                                               \
+    static inline __attribute__((always_inline)) /* compiled for size otherwise                    \
+                                                  */
+
 /* Messages of any kind, both ways. */
-static inline enum pb_result codec_to(const sennit_msg_desc *d, const void *msg,
-                                      struct sennit_arena *a, size_t headroom,
-                                      const sennit_wire_options *o, sennit_str *body)
+CODEC_INLINE enum pb_result codec_to(const sennit_msg_desc *d, const void *msg,
+                                     struct sennit_arena *a, size_t headroom,
+                                     const sennit_wire_options *o, sennit_str *body)
 {
     if (likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC))))
         return pb_encode_with(d, msg, a, headroom, o, body);
@@ -81,8 +85,8 @@ static enum pb_result codec_from_foreign(const sennit_msg_desc *d, void *msg, ch
     return PB_OK;
 }
 
-static inline enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char *body, size_t len,
-                                        struct sennit_arena *a, const sennit_wire_options *o)
+CODEC_INLINE enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char *body, size_t len,
+                                       struct sennit_arena *a, const sennit_wire_options *o)
 {
     return likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC)))
                ? pb_decode_with(d, msg, body, len, a, o)
@@ -126,7 +130,7 @@ static sennit_err codec_failed(enum pb_result r, const sennit_msg_desc *d, size_
                          d->name, octets, pb_result_text(r));
 }
 
-static inline sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
+CODEC_INLINE sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
 {
     return likely(r == PB_OK) ? NULL : codec_failed(r, d, octets);
 }
@@ -174,37 +178,41 @@ sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_s
 }
 
 /* What the caller's options have, by their size; zero where they have nothing. */
-static sennit_wire_options codec_wire_options(const sennit_wire_options *o, size_t size)
+static const sennit_wire_options *codec_wire_options(const sennit_wire_options *o, size_t size,
+                                                     sennit_wire_options *all)
 {
-    sennit_wire_options all = { 0 };
-    if (o && likely(size == sizeof all))
-        all = *o;
-    else if (o)
-        memcpy(&all, o, min_size(size, sizeof all));
+    *all = codec_plain;
+    if (o)
+        memcpy(all, o, min_size(size, sizeof *all));
     return all;
 }
+/* Mostly they are whole. */
+#define CODEC_OPTIONS(o, size, all)                                                                \
+    (likely((o) && (size) == sizeof *(all)) ? (o) : codec_wire_options(o, size, all))
 
 sennit_err sennit_msg_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
                                    const sennit_wire_options *o, size_t size, sennit_str *octets)
 {
-    sennit_wire_options all = codec_wire_options(o, size);
-    enum pb_result r = codec_to(d, msg, a, 0, &all, octets);
+    sennit_wire_options all;
+    enum pb_result r = codec_to(d, msg, a, 0, CODEC_OPTIONS(o, size, &all), octets);
     return codec_error(r, d, octets->len);
 }
 
 sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
                                    const sennit_wire_options *o, size_t size, void *msg)
 {
-    sennit_wire_options all = codec_wire_options(o, size);
-    sennit_str own = octets;
-    if (!all.in_place || !octets.data)
-        own = arena_str(a, octets.data ? octets.data : "", octets.data ? octets.len : 0);
-    if (unlikely(!own.data)) {
-        pb_init(d, msg);
-        return sennit_no_memory;
+    sennit_wire_options all;
+    char *own = (char *)(uintptr_t)octets.data;
+    o = CODEC_OPTIONS(o, size, &all);
+    if (unlikely(!o->in_place || !own)) {
+        octets.len = own ? octets.len : 0;
+        own = (char *)(uintptr_t)arena_str(a, own ? own : "", octets.len).data;
+        if (!own) {
+            pb_init(d, msg);
+            return sennit_no_memory;
+        }
     }
-    enum pb_result r = codec_from(d, msg, (char *)(uintptr_t)own.data, own.len, a, &all);
-    return codec_error(r, d, octets.len);
+    return codec_error(codec_from(d, msg, own, octets.len, a, o), d, octets.len);
 }
 
 sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext, sennit_str unknown,
