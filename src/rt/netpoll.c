@@ -182,7 +182,8 @@ void rt_netpoll_check(void)
     }
 }
 
-/* Publishes until when the poller sleeps. */
+/* Publishes until when the poller sleeps. Who sets an earlier timer, or begins to wait for a stack,
+ * looks at that afterwards (rt_netpoll_timer): so we look at theirs once more. */
 static int64_t netpoll_sleep(int64_t limit)
 {
     int64_t until = rt_timers_next();
@@ -190,7 +191,9 @@ static int64_t netpoll_sleep(int64_t limit)
         until = until < limit ? until : limit;
         atomic_store(&netpoll_until, until);
         int64_t again = rt_timers_next();
-        if (again >= until)
+        if (limit == INT64_MAX)
+            limit = rt_idle_limit();
+        if (again >= until && limit >= until)
             return until;
         until = again;
     }

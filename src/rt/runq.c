@@ -284,7 +284,7 @@ uintptr_t rt_inbox_pop(struct rt_worker *w)
 }
 
 /* No stack could be had for g: it waits until one comes free, or until an idle worker tries again
- * (see rt_netpoll_block's limit). */
+ * (see rt_idle_limit), which the poller is told that sleeps longer. */
 void rt_starve(struct rt_g *g)
 {
     struct rt_state *s = &rt_state;
@@ -293,6 +293,7 @@ void rt_starve(struct rt_g *g)
     s->starving = rt_item_g(g);
     atomic_fetch_add(&s->starved, 1);
     lock_drop(&s->queue_lock, LOCK_SCHED);
+    rt_netpoll_timer(rt_idle_limit());
 }
 
 void rt_starved_wake(void)

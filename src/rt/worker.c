@@ -172,8 +172,7 @@ static void worker_search_end(struct rt_worker *w)
 /* How long the poller may sleep whatever the timers say: one waits for a stack. */
 int64_t rt_idle_limit(void)
 {
-    return atomic_load_explicit(&rt_state.starved, memory_order_relaxed) ? sys_now() + 10000000
-                                                                         : INT64_MAX;
+    return atomic_load(&rt_state.starved) ? sys_now() + 10000000 : INT64_MAX;
 }
 
 /* All steps of who falls asleep; *polls: as the poller. False: stays awake, was just marked as

@@ -199,6 +199,20 @@ static void timer_stopper(void)
 }
 static bool timer_rest(void) { return timer_fired[1]; }
 
+/* Who waits for a stack is tried again, though all sleep: so the poller must not sleep for ever. */
+static struct rt_g starved;
+static void starve_start(void)
+{
+    scene_runtime(0);
+    scene_poll_start();
+}
+static void starve_waiter(void) { rt_starve(&starved); }
+static void starve_poller(void)
+{
+    while (!atomic_load_explicit(&rt_state.starved, memory_order_relaxed))
+        rt_netpoll_block(INT64_MAX);
+}
+
 const struct model_scene poll_scenes[] = {
     { "descriptor", fd_start, { fd_waiter, fd_poller }, fd_end },
     { "descriptor interrupted", fd_start, { fd_waiter, fd_poller, fd_interrupter }, fd_end_closed },
@@ -212,6 +226,7 @@ const struct model_scene poll_scenes[] = {
       { timer_runner, timer_poller_b },
       NULL,
       timer_rest },
+    { "sleep while one waits for a stack", starve_start, { starve_waiter, starve_poller } },
     { "timer stopped", timer_start_busy, { timer_runner, timer_stopper } },
     { 0 },
 };

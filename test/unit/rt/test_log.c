@@ -151,6 +151,16 @@ TEST(without_memory_a_line_is_lost_and_counted)
     check_int(h.lost, 1);
 }
 
+TEST_FAULTS(of_three_lines_one_gets_through_when_anything_fails)
+{
+    static struct heard h; /* likewise */
+    sennit_log_to(&(sennit_logger){ &h, hear });
+    for (int i = 0; i < 3; i++)
+        log_line(LOG_RT, SENNIT_LOG_ERROR, SENNIT_OK, "the end");
+    rt_note_wait(&h.done, "waiting for a line");
+    check(h.n >= 1);
+}
+
 TEST(what_peers_can_cause_is_told_now_and_then)
 {
     _Atomic int64_t last = 0;

@@ -4,12 +4,14 @@
  * goroutine waits, and how deep some C libraries go. */
 #include "crew.h"
 #include "death.h"
+#include "rt/rt_private.h"
 #include "sennit.h"
 #include <netdb.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 __attribute__((constructor)) static void stack_setup(void) { test_at_end = rt_shutdown; }
 
@@ -55,6 +57,31 @@ TEST(a_stack_is_not_refused_for_lack_of_a_guard)
     park_many(500);
     sennit_get_stats(&s);
     check(s.stacks > 0 && s.unguarded_stacks == s.stacks);
+}
+
+/* One worker sleeps for events, with no timer to come; the other meets the goroutine. */
+static _Atomic int refusals;
+static void *(*real_calloc)(size_t n, size_t size);
+static void *refusing_calloc(size_t n, size_t size)
+{
+    if (atomic_load(&refusals) > 0 && atomic_fetch_sub(&refusals, 1) > 0)
+        return NULL;
+    return real_calloc(n, size);
+}
+static void open_it(void *note) { rt_note_set(note); }
+TEST(who_found_no_stack_is_tried_again_though_all_sleep)
+{
+    struct rt_note note = { 0 };
+    setenv("SENNIT_MAXPROCS", "2", 1);
+    real_calloc = sys.calloc;
+    sys.calloc = refusing_calloc;
+    check(rt_start());
+    while (atomic_load(&rt_state.n_idle) < 2)
+        usleep(100);
+    atomic_store(&refusals, 3);
+    check(!rt_go(open_it, &note, "without a stack", 0));
+    rt_note_wait(&note, "a stack");
+    check(atomic_load(&refusals) <= 0);
 }
 
 #ifndef CREW_SANITIZED
