@@ -191,8 +191,6 @@ static bool in_step_skip(struct h2_in *in, struct h2_event *ev)
 
 bool h2_in_skip(struct h2_in *in, uint32_t rest)
 {
-    if (in->dead)
-        return true;
     in->rest = rest;
     in->step = rest ? in_step_skip : in_step_header;
     return true;
@@ -395,7 +393,7 @@ uint32_t h2_in_partial(const struct h2_in *in)
     bool begun = in->step == in_step_preface && in->small_len == 0;
     if (in->dead || (!in->block_id && (whole || begun || in->passing)))
         return 0;
-    return in->frames + 1 ? in->frames + 1 : 1;
+    return (in->frames & 0x7fffffff) + 1;
 }
 
 const struct h2_config *h2_in_config(const struct h2_in *in) { return &in->c; }

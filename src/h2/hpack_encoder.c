@@ -225,7 +225,7 @@ static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *n
         e->wants = true;
         return false;
     }
-    while (e->count && (e->size + n + HPACK_ENTRY_COST > e->limit || e->count == size->entries))
+    while (e->count && e->size + n + HPACK_ENTRY_COST > e->limit)
         encoder_drop_oldest(e);
     if (e->octets_at + n > size->octets)
         e->octets_at = 0;

@@ -37,7 +37,7 @@ static unsigned huffman_long(uint32_t bits, uint8_t *symbol)
     for (unsigned len = 9; len <= 30; len++) {
         uint32_t code = bits >> (32 - len);
         const struct huffman_range *r = &huffman_ranges[len];
-        if (code >= r->first && code < r->limit) {
+        if (code < r->limit) { /* and not below the first: those begin with a shorter code */
             *symbol = huffman_sorted[r->offset + (code - r->first)];
             return len;
         }

@@ -8,9 +8,10 @@
 #include "base/quote.h"
 #include "rpc/transport_private.h"
 
+/* The type alone is enough when it comes alone: no HTTP begins so. */
 static bool first_is_tls(const struct transport *t)
 {
-    return t->n_first >= 2 && t->first[0] >= 20 && t->first[0] <= 23 && t->first[1] == 3;
+    return t->first[0] >= 20 && t->first[0] <= 23 && (t->n_first == 1 || t->first[1] == 3);
 }
 
 static bool first_is_http1(const struct transport *t)

@@ -27,6 +27,7 @@ TEST(http1_request_lines_are_told_apart_from_garbage)
         { "\x16\x03\x01", "E:PROTOCOL_ERROR" },
         { " / HTTP/1.1\r\n", "E:PROTOCOL_ERROR" },
         { "GET /\r\n", "E:PROTOCOL_ERROR" },
+        { "GET /\x7f HTTP/1.1\r\n", "E:PROTOCOL_ERROR" },
         { "get / HTTP/1.1\r\n", "E:PROTOCOL_ERROR" },
         { "GET / HTT", "" },
         { "PRI * HT", "" },
@@ -223,6 +224,13 @@ TEST(header_block_has_a_size_limit)
     expect("");
     frame(1, H2_CONTINUATION, H2_END_HEADERS, 1);
     expect("E:ENHANCE_YOUR_CALM");
+    struct h2_config c = server_config;
+    c.max_frame = 65536;
+    session_start(&c); /* in one frame, which is long enough for it */
+    preface();
+    settings();
+    frame(LIMIT_HEADER_BLOCK + 1, H2_HEADERS, H2_END_HEADERS, 1);
+    expect("S E:ENHANCE_YOUR_CALM");
     session_end();
 }
 
@@ -285,6 +293,7 @@ TEST(malformed_requests_are_stream_errors)
         { { R, "transfer-encoding", "chunked" }, false },
         { { R, "upgrade", "x" }, false },
         { { R, "te", "gzip" }, false },
+        { { R, "te", "trailerz" }, false },
         { { R, "te", "trailers, deflate" }, false },
         { { R, "X-Test", "ok" }, false },
         { { R, "x", "a\nb" }, false },
@@ -356,6 +365,10 @@ TEST(malformed_responses_are_stream_errors)
         { { ":status", "20" }, "X1:PROTOCOL_ERROR" },
         { { ":status", "2000" }, "X1:PROTOCOL_ERROR" },
         { { ":status", "2x0" }, "X1:PROTOCOL_ERROR" },
+        { { ":status", "a00" }, "X1:PROTOCOL_ERROR" },
+        { { ":status", "2/0" }, "X1:PROTOCOL_ERROR" },
+        { { ":status", "20/" }, "X1:PROTOCOL_ERROR" },
+        { { ":status", "20a" }, "X1:PROTOCOL_ERROR" },
         { { ":status", "099" }, "X1:PROTOCOL_ERROR" },
         { { "x", "y" }, "X1:PROTOCOL_ERROR" },
         { { "x", "y", ":status", "200" }, "X1:PROTOCOL_ERROR" },
@@ -605,7 +618,13 @@ TEST(a_stream_that_depends_on_itself_is_an_error)
     raw("", 1);
     raw(block, n);
     expect("X3:PROTOCOL_ERROR");
-    priority(5, 5);
+    request(7, 0);
+    frame(5 + n, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM | H2_PRIO, 7); /* as trailers */
+    word(7);
+    raw("", 1);
+    raw(block, n);
+    expect("H7 X7:PROTOCOL_ERROR");
+    priority(9, 9);
     expect("E:PROTOCOL_ERROR");
     session_end();
 }

@@ -136,7 +136,70 @@ TEST(credits_add_up_to_octets_plus_window)
     session_end();
 }
 
+TEST(streams_that_are_gone_have_no_window)
+{
+    serve();
+    request(1, 0);
+    feed();
+    check_int(h2_in_grant(session.in, 3, 100000), 0);
+    check_int(h2_in_consumed(session.in, 0, 100000), 0);
+    h2_in_set_user(session.in, 3, &session); /* whoever asks after a reset */
+    session_end();
+}
+
+TEST(a_response_over_the_limit_may_have_lost_its_status)
+{
+    static char big[17000];
+    connect_client();
+    check_int(h2_in_opened(session.in, 1, NULL, true), 0);
+    memset(big, 'a', sizeof big - 1);
+    size_t n = put_fields(block, FIELDS("x", big, ":status", "200"));
+    frame_with(H2_HEADERS, H2_END_STREAM, 1, block, 16384);
+    frame_with(H2_CONTINUATION, H2_END_HEADERS, 1, block + 16384, n - 16384);
+    expect("H1.!");
+    session_end();
+}
+
+TEST(a_stream_may_be_forgotten_within_its_padded_data)
+{
+    serve();
+    request(1, 0);
+    data_padded(1, 20, 3, 0);
+    size_t n = script.len, piece = 24 + 9;
+    feed_piece(script.octets, n - piece);
+    feed_piece(script.octets + n - piece, 9); /* the frame's header, without the padding's length */
+    h2_in_forget(session.in, 1, H2_RESET_OURS);
+    feed_piece(script.octets + n - 24, 24);
+    script.len = 0;
+    ping(0);
+    expect("P");
+    session_end();
+}
+
+TEST(what_is_idle_keeps_a_header_block_that_has_begun)
+{
+    serve();
+    size_t n = put_fields(block, FIELDS(REQUEST));
+    frame(0, H2_HEADERS, H2_END_STREAM, 1);
+    feed();
+    h2_in_rest(session.in);
+    frame_with(H2_CONTINUATION, H2_END_HEADERS, 1, block, n);
+    expect("H1.");
+    session_end();
+}
+
 /* -- split anywhere ---------------------------------------------------------------------------- */
+
+/* A header block that outgrows what was first kept of it. */
+static void growing_request(uint32_t id)
+{
+    static char value[6000];
+    memset(value, 'v', sizeof value - 1);
+    size_t n = put_fields(block, FIELDS(REQUEST, "x-long", value));
+    frame_with(H2_HEADERS, H2_END_STREAM, id, block, 10);
+    frame_with(H2_CONTINUATION, 0, id, block + 10, 3000);
+    frame_with(H2_CONTINUATION, H2_END_HEADERS, id, block + 3010, n - 3010);
+}
 
 static void long_script(void)
 {
@@ -163,6 +226,7 @@ static void long_script(void)
     request(9, 0);
     request(11, 0);
     request(13, 0);
+    growing_request(15);
     data_padded(9, 4, 2, H2_END_STREAM);
     goaway(0, 0, "thanks");
     frame(4, H2_WINDOW_UPDATE, 0, 9);
@@ -173,7 +237,7 @@ static void long_script(void)
 TEST(every_split_of_a_session_gives_the_same_events)
 {
     static const char *const want =
-        "S S H1 P D1:60 W0+100 H3. T1. H5 D5:3 R5:8 A X7:PROTOCOL_ERROR H9 H11 F13 D9:4. G0:0 "
+        "S S H1 P D1:60 W0+100 H3. T1. H5 D5:3 R5:8 A X7:PROTOCOL_ERROR H9 H11 F13 F15 D9:4. G0:0 "
         "X9:PROTOCOL_ERROR E:FRAME_SIZE_ERROR";
     session_start(&server_config);
     long_script();
@@ -220,7 +284,7 @@ static void count_no_more(void)
     sys.malloc = real_malloc, sys.calloc = real_calloc, sys.realloc = real_realloc;
 }
 
-TEST(each_failing_allocation_is_an_error_or_a_refused_stream)
+static void failing_allocations(size_t piece)
 {
     bool clean = false;
     for (int n = 1; !clean; n++) {
@@ -231,7 +295,7 @@ TEST(each_failing_allocation_is_an_error_or_a_refused_stream)
         if (session.in) {
             script.len = 0;
             long_script();
-            feed_by(7);
+            feed_by(piece);
         }
         clean = fail_at > 0;
         count_no_more();
@@ -239,6 +303,11 @@ TEST(each_failing_allocation_is_an_error_or_a_refused_stream)
             check(strstr(session.log, "E:INTERNAL_ERROR") || strstr(session.log, " F"));
         session_end();
     }
+}
+TEST(each_failing_allocation_is_an_error_or_a_refused_stream)
+{
+    failing_allocations(7);
+    failing_allocations(SIZE_MAX / 2);
 }
 
 TEST(whole_frames_in_steady_state_allocate_nothing)

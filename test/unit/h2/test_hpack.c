@@ -499,6 +499,72 @@ TEST(a_decoder_decodes_with_whatever_scratch_it_is_lent)
     hpack_scratch_fini(&scratch[1]);
 }
 
+/* A run that is known, but for which a smaller scratch, or a smaller list, has no room; and runs
+ * that are not kept: of more octets than fit, of an index of two octets, in a list over the limit.
+ */
+TEST(blocks_that_begin_alike_are_decoded_when_they_cannot_be_taken)
+{
+    struct hpack_scratch used = { 0 }, fresh = { 0 };
+    struct hpack_decoder *d = hpack_decoder_new(4096);
+    const struct h2_field *f;
+    size_t n;
+    uint8_t run[64];
+    memset(run, 0x82, sizeof run);
+    for (size_t len = 3; len <= 30; len += 27) {
+        hpack_decoder_lend(d, &used);
+        for (int i = 0; i < 2; i++) {
+            check_int(hpack_decode(d, run, len, 10000, &f, &n), HPACK_OK);
+            check_int(n, len);
+        }
+        check_int(hpack_decode(d, run, len, len * 42 - 1, &f, &n), HPACK_TOO_LARGE);
+        check_int(n, len - 1);
+        hpack_decoder_lend(d, &fresh);
+        check_int(hpack_decode(d, run, len, 10000, &f, &n), HPACK_OK);
+        check_int(n, len);
+        hpack_scratch_fini(&fresh);
+    }
+    hpack_decoder_lend(d, &used);
+    for (int i = 0; i < 80; i++)
+        check_int(hpack_decode(d, (const uint8_t *)"\x40\x01x\x01y", 5, 10000, &f, &n), HPACK_OK);
+    for (int i = 0; i < 2; i++) { /* the index 127 after two that would be kept */
+        check_int(hpack_decode(d, (const uint8_t *)"\x83\x83\xff\x00", 4, 10000, &f, &n), HPACK_OK);
+        check(n == 3 && f[2].value_len == 1 && f[2].value[0] == 'y');
+    }
+    hpack_decoder_free(d);
+    hpack_scratch_fini(&used);
+}
+
+TEST(a_list_has_so_many_fields_and_no_more)
+{
+    struct hpack_decoder *d = hpack_decoder_new(4096);
+    const struct h2_field *f;
+    size_t n;
+    uint8_t many[LIMIT_HEADER_FIELDS + 1];
+    memset(many, 0x82, sizeof many);
+    check_int(hpack_decode(d, many, LIMIT_HEADER_FIELDS, 1 << 20, &f, &n), HPACK_OK);
+    check_int(hpack_decode(d, many, sizeof many, 1 << 20, &f, &n), HPACK_TOO_LARGE);
+    check_int(n, LIMIT_HEADER_FIELDS);
+    hpack_decoder_free(d);
+}
+
+TEST(names_and_values_may_be_empty)
+{
+    struct hpack_encoder *e = hpack_encoder_new();
+    struct hpack_decoder *d = hpack_decoder_new(4096);
+    const struct h2_field *f;
+    size_t n;
+    for (int i = 0; i < 40; i++) {
+        uint8_t buf[64], *p = put(e, buf, true, "", "", HPACK_INDEX);
+        check_int(hpack_decode(d, buf, (size_t)(p - buf), 1000, &f, &n), HPACK_OK);
+        check(n == 1 && f[0].name_len == 0 && f[0].value_len == 0);
+        size_t larger = hpack_encoder_wants(e);
+        if (larger)
+            sys.free(hpack_encoder_grow(e, sys.malloc(larger), larger));
+    }
+    hpack_encoder_free(e);
+    hpack_decoder_free(d);
+}
+
 TEST(size_updates_are_sent_least_first)
 {
     struct hpack_encoder *e = hpack_encoder_new();

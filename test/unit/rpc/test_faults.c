@@ -141,6 +141,75 @@ TEST_FAULTS(metadata_and_details_of_an_error)
     struck_stop(&s);
 }
 
+enum { MANY = 30 }; /* more than a header list holds by itself */
+
+/* Each pair comes back in the header and in the trailer; what is secret stays so on its way. The
+ * status is a number that no name is for. */
+static sennit_err send_many(void *self, sennit_ctx *ctx, const struct echo_msg *q,
+                            struct echo_msg *r)
+{
+    const char *key;
+    const sennit_str *value;
+    sennit_err err = NULL;
+    (void)self, (void)q, (void)r;
+    for (size_t i = 0; !err && (value = sennit_md_at(sennit_md_in(ctx), i, &key)); i++) {
+        if (strcmp(key, "user-agent") == 0)
+            continue;
+        err = sennit_set_header(ctx, key, *value);
+        if (!err)
+            err = sennit_set_trailer(ctx, key, *value);
+    }
+    if (!err)
+        err = sennit_send_header(ctx);
+    return err ? err : sennit_errorf((sennit_code)99, "a hundred less one");
+}
+
+static void check_many(const sennit_md *md)
+{
+    const char *key;
+    check_str(sennit_md_get(md, "authorization", 0)->data, "secret");
+    for (size_t i = 0; i < MANY; i++) {
+        const sennit_str *value = sennit_md_at(md, i + 1, &key);
+        check_str(key, i % 2 ? "x-text" : "x-octets-bin");
+        check(value && value->len == 2 && value->data[1] == (char)('a' + i));
+    }
+    check(!sennit_md_at(md, MANY + 1, NULL));
+}
+
+TEST_FAULTS(more_metadata_than_most_calls_have)
+{
+    static const struct echo_service service = { .unary = send_many };
+    struct struck s;
+    bool up = struck_start(&s, &service, NULL, "127.0.0.1:0");
+    sennit_conn *c = echo_dial(up ? s.address : "127.0.0.1:1");
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
+    struct echo_msg q = { .text = sennit_s("q") }, reply;
+    const sennit_md *header = NULL, *trailer = NULL;
+    sennit_md *md = sennit_md_make(ctx);
+    sennit_err err = sennit_md_add(md, "authorization", sennit_s("secret"));
+    for (size_t i = 0; i < MANY && !err; i++) {
+        const char value[2] = { i % 2 ? '.' : 0, (char)('a' + i) };
+        err = sennit_md_add(md, i % 2 ? "x-text" : "x-octets-bin", (sennit_str){ value, 2 });
+    }
+    check(!err || test_under_fault());
+    if (up && !err) {
+        err = sennit_call(
+            c, ctx, &echo_methods[0], &q, &reply,
+            &(sennit_call_options){ .metadata = md, .header = &header, .trailer = &trailer },
+            sizeof(sennit_call_options));
+        check(err && err->message[0] && err->code != SENNIT_DEADLINE_EXCEEDED);
+        if (!test_under_fault()) {
+            check_int(err->code, SENNIT_UNKNOWN); /* so clients read a number without a name */
+            check_str(err->message, "a hundred less one");
+            check_many(header);
+            check_many(trailer);
+        }
+    }
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    struck_stop(&s);
+}
+
 /* -- ends ------------------------------------------------------------------------------------- */
 
 struct ending {

@@ -9,6 +9,7 @@
 #include "rpc/status.h"
 #include "rpc/timeout.h"
 #include "rt/rt.h"
+#include <ctype.h>
 
 __attribute__((constructor)) static void wire_text_setup(void) { test_at_end = rt_shutdown; }
 
@@ -108,6 +109,11 @@ TEST(base64_that_is_malformed_is_refused)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char raw[32];
         check_int(base64_decode(raw, rows[i], strlen(rows[i])), -1);
+    }
+    for (int octet = 0; octet < 256; octet++) { /* 64 of them are digits */
+        char raw[4], text[] = { 'A', (char)octet, 'A', 'A' };
+        bool digit = (octet < 128 && isalnum(octet)) || octet == '+' || octet == '/';
+        check_int(base64_decode(raw, text, 4), digit ? 3 : -1);
     }
 }
 
