@@ -97,6 +97,7 @@ static void fault_install(void)
 void fault_arm(long n)
 {
     fault_install();
+    atomic_store(&fault_was, false);
     atomic_store(&fault_seen, 0);
     atomic_store(&fault_at, n);
 }

@@ -8,7 +8,7 @@
 
 void fault_arm(long n); /* the n-th from now, once */
 void fault_disarm(void);
-bool fault_fired(void);
+bool fault_fired(void);    /* since it was armed */
 void fault_short_io(void); /* reads and writes move one to three octets at a time */
 
 #endif

@@ -125,6 +125,8 @@ void rt_loop_wait(_Atomic uint32_t *word)
             rt_worker_run(w, item);
             continue;
         }
+        if (atomic_load(word))
+            break; /* by a timer that was due; nobody would wake us again */
         if (rt_worker_doze(w, &polls))
             rt_netpoll_block(rt_idle_limit());
         rt_worker_awake(w, polls);

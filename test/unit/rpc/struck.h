@@ -32,7 +32,7 @@ __attribute__((unused)) static bool
 struck_start(struct struck *s, const struct echo_service *service, void *self, const char *address)
 {
     memset(s, 0, sizeof *s);
-    s->server = sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    s->server = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
     check(s->server);
     sennit_err err = sennit_register(s->server, &echo_service_desc, service, self);
     if (!err)

@@ -80,8 +80,7 @@ static const char *called(sennit_conn *conn, sennit_ctx *ctx, const sennit_metho
 
 TEST(messages_of_another_runtime_go_both_ways)
 {
-    sennit_server *server =
-        sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    sennit_server *server = sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
     check(!sennit_register(server, &service, NULL, NULL));
     check(!sennit_listen(server, "127.0.0.1:0"));
     check(!sennit_go(serve, server));

@@ -372,7 +372,7 @@ static void refuser_refuse(struct refuser *r)
 }
 
 /* What is repeated is what was sent: no message whose send failed, and every other one. */
-TEST_FAULTS(a_refused_stream_repeats_what_was_sent_and_no_more)
+TEST_PLAIN_FAULTS(a_refused_stream_repeats_what_was_sent_and_no_more)
 {
     static char octets[REFUSED_OCTETS];
     static struct refuser r;
@@ -459,7 +459,7 @@ static void open_windows(struct pusher *p)
     check(send(p->refuser->fd, updates, sizeof updates, MSG_NOSIGNAL) == sizeof updates);
 }
 
-TEST(a_send_that_meets_the_repetition_waits_for_its_own_attempt)
+TEST_PLAIN(a_send_that_meets_the_repetition_waits_for_its_own_attempt)
 {
     static struct refuser r;
     struct pusher p = { .refuser = &r };

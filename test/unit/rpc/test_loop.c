@@ -108,6 +108,22 @@ TEST(waiting_on_the_loops_thread_runs_the_loop)
     check_int(threads_alive(), 1);
 }
 
+static void busy_past(void *due)
+{
+    sennit_sleep(NULL, SENNIT_MILLISECOND);
+    while (sennit_now() < *(int64_t *)due) {
+    }
+}
+
+/* The timer fires while the loop looks for more to do, not while it sleeps. */
+TEST(timer_that_came_due_beside_a_busy_goroutine_ends_a_wait)
+{
+    int64_t due = sennit_now() + 10 * SENNIT_MILLISECOND;
+    no_threads();
+    check(!sennit_go(busy_past, &due));
+    check(!sennit_sleep(NULL, 5 * SENNIT_MILLISECOND));
+}
+
 /* -- RPCs -------------------------------------------------------------------------------------- */
 
 static const struct echo_service plain = { .unary = echo_back };

@@ -35,7 +35,7 @@ static void hear_rpc(struct heard *h, const sennit_event *e)
         *e->tag = h;
     h->tags += *e->tag == h;
     bool header = e->kind == SENNIT_EVENT_OUT_HEADER || e->kind == SENNIT_EVENT_IN_HEADER;
-    h->peers += header && e->peer && strcmp(e->peer->auth_type, "insecure") == 0;
+    h->peers += header && e->peer && strcmp(e->peer->auth_type, ECHO_AUTH) == 0;
     const sennit_str *x = sennit_md_get(e->metadata, "x", 0);
     h->metadata += x && strcmp(x->data, header ? "head" : "tail") == 0;
 }
@@ -91,7 +91,7 @@ static void pair_start(struct pair *p)
     sennit_wait_group_add(&p->server.ended, 1);
     echo_start(&p->t.e, &service, NULL, (sennit_server_options){ .stats = &server });
     p->t.conn = sennit_dial(p->t.e.address,
-                            &(sennit_conn_options){ .creds = sennit_insecure(), .stats = &client });
+                            &(sennit_conn_options){ .creds = echo_creds(), .stats = &client });
     p->t.ctx = sennit_ctx_timeout(NULL, 30 * SENNIT_SECOND);
 }
 
@@ -168,8 +168,8 @@ TEST(a_call_that_never_left_has_a_beginning_and_an_end)
 {
     struct heard h = { .client = true };
     sennit_stats_hook hook = { &h, hear };
-    sennit_conn *c = sennit_dial(
-        "ipv4:127.0.0.1:1", &(sennit_conn_options){ .creds = sennit_insecure(), .stats = &hook });
+    sennit_conn *c = sennit_dial("ipv4:127.0.0.1:1",
+                                 &(sennit_conn_options){ .creds = echo_creds(), .stats = &hook });
     sennit_ctx *ctx = sennit_ctx_timeout(NULL, 30 * SENNIT_SECOND);
     struct echo_msg reply;
     check_int(code_of(echo_call(c, ctx, "hello", &reply)), SENNIT_UNAVAILABLE);
@@ -188,8 +188,8 @@ TEST_FAULTS(events_end_with_the_rpc_whatever_fails)
     h = (struct heard){ .client = true };
     hook = (sennit_stats_hook){ &h, hear };
     sennit_wait_group_add(&h.ended, 100);
-    sennit_conn *c = sennit_dial(
-        "ipv4:127.0.0.1:1", &(sennit_conn_options){ .creds = sennit_insecure(), .stats = &hook });
+    sennit_conn *c = sennit_dial("ipv4:127.0.0.1:1",
+                                 &(sennit_conn_options){ .creds = echo_creds(), .stats = &hook });
     sennit_ctx *ctx = sennit_ctx_timeout(NULL, 30 * SENNIT_SECOND);
     struct echo_msg reply;
     check(echo_call(c, ctx, "hello", &reply));

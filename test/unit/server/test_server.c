@@ -25,7 +25,7 @@ static void call_right(const char *address)
 
 static sennit_server *server_new(void)
 {
-    return sennit_server_new(&(sennit_server_options){ .creds = sennit_insecure() });
+    return sennit_server_new(&(sennit_server_options){ .creds = echo_creds() });
 }
 
 /* Starts what has been made; echo_stop stops it. */
