@@ -471,6 +471,7 @@ static void transport_event(struct transport *t, const struct h2_event *ev)
     switch (ev->kind) {
     case H2_EV_HEADERS:
     case H2_EV_TRAILERS:
+        t->turn->n_heads++;
         transport_on_headers(t, ev);
         break;
     case H2_EV_DATA:
@@ -601,11 +602,20 @@ static void transport_refill(struct transport *t)
     }
 }
 
+/* The next recv asks for what about LIMIT_READ_CALLS calls take, by what these n octets held:
+ * handlers run after the turn, and ten thousand at once would each find their memory cold. */
+static void transport_pace(struct transport *t, size_t n, size_t heads)
+{
+    size_t size = heads ? n * LIMIT_READ_CALLS / heads : LIMIT_READ_SLAB;
+    t->recv_size = (uint32_t)min_size(max_size(size, LIMIT_READ_SLAB / 16), LIMIT_READ_SLAB);
+}
+
 /* One turn of reading. True: octets may be left, come again. */
 static bool transport_read(struct transport *t, uint8_t *slab)
 {
-    for (size_t turn = 0; turn < LIMIT_READ_TURN;) {
-        ssize_t n = t->io->ops->recv(t->io, slab, LIMIT_READ_SLAB);
+    for (size_t turn = 0; turn < LIMIT_READ_TURN && t->turn->n_heads < LIMIT_READ_CALLS;) {
+        size_t heads = t->turn->n_heads;
+        ssize_t n = t->io->ops->recv(t->io, slab, t->recv_size ? t->recv_size : LIMIT_READ_SLAB);
         if (n == -EINTR)
             continue;
         if (n == -EAGAIN)
@@ -621,6 +631,7 @@ static bool transport_read(struct transport *t, uint8_t *slab)
             return false;
         transport_parse(t, slab, (size_t)n);
         transport_apply(t);
+        transport_pace(t, (size_t)n, t->turn->n_heads - heads);
         turn += (size_t)n;
         if (!t->io->more)
             return false;

@@ -44,6 +44,7 @@ struct turn {
     struct turn_block *block; /* borrowed; NULL: no memory, and nothing is read */
     struct effect *effects;
     size_t n_effects, room;
+    size_t n_heads;             /* header blocks so far: about as many calls begin or end */
     struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
     const struct h2_field *current_path;
     struct list filling; /* streams' messages that are not told yet: struct rpc_msg */
@@ -91,6 +92,7 @@ struct transport {
     size_t unfinished;   /* octets granted to unfinished messages */
     struct list starved; /* streams whose message waits for that budget, oldest first */
     int64_t refilled_at; /* h2_in's budget, for the time gone by */
+    uint32_t recv_size;  /* octets of the next recv; 0: never asked for, LIMIT_READ_SLAB */
     uint32_t partial;    /* the frame or header block under way (see h2_in_partial), */
     int64_t slow_at;     /* and when it takes too long */
     char *authority;     /* server: of the first request; then fixed. NULL: none yet */
