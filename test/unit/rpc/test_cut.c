@@ -295,7 +295,8 @@ static bool cut_once(const struct cut *k, int counts[17])
     struct middle m = { .way = k->way, .blow = k->blow, .at = k->at, .server = k->server };
     const sennit_duration stop = k->fault ? CUT_DEADLINE_FAULT : CUT_DEADLINE;
     middle_start(&m);
-    fault_arm(k->fault);
+    if (k->fault)
+        fault_arm(k->fault);
     sennit_conn *c = echo_dial(m.address);
     sennit_ctx *ctx = sennit_ctx_timeout(NULL, k->blow == STOPPED ? stop : 30 * SENNIT_SECOND);
     sennit_err err = call_kind(c, ctx, k->kind);

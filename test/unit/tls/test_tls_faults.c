@@ -3,6 +3,7 @@
  * test_tls_faults.c: peers that do TLS wrongly, slowly or too much: a clear error here, no leak
  * (the harness counts), and the server lives. */
 #include "world.h"
+#include <errno.h>
 #include <sys/resource.h>
 
 #define TRANSPORT "connection error: desc = \"transport: authentication handshake failed: "
@@ -292,6 +293,26 @@ static size_t crowd_hello(char *out, size_t size)
     check(n > 100);
     raw_close(&r);
     return (size_t)n;
+}
+
+/* An octet now and then wins no time: it is for the whole handshake. */
+TEST(slow_client_is_dropped_when_its_time_is_over)
+{
+    struct world w;
+    char hello[2048], octet;
+    size_t n = crowd_hello(hello, sizeof hello), sent = 0;
+    world_pki(&w);
+    world_start_with(&w, (sennit_tls_options){ 0 }, &plain,
+                     (sennit_server_options){ .handshake_timeout = 100 * SENNIT_MILLISECOND });
+    int fd = pki_connect(w.e.address);
+    while (recv(fd, &octet, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN) {
+        check(sent < n - 1 && send(fd, hello + sent, 1, MSG_NOSIGNAL) >= 0);
+        sent++;
+        usleep(5000);
+    }
+    close(fd);
+    check_lives(&w);
+    world_stop(&w);
 }
 
 TEST_WITH(calls_go_on_beside_a_thousand_handshakes, 120, false)
