@@ -3,6 +3,7 @@
  * test_wire_text.c: the small textual codecs of gRPC over HTTP/2, by tables. */
 #include "base/arena.h"
 #include "base/base64.h"
+#include "base/sys.h"
 #include "harness.h"
 #include "rpc/details.h"
 #include "rpc/metadata.h"
@@ -139,6 +140,25 @@ TEST(status_message_is_percent_encoded_and_bad_escapes_are_kept)
     check_str(status_message_decode(&a, "%zz%4%", 6).data, "%zz%4%");
     check_str(status_message_decode(&a, "%41%", 4).data, "A%");
     check_str(status_message_decode(&a, "x%4", 3).data, "x%4");
+    arena_fini(&a);
+}
+
+static void *no_memory(size_t n)
+{
+    (void)n;
+    return NULL;
+}
+
+TEST(a_status_message_without_memory_is_empty)
+{
+    struct sennit_arena a;
+    void *(*malloc_was)(size_t) = sys.malloc;
+    arena_init(&a, NULL, 0);
+    sys.malloc = no_memory;
+    sennit_str got = status_message_decode(&a, "why", 3);
+    sys.malloc = malloc_was;
+    check(got.len == 0 && got.data && !got.data[0]);
+    check_str(status_message_decode(&a, "why", 3).data, "why");
     arena_fini(&a);
 }
 
