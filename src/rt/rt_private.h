@@ -110,7 +110,8 @@ struct rt_worker {
     _Atomic uint32_t stolen;            /* how often; written under steal_lock */
     _Alignas(64) _Atomic uint32_t tail; /* the owner writes */
     _Atomic uint32_t limit;             /* of rounds; 0: it is called, see rt_call_worker */
-    _Atomic uint32_t popping;           /* the owner writes: it takes something as one who owns */
+    _Atomic uint32_t popping;           /* the owner writes: it takes something as one who owns, or
+                                           unlocks a mutex */
     _Atomic uint32_t claim;             /* enum rt_claim; for who writes it see runq.c */
     _Atomic uintptr_t lifo;
     _Atomic uint64_t tick;          /* the owner writes: one more each time it starts something */
@@ -166,7 +167,9 @@ struct rt_state {
     _Atomic uint32_t sysmon_asleep, sysmon_word;
     pthread_t sysmon;
     bool has_sysmon;
+    _Atomic uint32_t mutex_waits; /* see mutex.c */
 };
+enum { RT_MUTEX_SETTLED = 1, RT_MUTEX_WAIT = 2, RT_MUTEX_ALONE = 1 << 30 /* nobody waits */ };
 extern struct rt_state rt_state;
 
 /* -- items ----------------------------------------------------------------------------------- */
@@ -449,7 +452,7 @@ static inline uintptr_t rt_lifo_put(struct rt_worker *w, uintptr_t item)
         return 0;
     }
     if (rt_own_begin(w))
-        atomic_store_explicit(&w->lifo, item, memory_order_release);
+        atomic_store_explicit(&w->lifo, item, memory_order_relaxed); /* rt_own_end releases it */
     else
         was = atomic_exchange_explicit(&w->lifo, item, memory_order_release);
     rt_own_end(w);

@@ -264,7 +264,7 @@ void rt_inbox_push(struct rt_worker *w, uintptr_t item)
 {
     lock_take(&w->inbox_lock, LOCK_SCHED);
     runq_list_push(&w->inbox_head, &w->inbox_tail, item, item);
-    atomic_fetch_add_explicit(&w->inbox_len, 1, memory_order_relaxed);
+    atomic_fetch_add(&w->inbox_len, 1); /* before the call, also for who answers an earlier one */
     rt_call_worker(w);
     lock_drop(&w->inbox_lock, LOCK_SCHED);
 }

@@ -83,6 +83,8 @@ static void shutdown_free(void)
     atomic_store(&s->sysmon_asleep, 0);
     atomic_store(&s->running, 0);
     atomic_store(&s->stopping, 0);
+    if (s->can_claim)
+        atomic_fetch_sub(&s->mutex_waits, RT_MUTEX_ALONE);
 }
 
 bool rt_shutdown(void)

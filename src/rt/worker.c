@@ -645,6 +645,8 @@ static bool worker_start_locked(void)
         rt_loop_start(atomic_load(&s->workers[0]));
     else
         s->has_sysmon = rt_thread_create(&s->sysmon, rt_sysmon_main, NULL, WORKER_STACK) >= 0;
+    if (s->can_claim)
+        atomic_fetch_add(&s->mutex_waits, RT_MUTEX_ALONE);
     san_release(&s->running);
     atomic_store(&s->running, 1);
     return true;

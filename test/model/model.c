@@ -11,8 +11,9 @@
  * data. A sequentially consistent fence exchanges the second with one global clock; such a load
  * knows what was fenced before it, and the last sequentially consistent store of its location, as
  * such a fence does of all locations. Not modelled: loads that are done after later stores of their
- * thread (load buffering). Where only that could go wrong, model_tentative tells of it as of a
- * race.
+ * thread (load buffering), and stores that are done after later ones of their thread and so after
+ * changes by others. Where only that could go wrong, model_tentative and model_owned tell of it as
+ * of a race.
  *
  * Search: by replaying lists of choices. A deviation is a change of a thread that could have gone
  * on, or a load of an older value. All runs with no deviation are played, then all with one, two
@@ -44,6 +45,7 @@ struct model_value {
     struct model_clock release; /* what an acquire of it learns */
     int by;                     /* -1: from the start */
     uint32_t when;
+    bool change; /* by a read-modify-write */
 };
 struct model_place {
     const volatile void *p;
@@ -83,6 +85,7 @@ static struct {
     const volatile char *p;
     size_t size;
 } model_slots;
+static const volatile void *model_owned_place;
 static char model_heap[MODEL_HEAP];
 static size_t model_heap_at;
 
@@ -159,13 +162,16 @@ static void model_go(int to)
     rt_switch(&threads[from].sp, threads[to].sp);
 }
 
-/* Nobody can go on: who waits for others' stores tries again, or else who has a time limit. */
+/* Nobody can go on: who waits for others' stores tries again, in turns, or else who has a time
+ * limit. */
 static int model_late(int can[MODEL_THREADS])
 {
     int n = 0;
-    for (int i = 0; i < model_n; i++)
+    for (int k = 1; k <= model_n; k++) {
+        int i = (model_now + k) % model_n;
         if (threads[i].relaxing && !threads[i].done && !threads[i].asleep)
             can[n++] = i;
+    }
     for (int i = 0; n == 0 && i < model_n; i++)
         if (threads[i].asleep && threads[i].timed)
             can[n++] = i;
@@ -413,6 +419,7 @@ static void model_put(struct model_place *l, size_t size, uint64_t v, int order,
     *s = (struct model_value){ .value = v, .by = model_now, .when = ++t->now.before[model_now] };
     t->now.sees[model_now] = s->when;
     s->release = model_releases(order) ? t->now : t->fenced;
+    s->change = goes_on;
     if (goes_on)
         model_join(&s->release, &l->store[l->n - 1].release);
     if (order == memory_order_seq_cst)
@@ -441,6 +448,15 @@ static void model_modify(struct model_place *l, int order)
     model_learn(&l->store[l->n - 1], order);
 }
 
+/* A store that this thread need not know of may yet come after its change. */
+static void model_check_owned(const struct model_place *l)
+{
+    const struct model_value *s = &l->store[l->n - 1];
+    if (l->p == model_owned_place && s->by >= 0 && !s->change && l->seen[model_now] < l->n - 1 &&
+        s->when > threads[model_now].now.sees[s->by])
+        model_wrong = "a plain store may undo another's change";
+}
+
 uint64_t model_change(volatile void *p, size_t size, enum model_op op, uint64_t v, int order)
 {
     model_step(false);
@@ -462,6 +478,7 @@ bool model_cas(volatile void *p, size_t size, void *expected, uint64_t v, int or
     struct model_place *l = model_at(p, size);
     uint64_t want = model_raw(expected, size), was = l->store[l->n - 1].value;
     bool did = was == want;
+    model_check_owned(l);
     if (!did) { /* as a load; the last value, for no older one would be taken for another failure */
         l->seen[model_now] = l->n - 1;
         model_learn(&l->store[l->n - 1], fail);
@@ -502,6 +519,8 @@ void model_tentative(const volatile void *p, size_t size)
 {
     model_slots.p = p, model_slots.size = size;
 }
+
+void model_owned(const volatile void *p) { model_owned_place = p; }
 
 void model_check(bool fine, const char *what)
 {
@@ -579,6 +598,7 @@ static void model_play(void)
     n_deviations = 0, at_choice = 0, n_stores = 0, n_steps = 0, model_wrong = NULL;
     model_run++, model_heap_at = 0, model_clock_now = 1000000000;
     model_slots.size = 0;
+    model_owned_place = NULL;
     memset(&model_sc, 0, sizeof model_sc);
     memset(threads, 0, sizeof threads);
     memset(model_gs, 0, sizeof model_gs);

@@ -53,6 +53,7 @@ void scene_runtime(int n)
     memset((char *)&rt_state + offsetof(struct rt_state, n_workers), 0,
            sizeof rt_state - offsetof(struct rt_state, n_workers));
     sys.membarrier = scene_membarrier;
+    rt_state.mutex_waits = RT_MUTEX_ALONE;
     rt_state.running = 1, rt_state.target = 2, rt_state.cpus = 2;
     list_init(&rt_state.idle);
     rt_state.n_workers = (uint32_t)n, rt_state.enlisted = n;

@@ -159,6 +159,15 @@ static void mutex_patient(void)
     mutex_section();
 }
 
+/* A worker has it, and unlocks it by a store while others begin to wait. */
+static void mutex_start_alone(void)
+{
+    mutex_start();
+    scene_runtime(1);
+    *(uint16_t *)&((struct mutex_rep *)&mutex)->state = MUTEX_LOCKED;
+    model_owned(&mutex);
+}
+
 static sennit_cond cond;
 static int cond_flag;
 static void cond_start(void)
@@ -303,6 +312,11 @@ const struct model_scene prim_scenes[] = {
       mutex_start,
       { mutex_thread, mutex_ctx_thread, prim_cancel },
       mutex_end_ctx },
+    { "mutex alone", mutex_start_alone, { mutex_section, mutex_thread }, mutex_end2 },
+    { "mutex alone, two come",
+      mutex_start_alone,
+      { mutex_section, mutex_thread, mutex_thread },
+      mutex_end3 },
     { "condition", cond_start, { cond_waiter, cond_signaller }, mutex_end2 },
     { "channel", chan_start, { chan_sender, chan_receiver }, chan_end2 },
     { "channel of one",

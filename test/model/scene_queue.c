@@ -8,6 +8,7 @@
 #include "rt/sched.c"
 /* and what they are played with */
 #include "scene.h"
+#include <linux/membarrier.h>
 
 enum { QUEUE_FULL = 4 }; /* where head stands when the ring is full from the start */
 
@@ -17,6 +18,22 @@ static void queue_start(void)
 {
     scene_runtime(3);
     model_tentative(scene_workers[0].ring, sizeof scene_workers[0].ring);
+    model_owned(&scene_workers[0].head);
+}
+
+/* Somebody has stolen before. */
+static void queue_start_shared(void)
+{
+    queue_start();
+    *(uint32_t *)&scene_workers[0].claim = RT_SHARED;
+}
+
+/* A thief cannot claim: the owner shares by itself. */
+static int queue_no_fence(int cmd) { return cmd == MEMBARRIER_CMD_PRIVATE_EXPEDITED ? -1 : 0; }
+static void queue_start_fenceless(void)
+{
+    queue_start();
+    sys.membarrier = queue_no_fence;
 }
 
 static void queue_start_full(void)
@@ -50,6 +67,12 @@ static void queue_thief(void)
     scene_got(rt_ring_steal(queue_me(), &scene_workers[0]));
     while (scene_got(rt_local_pop(queue_me())))
         ;
+}
+
+static void queue_thief_again(void)
+{
+    scene_got(rt_ring_steal(queue_me(), &scene_workers[0]));
+    queue_thief();
 }
 
 static void queue_thief_of_thief(void) { scene_got(rt_ring_steal(queue_me(), &scene_workers[1])); }
@@ -136,6 +159,25 @@ static void inbox_owner(void)
         scene_got(rt_global_pop(queue_me()));
     }
 }
+/* It looks only when called: who came meanwhile must have called again. */
+static void called_owner(void)
+{
+    struct rt_worker *w = queue_me();
+    for (int turns = 0; turns < 3; turns++) {
+        if (atomic_load_explicit(&w->limit, memory_order_relaxed))
+            continue;
+        rt_call_answer(w);
+        while (atomic_load(&w->inbox_len) && scene_got(rt_inbox_pop(w)))
+            ;
+    }
+}
+static void called_sender(void) { rt_inbox_push(&scene_workers[0], scene_item(model_self())); }
+static void called_end(void)
+{
+    struct rt_worker *w = &scene_workers[0];
+    bool called = *(uint32_t *)&w->limit == 0;
+    model_check(called || !w->inbox_head, "an item waits and nobody has called");
+}
 static void inbox_end(void)
 {
     queue_end();
@@ -154,16 +196,25 @@ const struct model_scene queue_scenes[] = {
       queue_start,
       { queue_pusher, queue_robbed_thief, queue_thief_of_thief },
       queue_end3 },
+    { "run queue, no fence",
+      queue_start_fenceless,
+      { queue_owner, queue_thief_again },
+      queue_end3 },
     { "full run queue", queue_start_full, { queue_owner_full, queue_thief }, queue_end_full },
     { "full run queue, who takes over",
       queue_start_full,
       { queue_owner_full, queue_taker },
       queue_end_full },
     { "hand-off slot", queue_start, { slot_owner, slot_thief }, queue_end3 },
+    { "hand-off slot, shared", queue_start_shared, { slot_owner, slot_thief }, queue_end3 },
     { "hand-off slot, one item", queue_start, { slot_owner_1, slot_thief }, slot_end_1 },
     { "inbox and global queue",
       queue_start,
       { inbox_owner, inbox_sender, inbox_sender },
       inbox_end },
+    { "inbox, its owner is called",
+      queue_start,
+      { called_owner, called_sender, called_sender },
+      called_end },
     { 0 },
 };
