@@ -163,6 +163,13 @@ SENNIT_API sennit_err sennit_text_decode_sized(sennit_arena *a, const sennit_msg
                                                sennit_str text, const sennit_format_options *o,
                                                size_t size, void *msg);
 
+/* What a .proto calls deprecated warns where it is used; with SENNIT_NO_DEPRECATED defined in front
+ * of the first header it does not. */
+#ifdef SENNIT_NO_DEPRECATED
+#define SENNIT_DEPRECATED
+#else
+#define SENNIT_DEPRECATED __attribute__((deprecated))
+#endif
 /* The functions of each message T, for all generated headers: see those above. */
 #define SENNIT_DEFINE_MESSAGE(T, table)                                                            \
     static inline T *T##_copy(sennit_arena *arena, const T *from)                                  \

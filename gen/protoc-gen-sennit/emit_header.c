@@ -53,6 +53,43 @@ void emit_includes(struct gen *g, const struct file *file, struct text *t)
     }
 }
 
+const char *emit_deprecated(const struct file *file, bool itself)
+{
+    return itself || file->f->options->deprecated ? " SENNIT_DEPRECATED" : "";
+}
+
+static const char *emit_deprecated_type(const struct type *m)
+{
+    return emit_deprecated(m->file, m->e ? m->e->options->deprecated
+                                         : m->m->options->deprecated && !m->extendee);
+}
+
+static bool emit_uses_deprecated(const struct type *to)
+{
+    return to && to->m && *emit_deprecated_type(to);
+}
+
+bool emit_any_deprecated(const struct file *file)
+{
+    for (const struct type *m = file->types; m; m = m->next) {
+        if (emit_uses_deprecated(m) || emit_uses_deprecated(m->extendee))
+            return true;
+        for (size_t i = 0; i < m->n_fields; i++)
+            if (emit_uses_deprecated(m->fields[i].type) ||
+                *emit_deprecated(file, m->fields[i].f->options->deprecated))
+                return true;
+    }
+    for (size_t i = 0; i < file->f->service.len; i++) {
+        const struct service *s = &file->services[i];
+        for (size_t k = 0; k < s->s->method.len; k++)
+            if (emit_uses_deprecated(s->in[k]) || emit_uses_deprecated(s->out[k]) ||
+                *emit_deprecated(file, s->s->options->deprecated ||
+                                           s->s->method.data[k].options->deprecated))
+                return true;
+    }
+    return false;
+}
+
 static void emit_enum(struct gen *g, const struct type *e, struct text *t)
 {
     text_add(t, "\n", 1);
@@ -66,12 +103,15 @@ static void emit_enum(struct gen *g, const struct type *e, struct text *t)
         memcpy(path, e->path.data, e->path.len);
         memcpy(path + e->path.len, step, sizeof step);
         emit_comment_at(e->file, t, 4, (gen_path){ path, e->path.len + sizeof step });
+        text_printf(t, "    %s_%s%s = ", e->name, v->name.data,
+                    emit_deprecated(e->file, v->options->deprecated));
         if (v->number == INT32_MIN)
-            text_printf(t, "    %s_%s = INT32_MIN,\n", e->name, v->name.data);
+            text_printf(t, "INT32_MIN,\n");
         else
-            text_printf(t, "    %s_%s = %d,\n", e->name, v->name.data, v->number);
+            text_printf(t, "%d,\n", v->number);
     }
-    text_printf(t, "} %s;\nextern const sennit_enum_desc %s;\n", e->name, e->table);
+    text_printf(t, "} %s%s;\nextern const sennit_enum_desc %s;\n", e->name, emit_deprecated_type(e),
+                e->table);
     text_signature(t, 0, "", "SENNIT_DEFINE_ENUM", gen_printf(g, "%s|%s", e->name, e->table));
     text_add(t, "\n", 1);
 }
@@ -114,10 +154,11 @@ static void emit_field(const struct type *m, const struct field *f, int indent, 
     const char *type = message ? f->type->name : scalar_types[f->kind];
     text_printf(t, "%*s", indent, "");
     if (f->flags & SENNIT_FIELD_REPEATED)
-        text_printf(t, "struct { const %s *data; size_t len; } %s;", type, f->name);
+        text_printf(t, "struct { const %s *data; size_t len; } %s", type, f->name);
     else
-        text_printf(t, message ? "const %s *%s;" : "%s %s;", type, f->name);
-    text_printf(t, " /* = %d", f->f->number);
+        text_printf(t, message ? "const %s *%s" : "%s %s", type, f->name);
+    text_printf(t, "%s; /* = %d", emit_deprecated(m->file, f->f->options->deprecated),
+                f->f->number);
     if (f->flags & SENNIT_FIELD_MAP)
         text_printf(t, ", a map");
     if (f->kind == SENNIT_KIND_ENUM)
@@ -184,7 +225,7 @@ static void emit_message(struct gen *g, const struct type *m, struct text *t)
             emit_field(m, &m->fields[i], 4, t);
         else if (emit_is_first(m, i))
             emit_oneof(m, m->fields[i].oneof, t);
-    text_printf(t, "    sennit_str unknown_fields;\n} %s;\n", m->name);
+    text_printf(t, "    sennit_str unknown_fields;\n} %s%s;\n", m->name, emit_deprecated_type(m));
     emit_oneof_numbers(m, t);
     text_printf(t, "extern const sennit_msg_desc %s;\nextern const %s %s_empty;\n", m->table,
                 m->name, m->table);
@@ -231,6 +272,10 @@ void emit_header(struct gen *g, struct file *file, struct text *t)
     text_printf(t, ". Do not edit. */\n#pragma once\n#include \"sennit.h\"\n");
     emit_includes(g, file, t);
     text_printf(t, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
+    bool deprecated = emit_any_deprecated(file); /* then what stands here may use it */
+    if (deprecated)
+        text_printf(t, "\n#pragma GCC diagnostic push\n"
+                       "#pragma GCC diagnostic ignored \"-Wdeprecated-declarations\"\n");
     text_printf(t, "\nextern const sennit_file_desc %s;\n", file->table);
     for (const struct type *e = file->types; e; e = e->next)
         if (e->e)
@@ -245,5 +290,7 @@ void emit_header(struct gen *g, struct file *file, struct text *t)
         if (m->m)
             emit_message(g, m, t);
     emit_services(g, file, t);
+    if (deprecated)
+        text_printf(t, "\n#pragma GCC diagnostic pop\n");
     text_printf(t, "\n#ifdef __cplusplus\n}\n#endif\n");
 }

@@ -15,10 +15,12 @@ struct method {
     const char *member; /* M */
     const char *entry;  /* &sennit__pkg_S_methods[i] */
     const char *in, *out;
+    const char *deprecated; /* " SENNIT_DEPRECATED", or nothing */
     int streams;
 };
 
-static struct method method_of(struct gen *g, const struct service *s, size_t i)
+static struct method method_of(struct gen *g, const struct file *file, const struct service *s,
+                               size_t i)
 {
     const sennit_plugin_Method *m = &s->s->method.data[i];
     struct method r = {
@@ -27,6 +29,7 @@ static struct method method_of(struct gen *g, const struct service *s, size_t i)
         .entry = gen_printf(g, "&%s_methods[%zu]", s->table, i),
         .in = s->in[i]->name,
         .out = s->out[i]->name,
+        .deprecated = emit_deprecated(file, s->s->options->deprecated || m->options->deprecated),
         .streams = (m->client_streaming ? STREAMS_IN : 0) | (m->server_streaming ? STREAMS_OUT : 0),
     };
     return r;
@@ -65,11 +68,11 @@ static void emit_struct(struct gen *g, const struct file *file, const struct ser
     if (!s->s->method.len)
         text_printf(t, "    void *no_methods;\n");
     for (size_t i = 0; i < s->s->method.len; i++) {
-        struct method m = method_of(g, s, i);
+        struct method m = method_of(g, file, s, i);
         emit_member_comment(file, t, 4, path_child(g, s->path, 2, i));
         text_signature(t, 4, "sennit_err ", gen_printf(g, "(*%s)", m.member),
                        gen_printf(g, "void *self|sennit_ctx *ctx%s", method_args(g, &m, true)));
-        text_add(t, ";\n", 2);
+        text_printf(t, "%s;\n", m.deprecated);
     }
     text_printf(t, "} %sService;\n\nextern const sennit_service_desc %s;\n", s->name, s->table);
     if (s->s->method.len)
@@ -134,14 +137,17 @@ static void emit_call(struct gen *g, const struct service *s, const struct metho
     const char *request = m->streams & STREAMS_IN ? "NULL" : "request";
     text_add(t, "\n", 1);
     if (!m->streams) {
-        text_signature(t, 0, "static inline SENNIT_NODISCARD sennit_err ", name, args);
+        text_signature(t, 0,
+                       gen_printf(g, "static inline SENNIT_NODISCARD%s sennit_err ", m->deprecated),
+                       name, args);
         text_add(t, "\n{\n", 3);
         text_signature(t, 4, "return ", "sennit_call",
                        gen_printf(g, "c.conn|ctx|%s|request|reply|%s", m->entry, options));
         text_add(t, ";\n}\n", 4);
         return;
     }
-    text_signature(t, 0, gen_printf(g, "static inline %sClient ", m->name), name, args);
+    text_signature(t, 0, gen_printf(g, "static inline%s %sClient ", m->deprecated, m->name), name,
+                   args);
     text_printf(t, "\n{\n    %sClient s;\n", m->name);
     text_signature(t, 4, "s.s = ", "sennit_start",
                    gen_printf(g, "c.conn|ctx|%s|%s|%s", m->entry, request, options));
@@ -159,11 +165,12 @@ static void emit_view(struct gen *g, struct text *t, const char *of, const char 
                 name, member, name);
 }
 
-static void emit_streams(struct gen *g, const struct service *s, struct text *t, bool *first)
+static void emit_streams(struct gen *g, const struct file *file, const struct service *s,
+                         struct text *t, bool *first)
 {
     bool any = false;
     for (size_t i = 0; i < s->s->method.len; i++) {
-        struct method m = method_of(g, s, i);
+        struct method m = method_of(g, file, s, i);
         if (!m.streams)
             continue;
         text_add(t, "\n", !any);
@@ -181,7 +188,8 @@ static void emit_streams(struct gen *g, const struct service *s, struct text *t,
     }
 }
 
-static void emit_client(struct gen *g, const struct service *s, struct text *t)
+static void emit_client(struct gen *g, const struct file *file, const struct service *s,
+                        struct text *t)
 {
     text_printf(
         t, "\n/* Client side: a client is a typed view of a connection. Copy it, share it among"
@@ -189,7 +197,7 @@ static void emit_client(struct gen *g, const struct service *s, struct text *t)
            " message. */\n");
     emit_view(g, t, s->name, "Client", "sennit_conn *conn");
     for (size_t i = 0; i < s->s->method.len; i++) {
-        struct method m = method_of(g, s, i);
+        struct method m = method_of(g, file, s, i);
         emit_call(g, s, &m, false, t);
         emit_call(g, s, &m, true, t);
         if (m.streams) {
@@ -205,16 +213,17 @@ void emit_services(struct gen *g, const struct file *file, struct text *t)
     bool first_stream = true;
     for (size_t i = 0; i < file->f->service.len && !g->error; i++) {
         const struct service *s = &file->services[i];
-        emit_streams(g, s, t, &first_stream);
+        emit_streams(g, file, s, t, &first_stream);
         emit_struct(g, file, s, t);
-        emit_client(g, s, t);
+        emit_client(g, file, s, t);
     }
 }
 
 /* Also tells the compiler which of its parameters a kind of method has no use for. */
-static void emit_invoke(struct gen *g, const struct service *s, size_t i, struct text *t)
+static void emit_invoke(struct gen *g, const struct file *file, const struct service *s, size_t i,
+                        struct text *t)
 {
-    struct method m = method_of(g, s, i);
+    struct method m = method_of(g, file, s, i);
     bool request = !(m.streams & STREAMS_IN), reply = !(m.streams & STREAMS_OUT);
     text_add(t, "\n", 1);
     text_signature(t, 0, "static sennit_err ", gen_printf(g, "%s_invoke", m.name),
@@ -243,5 +252,5 @@ void emit_invokes(struct gen *g, const struct file *file, struct text *t)
 {
     for (size_t i = 0; i < file->f->service.len; i++)
         for (size_t m = 0; m < file->services[i].s->method.len && !g->error; m++)
-            emit_invoke(g, &file->services[i], m, t);
+            emit_invoke(g, file, &file->services[i], m, t);
 }

@@ -326,6 +326,8 @@ void emit_source(struct gen *g, struct file *file, struct text *t)
     if (file->option)
         text_printf(t, " (prefix=%s)", file->option);
     text_printf(t, ". Do not edit. */\n#include \"%s.sennit.h\"\n", file->base);
+    if (emit_any_deprecated(file))
+        text_printf(t, "\n#pragma GCC diagnostic ignored \"-Wdeprecated-declarations\"\n");
     for (const struct type *e = file->types; e; e = e->next)
         if (e->e)
             emit_enum_table(g, e, t);

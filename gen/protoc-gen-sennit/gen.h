@@ -168,6 +168,10 @@ const char *name_of_method(struct gen *g,
 
 /* -- emit_header.c, emit_service.c, emit_source.c -------------------------------------------- */
 void emit_header(struct gen *g, struct file *file, struct text *t);
+/* " SENNIT_DEPRECATED" for what is so itself, or whose file is; else nothing. */
+const char *emit_deprecated(const struct file *file, bool itself);
+/* Whether what is generated from the file uses such things itself. */
+bool emit_any_deprecated(const struct file *file);
 void emit_services(struct gen *g, const struct file *file, struct text *t);
 void emit_source(struct gen *g, struct file *file, struct text *t);
 void emit_invokes(struct gen *g, const struct file *file, struct text *t);

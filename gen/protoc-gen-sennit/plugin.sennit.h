@@ -23,7 +23,10 @@ typedef struct sennit_plugin_Oneof sennit_plugin_Oneof;
 typedef struct sennit_plugin_FieldOptions sennit_plugin_FieldOptions;
 typedef struct sennit_plugin_EnumValue sennit_plugin_EnumValue;
 typedef struct sennit_plugin_EnumOptions sennit_plugin_EnumOptions;
+typedef struct sennit_plugin_EnumValueOptions sennit_plugin_EnumValueOptions;
 typedef struct sennit_plugin_Method sennit_plugin_Method;
+typedef struct sennit_plugin_ServiceOptions sennit_plugin_ServiceOptions;
+typedef struct sennit_plugin_MethodOptions sennit_plugin_MethodOptions;
 
 /* CodeGeneratorRequest */
 typedef struct sennit_plugin_Request {
@@ -102,6 +105,7 @@ SENNIT_DEFINE_MESSAGE(sennit_plugin_File, sennit__sennit_plugin_File)
 
 typedef struct sennit_plugin_FileOptions {
     uint32_t has_features : 1;
+    bool deprecated; /* = 23 */
     const sennit_plugin_Features *features; /* = 50 */
     sennit_str unknown_fields;
 } sennit_plugin_FileOptions;
@@ -130,6 +134,7 @@ SENNIT_DEFINE_MESSAGE(sennit_plugin_Message, sennit__sennit_plugin_Message)
 typedef struct sennit_plugin_MessageOptions {
     uint32_t has_features : 1;
     bool message_set_wire_format; /* = 1 */
+    bool deprecated; /* = 3 */
     bool map_entry; /* = 7 */
     const sennit_plugin_Features *features; /* = 12 */
     sennit_str unknown_fields;
@@ -163,6 +168,7 @@ SENNIT_DEFINE_MESSAGE(sennit_plugin_Field, sennit__sennit_plugin_Field)
 typedef struct sennit_plugin_FieldOptions {
     uint32_t has_packed : 1, has_features : 1;
     bool packed; /* = 2 */
+    bool deprecated; /* = 3 */
     const sennit_plugin_Features *features; /* = 21 */
     sennit_str unknown_fields;
 } sennit_plugin_FieldOptions;
@@ -191,6 +197,7 @@ SENNIT_DEFINE_MESSAGE(sennit_plugin_Enum, sennit__sennit_plugin_Enum)
 
 typedef struct sennit_plugin_EnumOptions {
     uint32_t has_features : 1;
+    bool deprecated; /* = 3 */
     const sennit_plugin_Features *features; /* = 7 */
     sennit_str unknown_fields;
 } sennit_plugin_EnumOptions;
@@ -199,27 +206,49 @@ extern const sennit_plugin_EnumOptions sennit__sennit_plugin_EnumOptions_empty;
 SENNIT_DEFINE_MESSAGE(sennit_plugin_EnumOptions, sennit__sennit_plugin_EnumOptions)
 
 typedef struct sennit_plugin_EnumValue {
+    uint32_t has_options : 1;
     sennit_str name; /* = 1 */
     int32_t number; /* = 2 */
+    const sennit_plugin_EnumValueOptions *options; /* = 3 */
     sennit_str unknown_fields;
 } sennit_plugin_EnumValue;
 extern const sennit_msg_desc sennit__sennit_plugin_EnumValue;
 extern const sennit_plugin_EnumValue sennit__sennit_plugin_EnumValue_empty;
 SENNIT_DEFINE_MESSAGE(sennit_plugin_EnumValue, sennit__sennit_plugin_EnumValue)
 
+typedef struct sennit_plugin_EnumValueOptions {
+    bool deprecated; /* = 1 */
+    sennit_str unknown_fields;
+} sennit_plugin_EnumValueOptions;
+extern const sennit_msg_desc sennit__sennit_plugin_EnumValueOptions;
+extern const sennit_plugin_EnumValueOptions sennit__sennit_plugin_EnumValueOptions_empty;
+SENNIT_DEFINE_MESSAGE(sennit_plugin_EnumValueOptions, sennit__sennit_plugin_EnumValueOptions)
+
 typedef struct sennit_plugin_Service {
+    uint32_t has_options : 1;
     sennit_str name; /* = 1 */
     struct { const sennit_plugin_Method *data; size_t len; } method; /* = 2 */
+    const sennit_plugin_ServiceOptions *options; /* = 3 */
     sennit_str unknown_fields;
 } sennit_plugin_Service;
 extern const sennit_msg_desc sennit__sennit_plugin_Service;
 extern const sennit_plugin_Service sennit__sennit_plugin_Service_empty;
 SENNIT_DEFINE_MESSAGE(sennit_plugin_Service, sennit__sennit_plugin_Service)
 
+typedef struct sennit_plugin_ServiceOptions {
+    bool deprecated; /* = 33 */
+    sennit_str unknown_fields;
+} sennit_plugin_ServiceOptions;
+extern const sennit_msg_desc sennit__sennit_plugin_ServiceOptions;
+extern const sennit_plugin_ServiceOptions sennit__sennit_plugin_ServiceOptions_empty;
+SENNIT_DEFINE_MESSAGE(sennit_plugin_ServiceOptions, sennit__sennit_plugin_ServiceOptions)
+
 typedef struct sennit_plugin_Method {
+    uint32_t has_options : 1;
     sennit_str name; /* = 1 */
     sennit_str input_type; /* = 2 */
     sennit_str output_type; /* = 3 */
+    const sennit_plugin_MethodOptions *options; /* = 4 */
     bool client_streaming; /* = 5 */
     bool server_streaming; /* = 6 */
     sennit_str unknown_fields;
@@ -227,6 +256,14 @@ typedef struct sennit_plugin_Method {
 extern const sennit_msg_desc sennit__sennit_plugin_Method;
 extern const sennit_plugin_Method sennit__sennit_plugin_Method_empty;
 SENNIT_DEFINE_MESSAGE(sennit_plugin_Method, sennit__sennit_plugin_Method)
+
+typedef struct sennit_plugin_MethodOptions {
+    bool deprecated; /* = 33 */
+    sennit_str unknown_fields;
+} sennit_plugin_MethodOptions;
+extern const sennit_msg_desc sennit__sennit_plugin_MethodOptions;
+extern const sennit_plugin_MethodOptions sennit__sennit_plugin_MethodOptions_empty;
+SENNIT_DEFINE_MESSAGE(sennit_plugin_MethodOptions, sennit__sennit_plugin_MethodOptions)
 
 typedef struct sennit_plugin_SourceInfo_Location {
     struct { const int32_t *data; size_t len; } path; /* = 1 */

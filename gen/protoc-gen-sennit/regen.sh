@@ -54,5 +54,6 @@ one test/unit/gen imported "" test/unit/gen
 one test/unit/gen forwarding "" test/unit/gen
 one test/unit/gen all_kinds "" test/unit/gen
 one test/unit/gen old_kinds "" test/unit/gen
+one test/unit/gen deprecated "" test/unit/gen
 one test/unit/gen known_kinds "" test/unit/gen
 exit $failed

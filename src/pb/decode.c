@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
  * decode.c: octets to structs by tables, without native recursion: open messages are frames on an
- * explicit stack, so depth costs 40 octets each and has one limit.
+ * explicit stack, so depth costs 48 octets each and has one limit.
  * Strings become views into the caller's buffer. Each needs a NUL behind it, where the next tag's
  * first octet lies (or the spare octet): the NUL is owed (`nul`) and paid when that octet has been
  * read. Whoever copies raw octets (unknown fields) puts the read octet back into the copy.
@@ -162,14 +162,15 @@ enum pb_result pb_decode_packed_closed(struct decode *r, const char *end, const 
 enum pb_result pb_decode_deeper(struct decode *r)
 {
     size_t n = (size_t)(r->top - r->frames) + 1;
-    if (n >= r->limit)
+    size_t limit = pb_depth(r->o);
+    if (n >= limit)
         return PB_TOO_DEEP;
     struct decode_frame *bigger = pb_grow_frames(r->a, r->frames, sizeof *bigger, n, &r->room);
     if (!bigger)
         return PB_NO_MEMORY;
     r->frames = bigger;
     r->top = bigger + n - 1;
-    r->brim = bigger + min_size(r->room, r->limit);
+    r->brim = bigger + min_size(r->room, limit);
     return PB_OK;
 }
 

@@ -12,11 +12,11 @@ struct decode_frame {
     const sennit_msg_desc *d; /* NULL: inside an unknown group */
     char *msg;                /* of an unknown group: NULL */
     char *end;                /* of a group: its parent's end */
-    uint32_t group;           /* number of the group, 0: a length-delimited message */
-    uint8_t first;            /* unknown group: the tag's first octet */
     bool todo;                /* something is to be done at the end, as for groups and the root: */
     bool maps;                /* a map entry was added: look for duplicates */
     bool strange;             /* a map entry whose closed enum has an unknown value */
+    uint8_t first;            /* unknown group: the tag's first octet */
+    uint32_t group;           /* number of the group, 0: a length-delimited message */
     const sennit_field *last; /* the field of the sub-message above this one; or a hint, or NULL */
     char *start;              /* unknown group: where its tag began */
 };
@@ -28,29 +28,28 @@ struct decode {
     enum pb_result failed; /* in the fast half, where the other would not find it again */
     struct sennit_arena *a;
     struct decode_frame *top, *frames, *brim; /* open messages; brim: no frame here, or too deep */
-    size_t room, limit;
+    size_t room;
     const sennit_wire_options *o;
 };
 
-/* Into *msg, which becomes empty first, from [buf, buf + n). */
+/* Into *msg, which becomes empty first, from [buf, buf + n). Whoever goes on by pb_decode_rest sets
+ * at, nul and top. */
 static inline void decode_begin(struct decode *r, struct decode_frame *root,
                                 const sennit_msg_desc *d, void *msg, char *buf, size_t n,
                                 struct sennit_arena *a, const sennit_wire_options *o)
 {
-    r->at = buf;
-    r->nul = &r->spare;
+    r->spare = 0;
     r->missing = r->done = false;
     r->failed = PB_OK;
     r->a = a;
-    r->top = r->frames = root;
+    r->frames = root;
     r->room = PB_FRAMES_INLINE;
-    r->limit = o->depth ? o->depth : LIMIT_PB_DEPTH;
-    r->brim = root + min_size(PB_FRAMES_INLINE, r->limit);
+    r->brim = root + pb_depth_inline(o);
     r->o = o;
     root->d = d, root->msg = msg, root->end = buf + n;
-    root->group = 0;
     root->todo = true;
     root->maps = root->strange = false;
+    root->first = 0, root->group = 0;
     root->last = NULL;
     pb_fill(d, msg);
 }
@@ -67,9 +66,9 @@ static inline void decode_open(struct decode_frame *f, const sennit_msg_desc *d,
                                char *end, uint32_t group)
 {
     f->d = d, f->msg = msg, f->end = end; /* start and first are for unknown groups alone */
-    f->group = group;
     f->todo = group || d->flags >> 16;
     f->maps = f->strange = false;
+    f->first = 0, f->group = group;
     f->last = NULL;
 }
 

@@ -314,7 +314,7 @@ enum pb_result pb_decode_with(const sennit_msg_desc *d, void *msg, char *buf, si
             if (likely(bulk_one(&r, &b)))
                 continue;
         } else if (likely(bulk_is_done(&r, &b))) {
-            *b.at = 0;
+            *b.at = 0; /* if one is missing decode.c was asked, and has set r.nul */
             return likely(!r.missing) ? PB_OK : pb_decode_end(&r, PB_OK);
         }
         enum pb_result result = bulk_stop(&r, b.f, b.at);

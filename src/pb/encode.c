@@ -75,7 +75,7 @@ bool pb_encode_octets(struct encode *w, sennit_str s)
 static bool encode_deeper(struct encode *w)
 {
     size_t n = (size_t)(w->top - w->frames) + 1;
-    if (n >= w->depth) {
+    if (n >= pb_depth(w->o)) {
         w->result = PB_TOO_DEEP;
         return false;
     }
@@ -86,7 +86,7 @@ static bool encode_deeper(struct encode *w)
     w->room *= 2;
     w->frames = bigger;
     w->top = bigger + n - 1;
-    w->brim = bigger + min_size(w->room, w->depth);
+    w->brim = bigger + min_size(w->room, pb_depth(w->o));
     return true;
 }
 

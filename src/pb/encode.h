@@ -29,7 +29,7 @@ struct encode {
     size_t headroom;
     const sennit_wire_options *o;
     struct encode_frame *top, *frames, *brim; /* open messages; brim: no frame here, or too deep */
-    size_t room, depth;
+    size_t room;
     enum pb_result result;
 };
 
@@ -80,9 +80,8 @@ static inline void encode_begin(struct encode *w, struct encode_frame *root,
     w->headroom = headroom;
     w->o = o;
     w->room = PB_FRAMES_INLINE;
-    w->depth = o->depth ? o->depth : LIMIT_PB_DEPTH;
     w->frames = root;
-    w->brim = root + min_size(PB_FRAMES_INLINE, w->depth);
+    w->brim = root + pb_depth_inline(o);
     w->result = PB_OK;
     w->tail = !a->shared && (size_t)(a->end - a->at) > headroom + 2 * ENCODE_FIELD;
     if (likely(w->tail)) {
@@ -229,7 +228,8 @@ static inline bool encode_short(char *to, const char *from, size_t n)
 /* The string with its length and tag in front of `at`; NULL: w->result is set. */
 static inline char *encode_string(struct encode *w, char *at, const sennit_field *f, sennit_str s)
 {
-    if (unlikely((intptr_t)((uintptr_t)at - w->low) < 0 || (uintptr_t)at - w->low < s.len)) {
+    intptr_t room = (intptr_t)((uintptr_t)at - w->low); /* beyond the ENCODE_FIELD */
+    if (unlikely(room < 0 || (size_t)room < s.len)) {
         w->at = at;
         if (!pb_encode_grow(w, s.len <= LIMIT_PB_SIZE ? s.len + ENCODE_FIELD : SIZE_MAX))
             return NULL;

@@ -54,6 +54,16 @@ static inline void pb_fill(const sennit_msg_desc *d, char *msg)
     memcpy(msg + n - 16, two, 16);
 }
 
+/* Frames that may be open, and how many of those that lie inline are among them. */
+static inline size_t pb_depth(const sennit_wire_options *o)
+{
+    return o->depth ? o->depth : LIMIT_PB_DEPTH;
+}
+static inline size_t pb_depth_inline(const sennit_wire_options *o)
+{
+    return unlikely(o->depth - 1u < PB_FRAMES_INLINE) ? o->depth : PB_FRAMES_INLINE;
+}
+
 static inline bool pb_is_message(const sennit_field *f)
 {
     return f->kind == SENNIT_KIND_MESSAGE || f->kind == SENNIT_KIND_GROUP;

@@ -365,6 +365,9 @@ TEST(a_hundred_levels_are_fine)
     check_int(pb_json_decode(&arena, KNOWN, out, &plain, &chain[0], &why), PB_OK);
     check_int(pb_text_encode(&arena, KNOWN, &chain[1], &plain, &out, &why), PB_OK);
     check_int(pb_text_decode(&arena, KNOWN, out, &plain, &chain[0], &why), PB_OK);
+    chain[0].again = &chain[0]; /* without end */
+    check_int(pb_json_encode(&arena, KNOWN, &chain[0], &plain, &out, &why), PB_TOO_DEEP);
+    check_int(pb_text_encode(&arena, KNOWN, &chain[0], &plain, &out, &why), PB_TOO_DEEP);
     arena_fini(&arena);
 }
 

@@ -27,6 +27,9 @@ static enum pb_result slow_decode_with(const sennit_msg_desc *d, void *msg, char
     struct decode r;
     enum pb_result result = PB_OK;
     decode_begin(&r, frames, d, msg, buf, n, a, o);
+    r.at = buf;
+    r.nul = &r.spare;
+    r.top = frames;
     while (result == PB_OK && !r.done)
         result = pb_decode_rest(&r);
     return pb_decode_end(&r, result);

@@ -240,8 +240,11 @@ TEST(features_of_editions_are_resolved)
 TEST(nesting_is_limited)
 {
     arena_init(&arena, NULL, 0);
+    static const size_t depths[] = { 10, GEN_MAX_NESTED - 1, GEN_MAX_NESTED, GEN_MAX_NESTED + 1,
+                                     90 };
     static sennit_plugin_Message m[90];
-    for (size_t depth = 10; depth < countof(m); depth += 30) {
+    for (size_t k = 0; k < countof(depths); k++) {
+        size_t depth = depths[k];
         for (size_t i = 0; i < depth; i++) {
             m[i] = (sennit_plugin_Message){ .name = sennit_s("M") };
             if (i + 1 < depth) {

@@ -18,6 +18,8 @@ sennit_err sennit_not_implemented(const sennit_method *m)
     return NULL;
 }
 
+#define OLD (&sennit__sennit_old_Old)
+
 static struct sennit_arena arena;
 
 /* Decodes a copy that ends where the octets do, but for the spare one. */
@@ -149,6 +151,20 @@ TEST(depth_has_an_end)
     arena_fini(&arena);
 }
 
+/* What is written has no end either: the caller's structs may go round in a circle. */
+TEST(a_message_within_itself_is_too_deep)
+{
+    static const sennit_wire_options far = { .depth = 1000000, .partial = true };
+    sennit_old_Old m = { .has_must = 1, .older = &m };
+    sennit_str wire;
+    arena_init(&arena, NULL, 0);
+    check_int(pb_encode_msg(OLD, &m, &arena, 0, &wire), PB_TOO_DEEP);
+    check_int(pb_encode_with(OLD, &m, &arena, 0, &far, &wire), PB_TOO_DEEP);
+    check(pb_size(OLD, &m) == SIZE_MAX);
+    check(!pb_copy(&arena, OLD, &m));
+    arena_fini(&arena);
+}
+
 TEST(the_depth_is_an_option)
 {
     sennit_old_Old out, inner = { .has_must = 1 }, middle = { .has_must = 1, .older = &inner },
@@ -277,4 +293,75 @@ TEST(memory_may_end_anywhere)
     }
     check(good);
     free(octets);
+}
+
+/* Something of everything that proto2 has, 30 levels deep, with an extension. */
+static enum pb_result old_encoded(sennit_str *wire)
+{
+    static const int32_t levels[] = { sennit_old_Old_Level_LOW }, numbers[] = { 1, -1 };
+    static const sennit_old_Old_NamedLevelsEntry entries[] = {
+        { .key = { "a", 1 }, .value = sennit_old_Old_Named_NINE },
+        { .key = { "b", 1 } },
+        { .key = { "a", 1 } },
+    };
+    static const sennit_old_Old_Group group = { .has_a = 1, .a = 3 };
+    sennit_old_Old chain[30];
+    sennit_old_more more = { .has_value = 1, .value = 7 };
+    for (int i = 0; i < 30; i++)
+        chain[i] = (sennit_old_Old){ .has_must = 1,
+                                     .older = i ? &chain[i - 1] : NULL,
+                                     .group = &group,
+                                     .levels = { levels, 1 },
+                                     .apart = { numbers, 2 },
+                                     .together = { numbers, 2 },
+                                     .named_levels = { entries, i % 2 ? 3 : 1 } };
+    sennit_str *unknown = &chain[29].unknown_fields;
+    enum pb_result r = pb_ext_set(&sennit__sennit_old_more, unknown, &more, &arena);
+    return r == PB_OK ? pb_encode_msg(OLD, &chain[29], &arena, 0, wire) : r;
+}
+
+static enum pb_result old_comes_back(void)
+{
+    sennit_old_Old out;
+    sennit_old_more more = { .value = 0 };
+    sennit_str wire, again = { NULL, 0 };
+    enum pb_result r = old_encoded(&wire);
+    if (r == PB_OK)
+        r = decoded(OLD, &out, wire.data, wire.len);
+    const void *copy = r == PB_OK ? pb_copy(&arena, OLD, &out) : NULL;
+    if (r == PB_OK)
+        r = copy ? pb_encode_msg(OLD, copy, &arena, 0, &again) : PB_NO_MEMORY;
+    if (r == PB_OK)
+        r = pb_ext_get(&sennit__sennit_old_more, out.unknown_fields, &more, &arena);
+    check(r != PB_OK || (more.value == 7 && again.len < wire.len && out.group->a == 3));
+    return r;
+}
+
+TEST_FAULTS(each_allocation_may_fail)
+{
+    arena_init(&arena, NULL, 0);
+    enum pb_result r = old_comes_back();
+    check(r == PB_OK || (r == PB_NO_MEMORY && test_under_fault()));
+    arena_fini(&arena);
+}
+
+TEST(every_truncation_of_groups_and_maps_is_refused_or_read)
+{
+    struct sennit_arena own;
+    sennit_old_Old m;
+    sennit_str whole;
+    arena_init(&arena, NULL, 0);
+    check_int(old_encoded(&whole), PB_OK);
+    for (size_t i = 0; i <= whole.len; i++) {
+        char *exact = malloc(i + 1);
+        check(exact);
+        memcpy(exact, whole.data, i);
+        arena_init(&own, NULL, 0);
+        enum pb_result r = pb_decode_msg(OLD, &m, exact, i, &own, 0);
+        check(r == PB_OK || r == PB_TRUNCATED || (r == PB_MISSING && i == 0));
+        check(i < whole.len || r == PB_OK);
+        arena_fini(&own);
+        free(exact);
+    }
+    arena_fini(&arena);
 }
