@@ -16,9 +16,14 @@ static void asym_register(void)
         atomic_store(&asym_missing, true);
 }
 
+bool asym_ready(void)
+{
+    pthread_once(&asym_once, asym_register);
+    return !atomic_load_explicit(&asym_missing, memory_order_relaxed);
+}
+
 bool asym_heavy(void)
 {
-    pthread_once(&asym_once, asym_register); /* the call is a fence of the caller's, too */
-    return !atomic_load_explicit(&asym_missing, memory_order_relaxed) &&
+    return asym_ready() && /* the call is a fence of the caller's, too */
            sys.membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) >= 0;
 }

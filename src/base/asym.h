@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 bool asym_heavy(void);
+bool asym_ready(void); /* false: asym_heavy cannot help here */
 
 /* A's fence, between its store and its load: it keeps only the compiler from changing their order.
  */

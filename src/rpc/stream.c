@@ -43,6 +43,9 @@ void stream_api_init(struct sennit_stream *st, struct rpc_stream *s, const struc
     st->side = side, st->method = m, st->ctx = rpc->ctx, st->server = server, st->rpc = rpc;
     st->in = server ? m->request : m->reply;
     st->one_in = !(m->flags & (server ? 1 : 2));
+    st->handler = server ? rt_me() : 0;
+    seat_init(&st->sender);
+    seat_init(&st->receiver);
     list_init(&st->header_waiters);
     arena_init(&st->kept, NULL, 0);
     stream_held_init(&st->own);
@@ -87,30 +90,35 @@ void stream_api_fini(struct sennit_stream *st)
 
 /* -- seats ------------------------------------------------------------------------------------ */
 
-#define STREAM_THREAD (UINT64_C(1) << 63)
-
-static uint64_t stream_my_id(void)
+static const char *stream_my_name(void)
 {
     struct rt_g *g = rt_self();
-    return (g ? rt_id(g) : 0) | (rt_in_goroutine() ? 0 : STREAM_THREAD);
+    return g ? rt_name(g) : "";
 }
 
-static bool stream_sit(struct stream_seat *seat)
+static bool stream_sit(struct seat *seat, uint64_t me)
 {
-    uint64_t nobody = 0;
-    if (!atomic_compare_exchange_strong(&seat->who, &nobody, stream_my_id()))
-        return false;
-    struct rt_g *g = rt_self();
-    atomic_store_explicit(&seat->name, g ? rt_name(g) : "", memory_order_relaxed);
-    return true;
+    return likely(seat_at_home(seat, me)) ? seat_take_home(seat, me)
+                                          : seat_take_guest(seat, me, stream_my_name());
 }
 
-static void stream_stand(struct stream_seat *seat) { atomic_store(&seat->who, 0); }
+/* The handler's own calls are over before its context is. */
+static void stream_enter(struct sennit_stream *st, uint64_t me)
+{
+    if (me != st->handler)
+        ctx_enter(st->ctx);
+}
+
+static void stream_leave(struct sennit_stream *st, uint64_t me)
+{
+    if (me != st->handler)
+        ctx_leave(st->ctx);
+}
 
 static void stream_who(uint64_t who, const char *name, char *text, size_t size)
 {
-    const char *kind = who & STREAM_THREAD ? "thread" : "goroutine";
-    unsigned long long id = who & ~STREAM_THREAD;
+    const char *kind = who & RT_THREAD_ID ? "thread" : "goroutine";
+    unsigned long long id = who & ~RT_THREAD_ID;
     if (!who)
         snprintf(text, size, "another goroutine (which has just left)");
     else if (name && *name)
@@ -120,20 +128,21 @@ static void stream_who(uint64_t who, const char *name, char *text, size_t size)
 }
 
 /* The text for the one who came second. */
-static void stream_misuse(const struct sennit_stream *st, struct stream_seat *seat,
-                          const char *doing, const char *running, char *text, size_t size)
+static void stream_misuse(const struct sennit_stream *st, struct seat *seat, const char *doing,
+                          const char *running, char *text, size_t size)
 {
     char me[96], other[96];
-    struct rt_g *g = rt_self();
-    stream_who(stream_my_id(), g ? rt_name(g) : "", me, sizeof me);
-    stream_who(atomic_load(&seat->who), atomic_load(&seat->name), other, sizeof other);
+    const char *name;
+    uint64_t holder = seat_holder(seat, &name);
+    stream_who(rt_me(), stream_my_name(), me, sizeof me);
+    stream_who(holder, name, other, sizeof other);
     snprintf(text, size,
              "%s on stream %s by %s while %s is %s on it: one goroutine may send while another "
              "receives, but two must take turns (the stream goes on undisturbed)",
              doing, st->method->path, me, other, running);
 }
 
-static sennit_err stream_misuse_error(const struct sennit_stream *st, struct stream_seat *seat,
+static sennit_err stream_misuse_error(const struct sennit_stream *st, struct seat *seat,
                                       const char *doing, const char *running)
 {
     char text[480];
@@ -147,7 +156,7 @@ static void stream_keep_refusal(struct sennit_stream *st)
     struct stream_refusal *r = sys.malloc(sizeof *r);
     if (!r)
         return;
-    r->id = stream_my_id();
+    r->id = rt_me();
     stream_misuse(st, &st->receiver, "recv", "receiving", r->text, sizeof r->text);
     size_t n = 0;
     lock_take(&st->lock, LOCK_PRIM);
@@ -161,7 +170,7 @@ static void stream_keep_refusal(struct sennit_stream *st)
 
 static sennit_err stream_refused(struct sennit_stream *st)
 {
-    uint64_t id = stream_my_id();
+    uint64_t id = rt_me();
     lock_take(&st->lock, LOCK_PRIM);
     struct stream_refusal **p = &st->refusals, *r = NULL;
     while (*p && (*p)->id != id)
@@ -255,24 +264,24 @@ static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
     return err;
 }
 
-/* A close_send that met a send leaves close_wanted, and then tries the seat itself: one of the two
- * sees it. */
-static void stream_close_if_wanted(struct sennit_stream *st)
+/* A close_send that met a send leaves close_wanted, and then, behind a seat_fence, tries the seat
+ * itself: one of the two sees it. */
+static void stream_close_if_wanted(struct sennit_stream *st, uint64_t me)
 {
-    while (atomic_load(&st->close_wanted) && !atomic_load(&st->closed_send) &&
-           stream_sit(&st->sender)) {
+    while (unlikely(atomic_load(&st->close_wanted)) && !atomic_load(&st->closed_send) &&
+           stream_sit(&st->sender, me)) {
         stream_half_close(st);
-        stream_stand(&st->sender);
+        seat_leave(&st->sender, me);
     }
 }
 
-static sennit_err stream_send(struct sennit_stream *st, const void *msg)
+static sennit_err stream_send(struct sennit_stream *st, const void *msg, uint64_t me)
 {
-    if (!stream_sit(&st->sender))
+    if (!stream_sit(&st->sender, me))
         return stream_misuse_error(st, &st->sender, "send", "sending");
     sennit_err err = stream_send_seated(st, msg);
-    stream_stand(&st->sender);
-    stream_close_if_wanted(st);
+    seat_leave(&st->sender, me);
+    stream_close_if_wanted(st, me);
     return err;
 }
 
@@ -282,9 +291,10 @@ sennit_err sennit_send(sennit_stream *st, const void *msg)
         return sennit_no_memory;
     if (st->failed_start)
         return sennit_err_copy(NULL, st->failed_start);
-    ctx_enter(st->ctx);
-    sennit_err err = stream_send(st, msg);
-    ctx_leave(st->ctx);
+    uint64_t me = rt_me();
+    stream_enter(st, me);
+    sennit_err err = stream_send(st, msg, me);
+    stream_leave(st, me);
     return err;
 }
 
@@ -297,14 +307,16 @@ void sennit_stream_compress(sennit_stream *st, bool on)
 /* False: another goroutine is sending (text says which), and what it sends will be the last. */
 static bool stream_close_send(struct sennit_stream *st, char *text, size_t size)
 {
-    if (!stream_sit(&st->sender)) {
+    uint64_t me = rt_me();
+    if (!stream_sit(&st->sender, me)) {
         stream_misuse(st, &st->sender, "close_send", "sending", text, size);
         atomic_store(&st->close_wanted, true);
-        stream_close_if_wanted(st);
+        seat_fence();
+        stream_close_if_wanted(st, me);
         return false;
     }
     stream_half_close(st);
-    stream_stand(&st->sender);
+    seat_leave(&st->sender, me);
     return true;
 }
 
@@ -380,16 +392,15 @@ static struct stream_held *stream_held_orphan(struct sennit_stream *st)
     for (struct stream_held *h = st->held; h; h = h->next)
         n++;
     for (struct stream_held *h = n < STREAM_HELD_SWEEP ? NULL : st->held; h; h = h->next) {
-        if (!(h->who & STREAM_THREAD) && !rt_alive(h->g, h->who))
+        if (!(h->who & RT_THREAD_ID) && !rt_alive(h->g, h->who))
             return h;
     }
     return NULL;
 }
 
 /* What the calling goroutine received before is released. NULL: no memory. */
-static struct stream_held *stream_held_mine(struct sennit_stream *st)
+static struct stream_held *stream_held_mine(struct sennit_stream *st, uint64_t me)
 {
-    uint64_t me = stream_my_id();
     struct stream_held *h = st->held;
     while (h && h->who != me)
         h = h->next;
@@ -404,7 +415,7 @@ static struct stream_held *stream_held_mine(struct sennit_stream *st)
         h->next = st->held;
         st->held = h;
     }
-    if (h)
+    if (h && unlikely(h->who != me))
         h->who = me, h->g = rt_self();
     return h;
 }
@@ -428,11 +439,11 @@ static void stream_tell_header(struct sennit_stream *st)
         message_metadata(st->rpc, SENNIT_EVENT_IN_HEADER, s->header, &transport_auth(s->t)->peer);
 }
 
-static const void *stream_recv_seated(struct sennit_stream *st)
+static const void *stream_recv_seated(struct sennit_stream *st, uint64_t me)
 {
     if (atomic_load(&st->recv_failed))
         return NULL;
-    struct stream_held *h = stream_held_mine(st);
+    struct stream_held *h = stream_held_mine(st, me);
     struct rpc_msg *m = h ? stream_next(st, h) : NULL;
     if (!h)
         stream_recv_error(st, sennit_no_memory);
@@ -457,14 +468,15 @@ const void *sennit_recv(sennit_stream *st)
     const void *msg = NULL;
     if (!st || st->failed_start)
         return NULL;
-    ctx_enter(st->ctx);
-    if (stream_sit(&st->receiver)) {
-        msg = stream_recv_seated(st);
-        stream_stand(&st->receiver);
+    uint64_t me = rt_me();
+    stream_enter(st, me);
+    if (likely(stream_sit(&st->receiver, me))) {
+        msg = stream_recv_seated(st, me);
+        seat_leave(&st->receiver, me);
     } else {
         stream_keep_refusal(st);
     }
-    ctx_leave(st->ctx);
+    stream_leave(st, me);
     return msg;
 }
 
@@ -509,9 +521,9 @@ static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
     return message_decode(st->rpc, s, m, reply, s->arena);
 }
 
-static sennit_err stream_drain(struct sennit_stream *st)
+static sennit_err stream_drain(struct sennit_stream *st, uint64_t me)
 {
-    while (stream_recv_seated(st)) {
+    while (stream_recv_seated(st, me)) {
     }
     return stream_status(st);
 }
@@ -520,21 +532,22 @@ static sennit_err stream_finish_call(struct sennit_stream *st, void *reply)
 {
     bool client_streams = st->method->flags & 1, server_streams = st->method->flags & 2;
     char text[480];
+    uint64_t me = rt_me();
     sennit_err err = stream_refused(st);
     if (err)
         return err;
     if (client_streams && !server_streams) { /* finish is a sender, too */
-        if (!stream_sit(&st->sender))
+        if (!stream_sit(&st->sender, me))
             return stream_misuse_error(st, &st->sender, "finish", "sending");
         stream_half_close(st);
-        stream_stand(&st->sender);
+        seat_leave(&st->sender, me);
     } else if (client_streams) {
         stream_close_send(st, text, sizeof text);
     }
-    if (!stream_sit(&st->receiver))
+    if (!stream_sit(&st->receiver, me))
         return stream_misuse_error(st, &st->receiver, "finish", "receiving");
-    err = server_streams || !reply ? stream_drain(st) : stream_take_reply(st, reply);
-    stream_stand(&st->receiver);
+    err = server_streams || !reply ? stream_drain(st, me) : stream_take_reply(st, reply);
+    seat_leave(&st->receiver, me);
     stream_api_tell_end(st, err);
     return err;
 }

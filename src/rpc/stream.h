@@ -5,7 +5,8 @@
  *
  * Sharing (law 5): each half has a seat, taken by whoever is inside; a second one finds it taken,
  * gets an error that names both, and touches nothing else. Every call counts as inside the
- * stream's context meanwhile, so that ending that context waits for it.
+ * stream's context meanwhile, so that ending that context waits for it; but for those of a server's
+ * handler, which is where its context ends.
  *
  * `s` is the attempt under way. A client's may be replaced once, by an attempt that repeats all
  * that was sent, when the peer has not seen the first one; the old one stays valid until the
@@ -13,6 +14,7 @@
 #ifndef SENNIT_RPC_STREAM_H
 #define SENNIT_RPC_STREAM_H
 
+#include "base/seat.h"
 #include "rpc/message.h"
 #include "rt/ctx.h"
 
@@ -27,13 +29,6 @@ struct stream_held {
     struct rpc_msg *msg;
     struct sennit_arena arena; /* of the decoded form */
     char first[STREAM_HELD_FIRST];
-};
-
-/* Who is inside one half of a stream. The name is read for an error's text only: it may be that of
- * who has just left. */
-struct stream_seat {
-    _Atomic uint64_t who; /* 0: nobody; else id, top bit set for plain threads */
-    _Atomic(const char *) name;
 };
 
 struct stream_side {
@@ -58,11 +53,12 @@ struct sennit_stream {
     struct message_rpc *rpc; /* the side's */
     sennit_ctx *ctx;
     size_t max_send;
-    bool server, one_in;                     /* one_in: messages lie in the call's arena */
+    uint64_t handler;    /* server: whose the context is, so that it need not enter it; 0 */
+    bool server, one_in; /* one_in: messages lie in the call's arena */
     const struct sennit_error *failed_start; /* client: no RPC came to be; lives with ctx */
 
-    struct stream_seat sender, receiver;
-    _Atomic bool close_wanted; /* close_send met a running send: half-close when it is done */
+    struct seat sender, receiver; /* numbers by rt_me */
+    _Atomic bool close_wanted;    /* close_send met a running send: half-close when it is done */
     _Atomic bool closed_send;
 
     /* Of the receiver. */

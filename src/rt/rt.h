@@ -23,6 +23,9 @@ struct rt_g; /* a goroutine, or the stand-in of a plain thread */
  * NULL only without memory. Not callable from tasks. Never keep a thread-local pointer over a park:
  * ask again. */
 struct rt_g *rt_self(void);
+#define RT_THREAD_ID (UINT64_C(1) << 63)
+uint64_t
+rt_me(void); /* the caller's number: rt_id of goroutines; of threads theirs and the top bit */
 bool rt_in_goroutine(void); /* false in plain threads and in tasks */
 
 enum rt_go_flags { RT_GO_SMALL = 1, RT_GO_PIN = 2, RT_GO_SYSTEM = 4 /* not counted as a leak */ };

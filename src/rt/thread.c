@@ -113,6 +113,17 @@ struct rt_g *rt_self(void)
     return w->cur;
 }
 
+uint64_t rt_me(void)
+{
+    struct rt_worker *w = rt_worker();
+    if (likely(w != NULL)) {
+        sn_assert(w->cur); /* a task is nobody */
+        return w->cur->id;
+    }
+    struct rt_g *g = rt_thread_self();
+    return (g ? g->id : 0) | RT_THREAD_ID;
+}
+
 bool rt_in_goroutine(void)
 {
     struct rt_worker *w = rt_worker();

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * scene_base.c: lock, note and task, and what all scenes stand on. */
+ * scene_base.c: lock, seat, note and task, and what all scenes stand on. */
 #include "model.h"
 /* the files under test */
 #include "base/asym.c"
 #include "base/lock.c"
+#include "base/seat.c"
 #include "rt/note.c"
 #include "rt/task.c"
 /* and what they are played with */
@@ -115,6 +116,96 @@ static void lock_thread(void)
 static void lock_end3(void) { model_check(scene_data[0] == 3, "an increment is lost"); }
 static void lock_end2(void) { model_check(scene_data[0] == 2, "an increment is lost"); }
 
+/* -- seat: the first thread's home ------------------------------------------------------------ */
+
+static struct seat seat;
+static bool seat_got[MODEL_THREADS];
+static _Atomic bool seat_wanted;
+static int seat_closed;
+static void seat_start(void)
+{
+    scene_runtime(0);
+    memset(&seat, 0, sizeof seat);
+    *(uint64_t *)&seat.home = 1;
+    *(bool *)&seat_wanted = false;
+    memset(seat_got, 0, sizeof seat_got);
+    scene_data[0] = seat_closed = 0;
+}
+static void seat_start_new(void)
+{
+    seat_start();
+    *(uint64_t *)&seat.home = 0;
+}
+static int seat_no_membarrier(int cmd)
+{
+    (void)cmd;
+    return -1;
+}
+static void seat_start_without(void)
+{
+    seat_start();
+    *(uint64_t *)&seat.home = SEAT_OPEN;
+    sys.membarrier = seat_no_membarrier;
+}
+static bool seat_sit(uint64_t me)
+{
+    bool got =
+        seat_at_home(&seat, me) ? seat_take_home(&seat, me) : seat_take_guest(&seat, me, "model");
+    if (got)
+        model_write(&scene_data[0]);
+    return got;
+}
+static void seat_thread(void)
+{
+    uint64_t me = (uint64_t)model_self() + 1;
+    for (int i = 0; i < 2; i++) {
+        if (!seat_sit(me))
+            continue;
+        seat_got[me - 1] = true;
+        seat_leave(&seat, me);
+    }
+}
+static void seat_once(void)
+{
+    uint64_t me = (uint64_t)model_self() + 1;
+    seat_got[me - 1] = seat_sit(me);
+    if (seat_got[me - 1])
+        seat_leave(&seat, me);
+}
+static void seat_end(void)
+{
+    model_check(seat_got[0] || seat_got[1] || seat_got[2], "all are refused");
+    model_check(!*(bool *)&seat.inside && *(uint64_t *)&seat.who == 0, "somebody stays inside");
+}
+
+/* As stream.c has it: who is refused leaves word, and one of the two does what it asks for. */
+static void seat_close_if_wanted(uint64_t me)
+{
+    while (atomic_load(&seat_wanted) && !seat_closed && seat_sit(me)) {
+        seat_closed++;
+        seat_leave(&seat, me);
+    }
+}
+static void seat_sender(void)
+{
+    if (seat_sit(1)) {
+        seat_leave(&seat, 1);
+        seat_close_if_wanted(1);
+    }
+}
+static void seat_closer(void)
+{
+    if (seat_sit(2)) {
+        seat_closed++;
+        seat_leave(&seat, 2);
+        return;
+    }
+    atomic_store(&seat_wanted, true);
+    seat_fence();
+    seat_close_if_wanted(2);
+}
+static void seat_closer_end(void) { model_check(seat_closed > 0, "a close is lost"); }
+
 /* -- note ------------------------------------------------------------------------------------ */
 
 static struct rt_note note;
@@ -214,6 +305,14 @@ static void task_end(void)
 const struct model_scene base_scenes[] = {
     { "lock", lock_start, { lock_thread, lock_thread }, lock_end2 },
     { "lock of three", lock_start, { lock_thread, lock_thread, lock_thread }, lock_end3 },
+    { "seat", seat_start, { seat_thread, seat_thread }, seat_end },
+    { "seat of three", seat_start, { seat_once, seat_once, seat_once }, seat_end },
+    { "seat of nobody yet", seat_start_new, { seat_once, seat_once, seat_once }, seat_end },
+    { "seat, word left", seat_start, { seat_sender, seat_closer }, seat_closer_end },
+    { "seat, word left, no membarrier",
+      seat_start_without,
+      { seat_sender, seat_closer },
+      seat_closer_end },
     { "note", note_start, { note_waiter, note_setter } },
     { "note of two", note_start, { note_waiter2, note_setter, note_setter } },
     { "note of a goroutine", note_start_g, { note_parker, note_setter, note_resumer } },

@@ -41,9 +41,10 @@ __attribute__((unused)) static const char *said(sennit_err err)
 }
 __attribute__((unused)) static int code_of(sennit_err err) { return err ? (int)err->code : 0; }
 
-__attribute__((unused)) static bool seat_taken(struct stream_seat *seat)
+__attribute__((unused)) static bool seat_taken(struct seat *seat)
 {
-    return atomic_load(&seat->who) != 0;
+    const char *name;
+    return seat_holder(seat, &name) != 0;
 }
 
 /* Answers each message with itself. */

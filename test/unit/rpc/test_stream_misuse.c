@@ -35,7 +35,7 @@ static void first_run(void *arg)
 
 /* Starts call in a goroutine named "first" and returns when it has taken the seat. It cannot leave
  * it before the handler reads. */
-static void first_start(struct first *f, sennit_stream *s, struct stream_seat *seat,
+static void first_start(struct first *f, sennit_stream *s, struct seat *seat,
                         sennit_err (*call)(sennit_stream *s))
 {
     *f = (struct first){ .s = s, .call = call };
