@@ -175,9 +175,7 @@ int h2_in_collect(struct h2_in *in, struct h2_event *ev, const uint8_t **p)
     return 1;
 }
 
-static bool in_step_header(struct h2_in *in, struct h2_event *ev);
-
-static bool in_step_skip(struct h2_in *in, struct h2_event *ev)
+bool h2_in_step_skip(struct h2_in *in, struct h2_event *ev)
 {
     (void)ev;
     size_t n = min_size(in->rest, (size_t)(in->end - in->at));
@@ -185,14 +183,7 @@ static bool in_step_skip(struct h2_in *in, struct h2_event *ev)
     in->rest -= (uint32_t)n;
     if (in->rest)
         return false;
-    in->step = in_step_header;
-    return true;
-}
-
-bool h2_in_skip(struct h2_in *in, uint32_t rest)
-{
-    in->rest = rest;
-    in->step = rest ? in_step_skip : in_step_header;
+    in->step = h2_in_step_header;
     return true;
 }
 
@@ -210,6 +201,11 @@ BASE_COLD static bool in_first_frame(struct h2_in *in, struct h2_event *ev, cons
 static bool in_begin_frame(struct h2_in *in, struct h2_event *ev)
 {
     const struct h2_in_frame *f = &in->frame;
+    if (likely(f->type <= H2_HEADERS && f->id && !in->block_id && f->len <= in->c.max_frame)) {
+        in->frames++;
+        in->passing = f->type == H2_DATA;
+        return f->type == H2_DATA ? h2_in_begin_data(in, ev) : h2_in_begin_headers(in, ev);
+    }
     in->frames += f->type != H2_CONTINUATION;
     in->passing = f->type == H2_DATA || f->type >= H2_FRAME_TYPES;
     if (f->len > in->c.max_frame)
@@ -228,7 +224,7 @@ static bool in_begin_frame(struct h2_in *in, struct h2_event *ev)
     return in_types[f->type].begin(in, ev);
 }
 
-static bool in_step_header(struct h2_in *in, struct h2_event *ev)
+bool h2_in_step_header(struct h2_in *in, struct h2_event *ev)
 {
     const uint8_t *p = in->at;
     size_t have = (size_t)(in->end - in->at);
@@ -319,7 +315,7 @@ BASE_COLD static bool in_step_preface(struct h2_in *in, struct h2_event *ev)
         in->at++, in->small_len++;
     }
     in->small_len = 0;
-    in->step = in_step_header;
+    in->step = h2_in_step_header;
     return true;
 }
 
@@ -338,7 +334,7 @@ BASE_COLD struct h2_in *h2_in_new(const struct h2_config *c)
     sn_assert(c->max_frame >= H2_DEFAULT_FRAME && c->initial_window <= H2_MAX_WINDOW);
     in->c = *c;
     in->peer = (struct h2_settings)H2_SETTINGS_DEFAULT;
-    in->step = c->server ? in_step_preface : in_step_header;
+    in->step = c->server ? in_step_preface : h2_in_step_header;
     in->window_full = (uint32_t)max_size(c->connection_window, H2_DEFAULT_WINDOW);
     in->window = in->window_full;
     in->target = c->initial_window;
@@ -368,6 +364,7 @@ void h2_in_rest(struct h2_in *in)
     if (in->table.count == 0) {
         sys.free(in->table.slots);
         in->table = (struct h2_in_table){ 0 };
+        in->latest = NULL;
     }
 }
 
@@ -389,7 +386,7 @@ void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, stru
 
 uint32_t h2_in_partial(const struct h2_in *in)
 {
-    bool whole = in->step == in_step_header && in->small_len == 0;
+    bool whole = in->step == h2_in_step_header && in->small_len == 0;
     bool begun = in->step == in_step_preface && in->small_len == 0;
     if (in->dead || (!in->block_id && (whole || begun || in->passing)))
         return 0;

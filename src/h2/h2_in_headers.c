@@ -163,12 +163,9 @@ BASE_COLD static bool in_first_piece(struct h2_in *in, struct h2_event *ev, cons
     return h2_in_skip(in, 0);
 }
 
-static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
+/* The payload of a HEADERS frame. */
+static bool in_headers(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
-    const uint8_t *p;
-    int got = h2_in_collect(in, ev, &p);
-    if (got <= 0)
-        return got < 0;
     uint32_t n = in->frame.len, pad = 0;
     if (in->frame.flags & H2_PADDED) {
         if (n == 0)
@@ -190,6 +187,13 @@ static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
     return in_first_piece(in, ev, p, n - pad);
 }
 
+static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
+{
+    const uint8_t *p;
+    int got = h2_in_collect(in, ev, &p);
+    return got > 0 ? in_headers(in, ev, p) : got < 0;
+}
+
 bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev)
 {
     uint32_t id = in->frame.id;
@@ -201,6 +205,11 @@ bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev)
     if (in->c.server && id <= in->opened && !h2_in_find(in, id) &&
         h2_in_how_closed(in, id) == H2_IN_UNKNOWN)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "stream ids must rise");
+    const uint8_t *p = in->at;
+    if (likely(in->block_len == 0 && (size_t)(in->end - p) >= in->frame.len)) {
+        in->at += in->frame.len;
+        return in_headers(in, ev, p);
+    }
     in->need = in->frame.len;
     in->step = in_step_headers;
     return true;

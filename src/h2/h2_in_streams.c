@@ -15,14 +15,14 @@ static uint32_t in_slot(const struct h2_in_table *t, uint32_t id)
     return (id * 0x9e3779b1u >> 7) & (t->cap - 1);
 }
 
-struct h2_in_stream *h2_in_find(const struct h2_in *in, uint32_t id)
+struct h2_in_stream *h2_in_look_up(struct h2_in *in, uint32_t id)
 {
     const struct h2_in_table *t = &in->table;
     if (t->count == 0 || id == 0)
         return NULL;
     for (uint32_t i = in_slot(t, id); t->slots[i].id; i = (i + 1) & (t->cap - 1)) {
         if (t->slots[i].id == id)
-            return &t->slots[i];
+            return in->latest = &t->slots[i];
     }
     return NULL;
 }
@@ -53,9 +53,12 @@ BASE_COLD static bool in_table_grow(struct h2_in_table *t)
 struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id)
 {
     struct h2_in_table *t = &in->table;
-    if (t->count + 1 > t->cap / 2 && !in_table_grow(t))
-        return NULL;
-    struct h2_in_stream *s = in_free_slot(t, id);
+    if (t->count + 1 > t->cap / 2) {
+        if (!in_table_grow(t))
+            return NULL;
+        in->latest = NULL;
+    }
+    struct h2_in_stream *s = in->latest = in_free_slot(t, id);
     *s = (struct h2_in_stream){ .id = id, .window = in->c.initial_window, .content_left = -1 };
     t->count++;
     return s;
