@@ -27,7 +27,7 @@ BASE_COLD static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
 }
 
 /* What has come of the frame's data, padding left alone. */
-static bool in_data_piece(struct h2_in *in, struct h2_event *ev, struct h2_in_stream *s)
+static inline bool in_data_piece(struct h2_in *in, struct h2_event *ev, struct h2_in_stream *s)
 {
     uint32_t left = in->rest - in->pad;
     size_t n = min_size(left, (size_t)(in->end - in->at));
@@ -50,14 +50,14 @@ static bool in_data_piece(struct h2_in *in, struct h2_event *ev, struct h2_in_st
     return h2_in_skip(in, in->pad);
 }
 
-static bool in_step_data(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_step_data(struct h2_in *in, struct h2_event *ev)
 {
     struct h2_in_stream *s = h2_in_find(in, in->frame.id);
     return s ? in_data_piece(in, ev, s) : h2_in_skip(in, in->rest); /* forgotten between two */
 }
 
 /* The length without padding is known. */
-static bool in_data_length(struct h2_in *in, struct h2_event *ev, struct h2_in_stream *s)
+static inline bool in_data_length(struct h2_in *in, struct h2_event *ev, struct h2_in_stream *s)
 {
     uint32_t n = in->rest - in->pad;
     bool end = in->frame.flags & H2_END_STREAM;

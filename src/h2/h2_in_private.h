@@ -61,7 +61,7 @@ struct h2_in {
 
     /* What to do with the next octets. A step uses octets between at and end, and either fills the
      * event, or sets the next step and returns true, or returns false: no octets left. */
-    bool (*step)(struct h2_in *in, struct h2_event *ev);
+    bool (*step)(struct h2_in *in, struct h2_event *ev); /* NULL: a frame's header comes */
     const uint8_t *at, *end; /* the caller's buffer, during h2_in_next only */
 
     struct h2_in_frame frame;
@@ -117,19 +117,24 @@ struct h2_in {
     bool draining, dead;
 };
 
+static inline void in_refill(struct h2_in *in, uint32_t n)
+{
+    uint32_t missing = in->most_glitches - in->glitches;
+    in->glitches += n < missing ? n : missing;
+}
+
 /* h2_in.c */
 BASE_COLD bool h2_in_fail(struct h2_in *in, struct h2_event *ev, enum h2_error code,
                           const char *text);
 BASE_COLD bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id,
                                   enum h2_error code, const char *text);
 void h2_in_spend(struct h2_in *in, enum h2_glitch g);
-bool h2_in_step_header(struct h2_in *in, struct h2_event *ev);
 bool h2_in_step_skip(struct h2_in *in, struct h2_event *ev);
 /* The rest of the frame; true. */
 static inline bool h2_in_skip(struct h2_in *in, uint32_t rest)
 {
     in->rest = rest;
-    in->step = likely(!rest) ? h2_in_step_header : h2_in_step_skip;
+    in->step = likely(!rest) ? NULL : h2_in_step_skip;
     return true;
 }
 bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n);

@@ -124,14 +124,11 @@ void h2_in_streams_fini(struct h2_in *in)
 
 void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how)
 {
-    if (how == H2_IN_WE_RESET)
-        in_ring_add(&in->we_reset, id);
-    else if (how == H2_IN_ANSWERED)
-        in_ring_add(&in->answered, id);
-    else if (how == H2_IN_PEER_RESET)
-        in_ring_add(&in->peer_reset, id);
-    else
-        in_ring_add(&in->ended, id);
+    in_ring_add(likely(how == H2_IN_ENDED) ? &in->ended
+                : how == H2_IN_WE_RESET    ? &in->we_reset
+                : how == H2_IN_ANSWERED    ? &in->answered
+                                           : &in->peer_reset,
+                id);
 }
 
 enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id)
@@ -164,7 +161,7 @@ void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed ho
     h2_in_remember(in, s->id, how);
     in->grown -= s->grown;
     if (how == H2_IN_ENDED && !s->no_refill)
-        h2_in_refill(in, LIMIT_GLITCH_REFILL);
+        in_refill(in, LIMIT_GLITCH_REFILL);
     in_table_remove(&in->table, s);
 }
 
