@@ -123,7 +123,11 @@ void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align)
     if (!a->shared)
         return arena_take(a, n);
     lock_take(&a->lock, LOCK_ARENA);
-    void *p = arena_take(a, n);
+    void *p = a->at;
+    if (likely(n <= (size_t)(a->end - a->at)))
+        a->at += n;
+    else
+        p = arena_take(a, n);
     lock_drop(&a->lock, LOCK_ARENA);
     return p;
 }

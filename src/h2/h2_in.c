@@ -100,11 +100,7 @@ void h2_in_spend(struct h2_in *in, enum h2_glitch g)
         in->too_many = h2_glitch_text(g); /* told before the next frame: no event is lost */
 }
 
-void h2_in_refill(struct h2_in *in, uint32_t n)
-{
-    uint32_t missing = in->most_glitches - in->glitches;
-    in->glitches += n < missing ? n : missing;
-}
+void h2_in_refill(struct h2_in *in, uint32_t n) { in_refill(in, n); }
 
 void h2_in_earned(struct h2_in *in, uint32_t n)
 {
@@ -175,9 +171,7 @@ int h2_in_collect(struct h2_in *in, struct h2_event *ev, const uint8_t **p)
     return 1;
 }
 
-static bool in_step_header(struct h2_in *in, struct h2_event *ev);
-
-static bool in_step_skip(struct h2_in *in, struct h2_event *ev)
+bool h2_in_step_skip(struct h2_in *in, struct h2_event *ev)
 {
     (void)ev;
     size_t n = min_size(in->rest, (size_t)(in->end - in->at));
@@ -185,14 +179,7 @@ static bool in_step_skip(struct h2_in *in, struct h2_event *ev)
     in->rest -= (uint32_t)n;
     if (in->rest)
         return false;
-    in->step = in_step_header;
-    return true;
-}
-
-bool h2_in_skip(struct h2_in *in, uint32_t rest)
-{
-    in->rest = rest;
-    in->step = rest ? in_step_skip : in_step_header;
+    in->step = NULL;
     return true;
 }
 
@@ -207,7 +194,7 @@ BASE_COLD static bool in_first_frame(struct h2_in *in, struct h2_event *ev, cons
     return false;
 }
 
-static bool in_begin_frame(struct h2_in *in, struct h2_event *ev)
+static bool in_other_frame(struct h2_in *in, struct h2_event *ev)
 {
     const struct h2_in_frame *f = &in->frame;
     in->frames += f->type != H2_CONTINUATION;
@@ -228,30 +215,42 @@ static bool in_begin_frame(struct h2_in *in, struct h2_event *ev)
     return in_types[f->type].begin(in, ev);
 }
 
-static bool in_step_header(struct h2_in *in, struct h2_event *ev)
+/* A frame's header that does not lie whole in the caller's buffer; NULL: more of it is to come. */
+BASE_COLD static const uint8_t *in_split_header(struct h2_in *in)
+{
+    size_t take = min_size((size_t)(in->end - in->at), H2_FRAME_HEADER - in->small_len);
+    if (take)
+        memcpy(in->small + in->small_len, in->at, take);
+    in->at += take;
+    in->small_len += (uint32_t)take;
+    if (in->small_len < H2_FRAME_HEADER)
+        return NULL;
+    in->small_len = 0;
+    return in->small;
+}
+
+static bool in_header(struct h2_in *in, struct h2_event *ev)
 {
     const uint8_t *p = in->at;
-    size_t have = (size_t)(in->end - in->at);
     in->passing = false;
     if (unlikely(in->too_many))
         return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, in->too_many);
-    if (in->small_len == 0 && likely(have >= H2_FRAME_HEADER)) {
+    if (likely(in->small_len == 0 && in->end - p >= H2_FRAME_HEADER))
         in->at += H2_FRAME_HEADER;
-    } else {
-        size_t take = min_size(have, H2_FRAME_HEADER - in->small_len);
-        if (take)
-            memcpy(in->small + in->small_len, p, take);
-        in->at += take;
-        in->small_len += (uint32_t)take;
-        if (in->small_len < H2_FRAME_HEADER)
-            return false;
-        p = in->small;
-        in->small_len = 0;
-    }
-    in->frame = (struct h2_in_frame){ load_be24(p), load_be32(p + 5) & 0x7fffffff, p[3], p[4] };
+    else if (!(p = in_split_header(in)))
+        return false;
+    uint32_t len = load_be24(p), id = load_be32(p + 5) & 0x7fffffff;
+    uint8_t type = p[3];
+    in->frame = (struct h2_in_frame){ len, id, type, p[4] };
     if (unlikely(!in->settled) && in_first_frame(in, ev, p))
         return true;
-    return in_begin_frame(in, ev);
+    if (unlikely(type > H2_HEADERS || id == 0 || in->block_id || len > in->c.max_frame))
+        return in_other_frame(in, ev);
+    in->frames++;
+    if (type == H2_HEADERS)
+        return h2_in_begin_headers(in, ev);
+    in->passing = true;
+    return h2_in_begin_data(in, ev);
 }
 
 /* -- preface --------------------------------------------------------------------------------- */
@@ -319,7 +318,7 @@ BASE_COLD static bool in_step_preface(struct h2_in *in, struct h2_event *ev)
         in->at++, in->small_len++;
     }
     in->small_len = 0;
-    in->step = in_step_header;
+    in->step = NULL;
     return true;
 }
 
@@ -338,7 +337,7 @@ BASE_COLD struct h2_in *h2_in_new(const struct h2_config *c)
     sn_assert(c->max_frame >= H2_DEFAULT_FRAME && c->initial_window <= H2_MAX_WINDOW);
     in->c = *c;
     in->peer = (struct h2_settings)H2_SETTINGS_DEFAULT;
-    in->step = c->server ? in_step_preface : in_step_header;
+    in->step = c->server ? in_step_preface : NULL;
     in->window_full = (uint32_t)max_size(c->connection_window, H2_DEFAULT_WINDOW);
     in->window = in->window_full;
     in->target = c->initial_window;
@@ -368,6 +367,7 @@ void h2_in_rest(struct h2_in *in)
     if (in->table.count == 0) {
         sys.free(in->table.slots);
         in->table = (struct h2_in_table){ 0 };
+        in->latest = NULL;
     }
 }
 
@@ -381,15 +381,17 @@ void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, stru
     }
     ev->kind = H2_EV_NONE;
     in->at = p, in->end = p + n;
-    while (in->step(in, ev) && ev->kind == H2_EV_NONE)
-        ;
+    bool more;
+    do {
+        more = likely(!in->step) ? in_header(in, ev) : in->step(in, ev);
+    } while (more && ev->kind == H2_EV_NONE);
     *used = (size_t)(in->at - p);
     in->at = in->end = NULL;
 }
 
 uint32_t h2_in_partial(const struct h2_in *in)
 {
-    bool whole = in->step == in_step_header && in->small_len == 0;
+    bool whole = !in->step && in->small_len == 0;
     bool begun = in->step == in_step_preface && in->small_len == 0;
     if (in->dead || (!in->block_id && (whole || begun || in->passing)))
         return 0;

@@ -26,7 +26,7 @@ _Static_assert(sizeof(struct check) <= sizeof((struct hpack_run *)0)->note, "is 
      CHECK_BIT(H2_TOK_SCHEME))
 
 /* Content-Length = 1*DIGIT; the same value twice is tolerated, as RFC 9110 8.6 allows. */
-static const char *check_length(struct check *c, const struct h2_field *f)
+BASE_COLD static const char *check_length(struct check *c, const struct h2_field *f)
 {
     int64_t v = 0;
     if (f->value_len == 0 || f->value_len > 18)
@@ -109,14 +109,12 @@ static bool check_noted(struct check *c, const struct hpack_run *run, uint32_t a
     return c->allowed == allowed;
 }
 
-static const char *check_fields(struct check *c, const struct h2_event *ev, struct hpack_run *run,
-                                uint32_t allowed)
+BASE_COLD static const char *check_anew(struct check *c, const struct h2_event *ev,
+                                        struct hpack_run *run, uint32_t allowed)
 {
     const char *bad = NULL;
-    if (likely(run && check_noted(c, run, allowed)))
-        return check_some(c, ev->fields + run->n, ev->n_fields - run->n);
-    *c = (struct check){ .length = -1, .allowed = allowed };
     size_t n = run ? run->n : 0;
+    *c = (struct check){ .length = -1, .allowed = allowed };
     if (run && !(bad = check_some(c, ev->fields, n))) {
         memcpy(run->note, c, sizeof *c);
         run->noted = true;
@@ -124,8 +122,17 @@ static const char *check_fields(struct check *c, const struct h2_event *ev, stru
     return bad ? bad : check_some(c, ev->fields + n, ev->n_fields - n);
 }
 
+static inline const char *check_fields(struct check *c, const struct h2_event *ev,
+                                       struct hpack_run *run, uint32_t allowed)
+{
+    if (unlikely(!run || !check_noted(c, run, allowed)))
+        return check_anew(c, ev, run, allowed);
+    return ev->n_fields == run->n ? NULL
+                                  : check_some(c, ev->fields + run->n, ev->n_fields - run->n);
+}
+
 /* RFC 9113 8.5: CONNECT has an :authority, but neither :scheme nor :path. */
-static const char *check_connect(const struct check *c)
+BASE_COLD static const char *check_connect(const struct check *c)
 {
     const uint32_t want = CHECK_BIT(H2_TOK_METHOD) | CHECK_BIT(H2_TOK_AUTHORITY);
     return c->seen == want ? NULL : "CONNECT with the wrong pseudo-headers";

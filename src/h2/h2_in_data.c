@@ -26,11 +26,9 @@ BASE_COLD static bool in_closed_data(struct h2_in *in, struct h2_event *ev)
     return true;
 }
 
-static bool in_step_data(struct h2_in *in, struct h2_event *ev)
+/* What has come of the frame's data, padding left alone. */
+static inline bool in_data_piece(struct h2_in *in, struct h2_event *ev, struct h2_in_stream *s)
 {
-    struct h2_in_stream *s = h2_in_find(in, in->frame.id);
-    if (!s) /* forgotten between two pieces */
-        return h2_in_skip(in, in->rest);
     uint32_t left = in->rest - in->pad;
     size_t n = min_size(left, (size_t)(in->end - in->at));
     if (left && n == 0)
@@ -52,14 +50,17 @@ static bool in_step_data(struct h2_in *in, struct h2_event *ev)
     return h2_in_skip(in, in->pad);
 }
 
-/* The length without padding is known. */
-static bool in_data_length(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_step_data(struct h2_in *in, struct h2_event *ev)
 {
     struct h2_in_stream *s = h2_in_find(in, in->frame.id);
+    return s ? in_data_piece(in, ev, s) : h2_in_skip(in, in->rest); /* forgotten between two */
+}
+
+/* The length without padding is known. */
+static inline bool in_data_length(struct h2_in *in, struct h2_event *ev, struct h2_in_stream *s)
+{
     uint32_t n = in->rest - in->pad;
     bool end = in->frame.flags & H2_END_STREAM;
-    if (!s)
-        return h2_in_skip(in, in->rest);
     if (s->content_left >= 0) {
         if (n > s->content_left || (end && n != s->content_left)) {
             h2_in_skip(in, in->rest);
@@ -75,10 +76,10 @@ static bool in_data_length(struct h2_in *in, struct h2_event *ev)
     if (n == 0 && !end && in->pad_credit == 0)
         return h2_in_skip(in, 0);
     in->step = in_step_data;
-    return true;
+    return in_data_piece(in, ev, s);
 }
 
-static bool in_step_data_pad(struct h2_in *in, struct h2_event *ev)
+BASE_COLD static bool in_step_data_pad(struct h2_in *in, struct h2_event *ev)
 {
     if (in->at == in->end)
         return false;
@@ -87,7 +88,8 @@ static bool in_step_data_pad(struct h2_in *in, struct h2_event *ev)
     if (in->pad > in->rest)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "more padding than frame");
     in->pad_credit = in->pad + 1;
-    return in_data_length(in, ev);
+    struct h2_in_stream *s = h2_in_find(in, in->frame.id);
+    return s ? in_data_length(in, ev, s) : h2_in_skip(in, in->rest);
 }
 
 bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
@@ -104,7 +106,7 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
     if (!s)
         return in_closed_data(in, ev);
     h2_in_skip(in, n);
-    if (s->remote_closed)
+    if (unlikely(s->remote_closed))
         return h2_in_stream_error(in, ev, s->id, H2_STREAM_CLOSED, "DATA after END_STREAM");
     if (!s->has_headers)
         return h2_in_stream_error(in, ev, s->id, H2_PROTOCOL_ERROR, "DATA before HEADERS");
@@ -113,7 +115,7 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
     s->window -= n;
     in->pad = in->pad_credit = 0;
     if (likely(!(in->frame.flags & H2_PADDED)))
-        return in_data_length(in, ev);
+        return in_data_length(in, ev, s);
     in->step = in_step_data_pad;
     return true;
 }

@@ -115,6 +115,19 @@ BASE_COLD static bool in_closed_block(struct h2_in *in, struct h2_event *ev)
     return in_nothing_to_tell(ev);
 }
 
+/* True: that was the connection's end. */
+BASE_COLD static bool in_undecoded(struct h2_in *in, struct h2_event *ev, int result)
+{
+    if (result == HPACK_NO_MEMORY)
+        return h2_in_fail(in, ev, H2_INTERNAL_ERROR, "out of memory");
+    if (result == HPACK_COMPRESSION_ERROR)
+        return h2_in_fail(in, ev, H2_COMPRESSION_ERROR, "header block does not decode");
+    if (result == HPACK_BOMB)
+        return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, "header list far over the limit");
+    h2_in_spend(in, H2_GLITCH_HEADER_LIST);
+    return false;
+}
+
 /* A whole block: id and END_STREAM are those of its HEADERS frame. */
 static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, size_t n)
 {
@@ -125,24 +138,18 @@ static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, si
     in->block_len = 0;
     h2_in_skip(in, 0);
     int r = hpack_decode(in->hpack, p, n, in->c.max_header_list, &fields, &n_fields);
-    if (r == HPACK_NO_MEMORY)
-        return h2_in_fail(in, ev, H2_INTERNAL_ERROR, "out of memory");
-    if (r == HPACK_COMPRESSION_ERROR)
-        return h2_in_fail(in, ev, H2_COMPRESSION_ERROR, "header block does not decode");
-    if (r == HPACK_BOMB)
-        return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, "header list far over the limit");
-    if (r == HPACK_TOO_LARGE)
-        h2_in_spend(in, H2_GLITCH_HEADER_LIST);
+    if (unlikely(r != HPACK_OK) && in_undecoded(in, ev, r))
+        return true;
     *ev = (struct h2_event){ .id = id,
                              .end_stream = in->block_end_stream,
                              .fields = fields,
                              .n_fields = n_fields,
                              .run = hpack_decoded_run(in->hpack),
                              .fields_too_large = r == HPACK_TOO_LARGE };
+    if (id > in->opened)
+        return in_new_stream(in, ev);
     struct h2_in_stream *s = h2_in_find(in, id);
-    if (s)
-        return in_later_block(in, ev, s);
-    return id > in->opened ? in_new_stream(in, ev) : in_closed_block(in, ev);
+    return likely(s) ? in_later_block(in, ev, s) : in_closed_block(in, ev);
 }
 
 /* -- frames ---------------------------------------------------------------------------------- */
@@ -163,19 +170,19 @@ BASE_COLD static bool in_first_piece(struct h2_in *in, struct h2_event *ev, cons
     return h2_in_skip(in, 0);
 }
 
-static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
+/* The payload of a HEADERS frame. */
+static bool in_headers(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
 {
-    const uint8_t *p;
-    int got = h2_in_collect(in, ev, &p);
-    if (got <= 0)
-        return got < 0;
     uint32_t n = in->frame.len, pad = 0;
+    in->block_end_stream = in->frame.flags & H2_END_STREAM;
+    in->block_self_dependent = false;
+    if (likely((in->frame.flags & (H2_PADDED | H2_PRIO | H2_END_HEADERS)) == H2_END_HEADERS))
+        return in_block(in, ev, p, n);
     if (in->frame.flags & H2_PADDED) {
         if (n == 0)
             return h2_in_fail(in, ev, H2_FRAME_SIZE_ERROR, "HEADERS without its padding length");
         pad = *p++, n--;
     }
-    in->block_self_dependent = false;
     if (in->frame.flags & H2_PRIO) {
         if (n < 5)
             return h2_in_fail(in, ev, H2_FRAME_SIZE_ERROR, "HEADERS without its priority");
@@ -184,10 +191,16 @@ static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
     }
     if (pad > n)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "more padding than frame");
-    in->block_end_stream = in->frame.flags & H2_END_STREAM;
-    if (likely(in->frame.flags & H2_END_HEADERS))
+    if (in->frame.flags & H2_END_HEADERS)
         return in_block(in, ev, p, n - pad);
     return in_first_piece(in, ev, p, n - pad);
+}
+
+static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
+{
+    const uint8_t *p;
+    int got = h2_in_collect(in, ev, &p);
+    return got > 0 ? in_headers(in, ev, p) : got < 0;
 }
 
 bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev)
@@ -201,6 +214,11 @@ bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev)
     if (in->c.server && id <= in->opened && !h2_in_find(in, id) &&
         h2_in_how_closed(in, id) == H2_IN_UNKNOWN)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "stream ids must rise");
+    const uint8_t *p = in->at;
+    if (likely(in->block_len == 0 && (size_t)(in->end - p) >= in->frame.len)) {
+        in->at += in->frame.len;
+        return in_headers(in, ev, p);
+    }
     in->need = in->frame.len;
     in->step = in_step_headers;
     return true;

@@ -61,7 +61,7 @@ struct h2_in {
 
     /* What to do with the next octets. A step uses octets between at and end, and either fills the
      * event, or sets the next step and returns true, or returns false: no octets left. */
-    bool (*step)(struct h2_in *in, struct h2_event *ev);
+    bool (*step)(struct h2_in *in, struct h2_event *ev); /* NULL: a frame's header comes */
     const uint8_t *at, *end; /* the caller's buffer, during h2_in_next only */
 
     struct h2_in_frame frame;
@@ -86,6 +86,8 @@ struct h2_in {
     bool block_end_stream, block_self_dependent;
 
     struct h2_in_table table;
+    struct h2_in_stream
+        *latest; /* in table: a frame's stream is mostly the one before's. Or NULL */
     struct h2_in_ring we_reset, answered, peer_reset, ended;
     uint32_t opened;           /* greatest id that was ever opened (server: seen) */
     uint32_t processed;        /* server: greatest id that was not refused */
@@ -115,13 +117,26 @@ struct h2_in {
     bool draining, dead;
 };
 
+static inline void in_refill(struct h2_in *in, uint32_t n)
+{
+    uint32_t missing = in->most_glitches - in->glitches;
+    in->glitches += n < missing ? n : missing;
+}
+
 /* h2_in.c */
 BASE_COLD bool h2_in_fail(struct h2_in *in, struct h2_event *ev, enum h2_error code,
                           const char *text);
 BASE_COLD bool h2_in_stream_error(struct h2_in *in, struct h2_event *ev, uint32_t id,
                                   enum h2_error code, const char *text);
 void h2_in_spend(struct h2_in *in, enum h2_glitch g);
-bool h2_in_skip(struct h2_in *in, uint32_t rest); /* the rest of the frame; true */
+bool h2_in_step_skip(struct h2_in *in, struct h2_event *ev);
+/* The rest of the frame; true. */
+static inline bool h2_in_skip(struct h2_in *in, uint32_t rest)
+{
+    in->rest = rest;
+    in->step = likely(!rest) ? NULL : h2_in_step_skip;
+    return true;
+}
 bool h2_in_append(struct h2_in *in, const uint8_t *p, size_t n);
 /* 1: need octets of payload lie at *p; 0: wait for more; -1: failed, ev is filled. */
 int h2_in_collect(struct h2_in *in, struct h2_event *ev, const uint8_t **p);
@@ -141,7 +156,12 @@ const char *h2_in_check_trailers(const struct h2_event *ev, struct hpack_run *ru
 
 /* h2_in_streams.c */
 void h2_in_streams_fini(struct h2_in *in);
-struct h2_in_stream *h2_in_find(const struct h2_in *in, uint32_t id);
+struct h2_in_stream *h2_in_look_up(struct h2_in *in, uint32_t id);
+static inline struct h2_in_stream *h2_in_find(struct h2_in *in, uint32_t id)
+{
+    struct h2_in_stream *s = in->latest;
+    return likely(s && s->id == id && id) ? s : h2_in_look_up(in, id);
+}
 struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id); /* NULL: no memory */
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how);
 void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how);

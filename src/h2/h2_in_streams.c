@@ -15,14 +15,14 @@ static uint32_t in_slot(const struct h2_in_table *t, uint32_t id)
     return (id * 0x9e3779b1u >> 7) & (t->cap - 1);
 }
 
-struct h2_in_stream *h2_in_find(const struct h2_in *in, uint32_t id)
+struct h2_in_stream *h2_in_look_up(struct h2_in *in, uint32_t id)
 {
     const struct h2_in_table *t = &in->table;
     if (t->count == 0 || id == 0)
         return NULL;
     for (uint32_t i = in_slot(t, id); t->slots[i].id; i = (i + 1) & (t->cap - 1)) {
         if (t->slots[i].id == id)
-            return &t->slots[i];
+            return in->latest = &t->slots[i];
     }
     return NULL;
 }
@@ -53,9 +53,12 @@ BASE_COLD static bool in_table_grow(struct h2_in_table *t)
 struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id)
 {
     struct h2_in_table *t = &in->table;
-    if (t->count + 1 > t->cap / 2 && !in_table_grow(t))
-        return NULL;
-    struct h2_in_stream *s = in_free_slot(t, id);
+    if (t->count + 1 > t->cap / 2) {
+        if (!in_table_grow(t))
+            return NULL;
+        in->latest = NULL;
+    }
+    struct h2_in_stream *s = in->latest = in_free_slot(t, id);
     *s = (struct h2_in_stream){ .id = id, .window = in->c.initial_window, .content_left = -1 };
     t->count++;
     return s;
@@ -121,14 +124,11 @@ void h2_in_streams_fini(struct h2_in *in)
 
 void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how)
 {
-    if (how == H2_IN_WE_RESET)
-        in_ring_add(&in->we_reset, id);
-    else if (how == H2_IN_ANSWERED)
-        in_ring_add(&in->answered, id);
-    else if (how == H2_IN_PEER_RESET)
-        in_ring_add(&in->peer_reset, id);
-    else
-        in_ring_add(&in->ended, id);
+    in_ring_add(likely(how == H2_IN_ENDED) ? &in->ended
+                : how == H2_IN_WE_RESET    ? &in->we_reset
+                : how == H2_IN_ANSWERED    ? &in->answered
+                                           : &in->peer_reset,
+                id);
 }
 
 enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id)
@@ -161,7 +161,7 @@ void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed ho
     h2_in_remember(in, s->id, how);
     in->grown -= s->grown;
     if (how == H2_IN_ENDED && !s->no_refill)
-        h2_in_refill(in, LIMIT_GLITCH_REFILL);
+        in_refill(in, LIMIT_GLITCH_REFILL);
     in_table_remove(&in->table, s);
 }
 

@@ -50,7 +50,7 @@ struct hpack_decoder {
 
 /* -- life ------------------------------------------------------------------------------------ */
 
-struct hpack_decoder *hpack_decoder_new(uint32_t max_table_size)
+BASE_COLD struct hpack_decoder *hpack_decoder_new(uint32_t max_table_size)
 {
     struct hpack_decoder *d = sys.calloc(1, sizeof *d);
     if (d)
@@ -84,7 +84,7 @@ static void decoder_evict(struct hpack_decoder *d, uint32_t limit)
     }
 }
 
-void hpack_decoder_free(struct hpack_decoder *d)
+BASE_COLD void hpack_decoder_free(struct hpack_decoder *d)
 {
     if (!d)
         return;
@@ -117,7 +117,7 @@ void hpack_decoder_lend(struct hpack_decoder *d, struct hpack_scratch *s)
         s->held = 0; /* another decoder's */
 }
 
-void hpack_decoder_rest(struct hpack_decoder *d)
+BASE_COLD void hpack_decoder_rest(struct hpack_decoder *d)
 {
     for (size_t i = 0; i < HPACK_RUNS; i++) {
         sys.free(d->runs[i]);
@@ -126,7 +126,7 @@ void hpack_decoder_rest(struct hpack_decoder *d)
     d->again = NULL;
 }
 
-static bool decoder_own_scratch(struct hpack_decoder *d)
+BASE_COLD static bool decoder_own_scratch(struct hpack_decoder *d)
 {
     d->scratch = sys.calloc(1, sizeof *d->scratch);
     d->owns_scratch = d->scratch != NULL;
@@ -187,7 +187,7 @@ static const uint8_t *decoder_string(struct hpack_decoder *d, const uint8_t *p, 
 
 /* -- the table ------------------------------------------------------------------------------- */
 
-static bool decoder_ring_room(struct hpack_decoder *d)
+BASE_COLD static bool decoder_ring_room(struct hpack_decoder *d)
 {
     uint32_t room = d->ring ? d->mask + 1 : 0;
     if (d->count < room)
@@ -240,7 +240,7 @@ static int decoder_insert(struct hpack_decoder *d, struct h2_field *f, uint8_t n
     return HPACK_OK;
 }
 
-void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo)
+BASE_COLD void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo)
 {
     uint32_t age = d->inserted - f->entry;
     if (f->entry && age < d->count && decoder_entry(d, age)->field.entry == f->entry)
@@ -329,8 +329,8 @@ static const uint8_t *decoder_literal(struct hpack_decoder *d, const uint8_t *p,
     return p;
 }
 
-static const uint8_t *decoder_resize(struct hpack_decoder *d, const uint8_t *p, const uint8_t *end,
-                                     int *result)
+BASE_COLD static const uint8_t *decoder_resize(struct hpack_decoder *d, const uint8_t *p,
+                                               const uint8_t *end, int *result)
 {
     uint32_t size;
     p = hpack_int_decode(p, end, 5, &size);
@@ -417,7 +417,7 @@ static bool decoder_take_run(struct hpack_decoder *d, const struct decoder_run *
 
 /* A whole block was decoded: what it began with is kept, unless it changed the table itself, so
  * that the same octets mean something else from now on. Without memory it is not kept either. */
-static void decoder_keep(struct hpack_decoder *d, const uint8_t *p, size_t len)
+BASE_COLD static void decoder_keep(struct hpack_decoder *d, const uint8_t *p, size_t len)
 {
     struct hpack_scratch *x = d->scratch;
     uint32_t n = 0, list_size = 0;

@@ -200,25 +200,9 @@ static const char *headers_text(struct sennit_arena *a, const struct h2_field *f
     return arena_str(a, f->value, f->value_len).data;
 }
 
-/* What the fields of a request have said so far. */
-struct head_said {
-    struct rpc_request_head q;
-    const sennit_compressor *compressor; /* of q.encoding */
-    sennit_md *md;
-    uint32_t path; /* which field it was; 0: none yet, 1: the first one */
-    bool grpc, host;
-};
-struct head_run {
-    _Atomic uint32_t refs;
-    uint64_t id;
-    struct head_said said;
-    struct sennit_arena arena;
-    char first[512];
-};
-
 /* Mostly the same one for the life of a connection: the first is kept. */
-static const char *headers_authority(struct transport *t, struct sennit_arena *a,
-                                     const struct h2_field *f)
+BASE_COLD static const char *headers_authority(struct transport *t, struct sennit_arena *a,
+                                               const struct h2_field *f)
 {
     if (unlikely(!t->authority) && (t->authority = sys.malloc(f->value_len + 1))) {
         memcpy(t->authority, f->value, f->value_len);
@@ -230,8 +214,8 @@ static const char *headers_authority(struct transport *t, struct sennit_arena *a
     return same ? t->authority : headers_text(a, f);
 }
 
-static bool headers_encoding(struct sennit_arena *a, const struct h2_field *f, const char **name,
-                             const sennit_compressor **compressor)
+BASE_COLD static bool headers_encoding(struct sennit_arena *a, const struct h2_field *f,
+                                       const char **name, const sennit_compressor **compressor)
 {
     *name = headers_text(a, f);
     *compressor = compress_find(f->value, f->value_len);
@@ -313,7 +297,7 @@ static const struct head_said headers_nothing = { .q = { .timeout = INT64_MAX,
                                                          .http_status = 200 } };
 
 /* Without memory a run is read anew each time. */
-BASE_COLD static struct head_run *headers_learn(struct transport *t, const struct h2_event *ev)
+BASE_COLD struct head_run *headers_learn(struct transport *t, const struct h2_event *ev)
 {
     struct head_run *r = sys.malloc(sizeof *r), **slot = &t->head_runs[ev->run->slot];
     if (!r)
@@ -333,19 +317,6 @@ BASE_COLD static struct head_run *headers_learn(struct transport *t, const struc
     return *slot = r;
 }
 
-struct head_run *headers_run(struct transport *t, const struct h2_event *ev)
-{
-    if (!ev->run)
-        return NULL;
-    struct head_run *r = t->head_runs[ev->run->slot];
-    return likely(r && r->id == ev->run->id) ? r : headers_learn(t, ev);
-}
-
-void headers_run_ref(struct head_run *r)
-{
-    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
-}
-
 void headers_run_unref(struct head_run *r)
 {
     if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
@@ -363,9 +334,9 @@ BASE_COLD void headers_forget_runs(struct transport *t)
     }
 }
 
-uint16_t headers_memo(const struct head_run *r, const struct h2_event *ev)
+uint16_t headers_memo(const struct h2_event *ev)
 {
-    uint16_t memo = r ? r->said.q.memo : 0;
+    uint16_t memo = 0;
     for (size_t i = 0; i < ev->n_fields && !memo; i++)
         memo = ev->fields[i].token == H2_TOK_PATH ? ev->fields[i].memo : 0;
     return memo;
@@ -505,8 +476,8 @@ static bool headers_response_fields(struct rpc_stream *s, const struct h2_event 
 }
 
 /* What ev begins with, from memory if it can be. False: no memory. */
-static bool headers_response_run(struct rpc_stream *s, const struct h2_event *ev,
-                                 struct headers_status *st)
+BASE_COLD static bool headers_response_run(struct rpc_stream *s, const struct h2_event *ev,
+                                           struct headers_status *st)
 {
     struct response_run *r = &s->t->response_runs[ev->run->slot];
     if (likely(r->id == ev->run->id && r->plain)) {
@@ -526,8 +497,31 @@ static bool headers_response_run(struct rpc_stream *s, const struct h2_event *ev
     return true;
 }
 
+/* The usual block: a run that is known and says no more than that all is well, or the code. */
+static bool headers_response_plain(struct rpc_stream *s, const struct h2_event *ev)
+{
+    if (!ev->run || ev->n_fields != ev->run->n)
+        return false;
+    const struct response_run *r = &s->t->response_runs[ev->run->slot];
+    if (r->id != ev->run->id || !r->plain)
+        return false;
+    if (ev->kind == H2_EV_TRAILERS && r->has_code) {
+        stream_finish(s, r->code, sennit_s(""));
+        return true;
+    }
+    if (ev->kind == H2_EV_TRAILERS || ev->end_stream || r->http_status != 200 || !r->grpc)
+        return false;
+    s->http_status = 200;
+    atomic_store_explicit(&s->has_header, true, memory_order_release);
+    if (s->ops->headers)
+        s->ops->headers(s);
+    return true;
+}
+
 void headers_read_response(struct rpc_stream *s, const struct h2_event *ev)
 {
+    if (likely(headers_response_plain(s, ev)))
+        return;
     struct headers_status st = { .code = SENNIT_UNKNOWN };
     bool first = ev->kind == H2_EV_HEADERS;
     if ((ev->run && !headers_response_run(s, ev, &st)) ||

@@ -40,7 +40,8 @@ static void transport_gone(struct transport *t, struct rpc_stream *s)
             t->idle_since = sennit_now();
             t->clock_due = true;
         }
-        transport_quota_wake(t);
+        if (!list_empty(&t->waiting))
+            transport_quota_wake(t);
     }
     rt_note_set(&s->drained);
 }
@@ -243,8 +244,11 @@ static void transport_answer_http(struct rpc_stream *s)
 
 static void transport_on_request(struct transport *t, const struct h2_event *ev)
 {
-    struct head_run *run = headers_run(t, ev);
-    struct rpc_stream *s = t->ops->new_stream(t, headers_memo(run, ev));
+    struct head_run *run = ev->run ? t->head_runs[ev->run->slot] : NULL;
+    if (unlikely(ev->run && (!run || run->id != ev->run->id)))
+        run = headers_learn(t, ev);
+    uint16_t memo = run ? run->said.q.memo : 0;
+    struct rpc_stream *s = t->ops->new_stream(t, memo ? memo : headers_memo(ev));
     if (!s) {
         h2_in_forget(t->in, ev->id, H2_RESET_PROVOKED);
         transport_effect(
@@ -253,7 +257,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     }
     const struct h2_field *path = NULL;
     if (run) {
-        headers_run_ref(run);
+        atomic_fetch_add_explicit(&run->refs, 1, memory_order_relaxed);
         s->run = run;
     }
     s->id = ev->id;
@@ -300,6 +304,7 @@ void transport_memo(struct rpc_stream *s, uint16_t memo)
 static void transport_on_headers(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
+    t->turn->n_heads++;
     if (t->server && ev->kind == H2_EV_HEADERS) {
         transport_on_request(t, ev);
         return;
@@ -465,18 +470,10 @@ BASE_COLD static void transport_on_settings(struct transport *t)
         t->ops->ready(t);
 }
 
-static void transport_event(struct transport *t, const struct h2_event *ev)
+BASE_COLD static void transport_other_event(struct transport *t, const struct h2_event *ev)
 {
     struct effect e = { .id = ev->id };
     switch (ev->kind) {
-    case H2_EV_HEADERS:
-    case H2_EV_TRAILERS:
-        t->turn->n_heads++;
-        transport_on_headers(t, ev);
-        break;
-    case H2_EV_DATA:
-        transport_on_data(t, ev);
-        break;
     case H2_EV_RST:
     case H2_EV_STREAM_ERROR:
         transport_on_reset(t, ev);
@@ -512,8 +509,7 @@ static void transport_event(struct transport *t, const struct h2_event *ev)
     case H2_EV_ERROR:
         transport_on_error(t, ev);
         break;
-    case H2_EV_NONE:
-    case H2_EV_SETTINGS_ACK:
+    default:
         break;
     }
 }
@@ -528,7 +524,12 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
         used = 0;
         h2_in_next(t->in, p, n, &used, &ev);
         p += used, n -= used;
-        transport_event(t, &ev);
+        if (ev.kind == H2_EV_DATA)
+            transport_on_data(t, &ev);
+        else if (ev.kind == H2_EV_HEADERS || ev.kind == H2_EV_TRAILERS)
+            transport_on_headers(t, &ev);
+        else if (ev.kind != H2_EV_NONE)
+            transport_other_event(t, &ev);
     } while (n || ev.kind != H2_EV_NONE);
     struct list *filling = &t->turn->filling;
     while (!list_empty(filling))

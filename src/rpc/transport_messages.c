@@ -234,8 +234,29 @@ static void messages_complete(struct rpc_stream *s)
     messages_queue(s, m);
 }
 
+/* The usual case of one_in: plain, small, and all that p has. False: nothing was done. */
+static inline bool messages_take_only(struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    if (!s->one_in || s->part || s->prefix_have || s->n_messages || len < 5 || p[0] != 0)
+        return false;
+    size_t n = load_be32(p + 1);
+    if (n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW / 2)
+        return false;
+    struct rpc_msg *m = arena_alloc(s->arena, sizeof *m + n + 1);
+    if (!m)
+        return false;
+    *m = (struct rpc_msg){ .len = (uint32_t)n, .body = (char *)(m + 1) };
+    memcpy(m->body, p + 5, n);
+    m->body[n] = 0;
+    s->n_messages = 1;
+    messages_queue(s, m);
+    return true;
+}
+
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len)
 {
+    if (likely(messages_take_only(s, p, len)))
+        return;
     while (len && !s->failed_in) {
         if (!s->part && !s->prefix_have && likely(!s->one_in)) {
             size_t n = messages_take_whole(s, p, len);
@@ -244,17 +265,12 @@ void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len)
                 return;
         }
         if (!s->part) {
-            if (likely(s->prefix_have == 0 && len >= 5)) {
-                memcpy(s->prefix, p, 5);
-                p += 5, len -= 5;
-            } else {
-                size_t n = min_size(len, 5u - s->prefix_have);
-                memcpy(s->prefix + s->prefix_have, p, n);
-                s->prefix_have = (uint8_t)(s->prefix_have + n);
-                p += n, len -= n;
-                if (s->prefix_have < 5)
-                    return;
-            }
+            size_t n = min_size(len, 5u - s->prefix_have);
+            memcpy(s->prefix + s->prefix_have, p, n);
+            s->prefix_have = (uint8_t)(s->prefix_have + n);
+            p += n, len -= n;
+            if (s->prefix_have < 5)
+                return;
             messages_begin(s);
             if (!s->part)
                 return;

@@ -50,9 +50,23 @@ struct turn {
     struct list filling; /* streams' messages that are not told yet: struct rpc_msg */
 };
 
+/* What the fields of a request have said so far. */
+struct head_said {
+    struct rpc_request_head q;
+    const sennit_compressor *compressor; /* of q.encoding */
+    sennit_md *md;
+    uint32_t path; /* which field it was; 0: none yet, 1: the first one */
+    bool grpc, host;
+};
 /* What a run of fields (see hpack_run) that requests begin with says: read once, then shared by all
  * requests that begin so. Each stream that does holds it, and its slot. */
-struct head_run;
+struct head_run {
+    _Atomic uint32_t refs;
+    uint64_t id;
+    struct head_said said;
+    struct sennit_arena arena;
+    char first[512];
+};
 /* The same of responses and their trailers. */
 struct response_run {
     uint64_t id;
@@ -178,11 +192,10 @@ void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status
                   const char *text);
 
 /* (task) What header blocks mean. */
-struct head_run *headers_run(struct transport *t, const struct h2_event *ev); /* or NULL */
-void headers_run_ref(struct head_run *r);
+struct head_run *headers_learn(struct transport *t, const struct h2_event *ev); /* or NULL */
 void headers_run_unref(struct head_run *r);
 void headers_forget_runs(struct transport *t);
-uint16_t headers_memo(const struct head_run *r, const struct h2_event *ev); /* of the path; 0 */
+uint16_t headers_memo(const struct h2_event *ev); /* of the path; 0: none */
 bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
                           const struct h2_field **path); /* false: no memory */
 void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);

@@ -479,6 +479,46 @@ TEST(blocks_that_begin_alike_mean_what_the_table_says_now)
     hpack_decoder_free(d);
 }
 
+/* Who keeps what a run means does so by its id: whenever that comes again, so do its fields. */
+TEST(a_known_run_has_the_fields_that_it_had)
+{
+    static struct {
+        uint8_t n;
+        char said[6][16]; /* the values */
+    } ids[4096];
+    struct hpack_decoder *d = hpack_decoder_new(4096);
+    const struct h2_field *f;
+    size_t n;
+    unsigned known = 0;
+    memset(ids, 0, sizeof ids);
+    for (unsigned i = 0; i < 4000; i++) {
+        uint8_t buf[32], *p = buf;
+        for (uint32_t k = 1 + test_random() % 3; k; k--) /* POST, and what is newest */
+            *p++ = i && test_random() % 2 ? 0xbe : 0x83;
+        if (i == 0 || test_random() % 40 == 0)
+            p += snprintf((char *)p, 16, "%c%cx%c%05u", 0x40, 1, 5, i);
+        else if (test_random() % 3 == 0)
+            p = memcpy(p, "\0\1a\1b", 5), p += 5;
+        check_int(hpack_decode(d, buf, (size_t)(p - buf), 1000, &f, &n), HPACK_OK);
+        const struct hpack_run *r = hpack_decoded_run(d);
+        if (!r)
+            continue;
+        check(r->n && r->n <= n && r->n <= 3 && r->slot < HPACK_RUNS && r->id < countof(ids));
+        bool fresh = !ids[r->id].n;
+        for (size_t k = 0; k < r->n; k++) {
+            if (fresh)
+                snprintf(ids[r->id].said[k], 16, "%.*s", (int)f[k].value_len, f[k].value);
+            check(strlen(ids[r->id].said[k]) == f[k].value_len &&
+                  !memcmp(ids[r->id].said[k], f[k].value, f[k].value_len));
+        }
+        check(fresh || ids[r->id].n == r->n);
+        ids[r->id].n = (uint8_t)r->n;
+        known++;
+    }
+    check(known > 300);
+    hpack_decoder_free(d);
+}
+
 TEST(a_decoder_decodes_with_whatever_scratch_it_is_lent)
 {
     struct hpack_scratch scratch[2] = { { 0 }, { 0 } };

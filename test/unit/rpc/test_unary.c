@@ -199,6 +199,33 @@ TEST(metadata_travels_both_ways_ascii_and_binary)
     echo_stop(&e);
 }
 
+/* All requests of a connection begin alike, and what they begin with is read once: what a call adds
+ * is its own. */
+TEST(each_call_has_the_metadata_that_it_brought_and_no_other)
+{
+    static const struct echo_service s = { .unary = mirror_metadata };
+    struct echo_server e;
+    echo_start(&e, &s, NULL, (sennit_server_options){ 0 });
+    sennit_conn *c = echo_dial(e.address);
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
+    for (unsigned i = 0; i < 24; i++) {
+        struct echo_msg q = { .number = 1 }, reply;
+        const sennit_md *trailer = NULL;
+        sennit_md *md = i % 4 ? sennit_md_make(ctx) : NULL;
+        for (unsigned k = 0; k < i % 4 * 2; k++)
+            check(!sennit_md_add(md, "x-k", sennit_printf(ctx, "%u of %u", k, i)));
+        sennit_call_options o = { .metadata = md, .trailer = &trailer };
+        check(!sennit_call(c, ctx, &echo_methods[0], &q, &reply, &o, sizeof o));
+        for (unsigned k = 0; k < i % 4 * 2; k++)
+            check_str(sennit_md_get(trailer, "x-k", k)->data,
+                      sennit_printf(ctx, "%u of %u", k, i).data);
+        check(!sennit_md_get(trailer, "x-k", i % 4 * 2));
+    }
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    echo_stop(&e);
+}
+
 static sennit_err tell_authority(void *self, sennit_ctx *ctx, const struct echo_msg *q,
                                  struct echo_msg *r)
 {
