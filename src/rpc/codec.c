@@ -111,7 +111,7 @@ static sennit_err codec_failed(enum pb_result r, const sennit_msg_desc *d, size_
                          d->name, octets, pb_result_text(r));
 }
 
-CODEC_INLINE sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
+static inline sennit_err codec_error(enum pb_result r, const sennit_msg_desc *d, size_t octets)
 {
     return likely(r == PB_OK) ? NULL : codec_failed(r, d, octets);
 }
