@@ -64,7 +64,7 @@
 #define LIMIT_BLOCKS_KEPT      16777216u /* octets of free blocks: some messages both ways */
 #define LIMIT_READ_TURN        65536u    /* octets one connection reads before others get a turn */
 #define LIMIT_READ_SLAB        65536u    /* octets of one recv */
-#define LIMIT_READ_CALLS       128u      /* header blocks in a turn: calls whose memory is warm */
+#define LIMIT_READ_CALLS       128u      /* calls that one turn of reading begins: they stay warm */
 #define LIMIT_ERRORS_KEPT      64u       /* per goroutine or thread: law 1 */
 #define LIMIT_ERROR_TEXT       4096u     /* octets of one error's message */
 #define LIMIT_LOG_LINE         512u      /* octets of one line */

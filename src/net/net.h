@@ -63,7 +63,7 @@ struct net_auth {
 void net_auth_free(struct net_auth *a);
 
 /* -- byte streams: plain sockets, and sessions over them (secure.c) --------------------------- */
-#define NET_RECV_MIN 32768 /* octets that every recv on a secured stream must offer */
+#define NET_RECV_MIN 32768 /* octets that every recv must offer to a stream of records */
 struct net_io;
 struct net_io_ops {
     /* >= 0, or -errno; -EAGAIN: wait for readiness (task or goroutine). 0 from recv: the peer's
@@ -82,6 +82,7 @@ struct net_io {
      * threads use io. */
     struct rt_task *task;
     bool gathers;       /* send takes any number of pieces; else one */
+    bool records;       /* recv must be offered NET_RECV_MIN at least */
     bool more;          /* after recv: octets may be left that no edge will tell of: recv again */
     const char *reason; /* after recv failed: why, if the number does not tell; lives as io does */
     struct net_auth *auth; /* set by creds_handshake; who takes it sets NULL, and frees it */

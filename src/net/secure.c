@@ -349,7 +349,7 @@ static struct net_io *secure_new(struct secure_shake *h)
         sys.free(c);
         return NULL;
     }
-    c->io = (struct net_io){ .ops = &secure_ops, .fd = h->raw->fd };
+    c->io = (struct net_io){ .ops = &secure_ops, .fd = h->raw->fd, .records = true };
     c->raw = h->raw, c->s = h->s;
     c->early = early, c->early_len = h->s->in_len;
     if (early)

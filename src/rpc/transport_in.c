@@ -304,7 +304,7 @@ void transport_memo(struct rpc_stream *s, uint16_t memo)
 static void transport_on_headers(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
-    t->turn->n_heads++;
+    t->turn->n_heads += ev->kind == H2_EV_HEADERS;
     if (t->server && ev->kind == H2_EV_HEADERS) {
         transport_on_request(t, ev);
         return;
@@ -608,7 +608,8 @@ static void transport_refill(struct transport *t)
 static void transport_pace(struct transport *t, size_t n, size_t heads)
 {
     size_t size = heads ? n * LIMIT_READ_CALLS / heads : LIMIT_READ_SLAB;
-    t->recv_size = (uint32_t)min_size(max_size(size, LIMIT_READ_SLAB / 16), LIMIT_READ_SLAB);
+    size_t least = t->io->records ? NET_RECV_MIN : LIMIT_READ_SLAB / 16;
+    t->recv_size = (uint32_t)min_size(max_size(size, least), LIMIT_READ_SLAB);
 }
 
 /* One turn of reading. True: octets may be left, come again. */
