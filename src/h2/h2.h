@@ -53,11 +53,11 @@ const char *h2_glitch_text(enum h2_glitch g); /* "too many PINGs" */
 
 struct h2_config {
     bool server;
+    bool static_windows;             /* they do not grow with bandwidth times delay */
     uint32_t max_concurrent_streams; /* server: announced and kept */
     uint32_t glitches;               /* the budget; 0: LIMIT_GLITCHES, UINT32_MAX: never spent */
     uint32_t initial_window;         /* of each stream, receiving */
     uint32_t connection_window;      /* receiving; given back on arrival */
-    bool static_windows;             /* they do not grow with bandwidth times delay */
     uint32_t max_header_list;
     uint32_t max_frame; /* that we accept; 16384 */
 };

@@ -66,16 +66,22 @@ struct h2_in {
 
     struct h2_in_frame frame;
     uint32_t frames; /* counted, without CONTINUATION */
-    bool passing;    /* inside a payload that is not kept */
     uint32_t need;   /* octets of a control frame's payload that are looked at */
     uint32_t rest;   /* octets of the payload that are still to come */
     uint32_t pad;    /* DATA: how many of rest are padding */
     uint32_t pad_credit;
+    uint32_t small_len;
+    bool passing;  /* inside a payload that is not kept */
+    uint8_t http1; /* state of the HTTP/1 request line matcher */
+    bool block_end_stream, block_self_dependent;
+    bool bdp_due, bdp_out;
+    bool settled; /* the peer's first SETTINGS came */
+    bool acked;   /* our SETTINGS are */
+    bool going;   /* the peer sent GOAWAY */
+    bool draining, dead;
     bool (*whole)(struct h2_in *in, struct h2_event *ev, const uint8_t *payload);
 
     uint8_t small[H2_PREFACE_LEN]; /* a split frame header */
-    uint32_t small_len;
-    uint8_t http1; /* state of the HTTP/1 request line matcher */
 
     /* A split control frame, or the header block under way (they never interleave). */
     uint8_t *block;
@@ -83,7 +89,7 @@ struct h2_in {
     uint32_t block_most; /* octets of a header block */
     uint32_t block_id;   /* stream that CONTINUATION must follow for; 0: none */
     uint32_t continuations;
-    bool block_end_stream, block_self_dependent;
+    uint32_t going_at; /* the last id of the peer's GOAWAY */
 
     struct h2_in_table table;
     struct h2_in_stream
@@ -101,7 +107,6 @@ struct h2_in {
     uint64_t arrived; /* octets of DATA, ever */
     uint32_t target;  /* what streams' windows grow to */
     uint32_t grown;   /* of all streams */
-    bool bdp_due, bdp_out;
     uint32_t bdp_skip, bdp_again;
     int64_t bdp_at;
     uint64_t bdp_from, bdp_rate, bdp_heard;
@@ -110,11 +115,6 @@ struct h2_in {
     uint32_t updates;     /* WINDOW_UPDATEs that DATA of ours has paid for; they cost no budget */
     const char *too_many; /* of these: the budget is spent */
     uint32_t counts[H2_GLITCHES];
-    bool settled;      /* the peer's first SETTINGS came */
-    bool acked;        /* our SETTINGS are */
-    bool going;        /* the peer sent GOAWAY */
-    uint32_t going_at; /* and said this was its last id */
-    bool draining, dead;
 };
 
 static inline void in_refill(struct h2_in *in, uint32_t n)

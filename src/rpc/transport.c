@@ -67,7 +67,7 @@ BASE_COLD struct transport *transport_new(struct net_io *io, const struct transp
     t->auth = io->auth, io->auth = NULL;
     io->task = &t->task;
     if (!c->server)
-        t->ready_requests = sys.calloc(READY_REQUESTS, sizeof *t->ready_requests);
+        t->known = sys.calloc(1, sizeof *t->known);
     t->reason = "";
     t->io = io, t->ops = ops, t->owner = owner, t->server = c->server, t->hold = c->server;
     list_init(&t->changed);
@@ -123,7 +123,7 @@ void transport_unref(struct transport *t)
     h2_in_free(t->in);
     h2_out_fini(&t->out);
     sys.free(t->unsent);
-    sys.free(t->ready_requests);
+    sys.free(t->known);
     sys.free(t->reason_text);
     sys.free(t->goaway_text);
     sys.free(t->authority);

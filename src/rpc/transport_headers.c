@@ -479,8 +479,9 @@ static bool headers_response_fields(struct rpc_stream *s, const struct h2_event 
 BASE_COLD static bool headers_response_run(struct rpc_stream *s, const struct h2_event *ev,
                                            struct headers_status *st)
 {
-    struct response_run *r = &s->t->response_runs[ev->run->slot];
-    if (likely(r->id == ev->run->id && r->plain)) {
+    struct client_known *known = s->t->known;
+    struct response_run *r = known ? &known->responses[ev->run->slot] : NULL;
+    if (likely(r && r->id == ev->run->id && r->plain)) {
         st->http_status = r->http_status;
         st->grpc = r->grpc;
         st->has_code = r->has_code, st->code = r->code;
@@ -488,12 +489,13 @@ BASE_COLD static bool headers_response_run(struct rpc_stream *s, const struct h2
     }
     if (!headers_response_fields(s, ev, 0, ev->run->n, st))
         return false;
-    *r = (struct response_run){ .id = ev->run->id,
-                                .http_status = (uint16_t)st->http_status,
-                                .grpc = st->grpc,
-                                .has_code = st->has_code,
-                                .code = (uint8_t)st->code,
-                                .plain = !st->more && !st->kind && !st->bad_code };
+    if (r)
+        *r = (struct response_run){ .id = ev->run->id,
+                                    .http_status = (uint16_t)st->http_status,
+                                    .grpc = st->grpc,
+                                    .has_code = st->has_code,
+                                    .code = (uint8_t)st->code,
+                                    .plain = !st->more && !st->kind && !st->bad_code };
     return true;
 }
 

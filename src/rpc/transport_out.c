@@ -87,9 +87,9 @@ static bool transport_is_ready(const struct ready_request *q, const struct rpc_r
 /* Where the encoded constants of requests like r are kept; NULL: nowhere. Locked. */
 static struct ready_request *transport_ready(struct transport *t, const struct rpc_request *r)
 {
-    struct ready_request *q = t->ready_requests;
-    if (!q || !r->path[0])
+    if (!t->known || !r->path[0])
         return NULL;
+    struct ready_request *q = t->known->requests;
     q += (uint32_t)((uintptr_t)r->path * 0x9e3779b9u) >> 16 & (READY_REQUESTS - 1);
     if (likely(transport_is_ready(q, r)))
         return q;

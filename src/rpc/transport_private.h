@@ -78,69 +78,69 @@ struct response_run {
 
 enum drain_state { DRAIN_NONE, DRAIN_WANTED, DRAIN_PINGED, DRAIN_FINAL };
 
+/* An idle connection is little else than this: members go by size within each group. */
 struct transport {
     struct net_io *io;
     const struct transport_ops *ops;
     void *owner;
     struct net_auth *auth;
     _Atomic uint32_t refs;
+    bool server;
     struct rt_task task; /* reader, writer when blocked, and the end */
     struct rt_defer flush;
     struct rt_timer timer; /* see transport_clock.c */
-    bool server;
 
     /* Reader only. */
-    struct h2_in *in;
-    struct turn *turn;         /* the one under way */
     uint8_t first[6], n_first; /* octets that came, see transport_first.c */
-    bool settled, drain_acked; /* the peer's SETTINGS came; its answer to the drain's ping */
+    bool settled;              /* the peer's SETTINGS came */
+    bool drain_acked;          /* its answer to the drain's ping */
+    bool clock_due;            /* look at the clock at the end of this turn */
+    bool too_many_pings;       /* said the peer */
+    unsigned strikes;
+    uint32_t partial; /* the frame or header block under way (see h2_in_partial), */
+    int64_t slow_at;  /* and when it takes too long */
+    struct h2_in *in;
+    struct turn *turn; /* the one under way */
     const struct transport_clock *clock;
     int64_t timer_at; /* what timer was set to; INT64_MAX: it is not */
     int64_t rest_at;  /* when to look whether it is at rest; 0: it was, and nothing came since */
-    bool clock_due;   /* look at the clock at the end of this turn */
-    unsigned strikes;
-    bool too_many_pings; /* said the peer */
     int64_t last_read, handshake_ends, ends_at, drain_ends;
     int64_t ping_at;     /* ours that is not answered; 0: none */
     int64_t pinged_at;   /* the peer's last one */
+    int64_t refilled_at; /* h2_in's budget, for the time gone by */
     size_t unfinished;   /* octets granted to unfinished messages */
     struct list starved; /* streams whose message waits for that budget, oldest first */
-    int64_t refilled_at; /* h2_in's budget, for the time gone by */
-    uint32_t recv_size;  /* octets of the next recv; 0: never asked for, LIMIT_READ_SLAB */
-    uint32_t partial;    /* the frame or header block under way (see h2_in_partial), */
-    int64_t slow_at;     /* and when it takes too long */
     char *authority;     /* server: of the first request; then fixed. NULL: none yet */
+    struct head_run *head_runs[HPACK_RUNS]; /* server: by slot; or NULL */
+    struct client_known *known;             /* client: or NULL. See there who guards what */
     uint32_t authority_len;
-    struct head_run *head_runs[HPACK_RUNS];        /* server: by slot; or NULL */
-    struct response_run response_runs[HPACK_RUNS]; /* client: likewise */
+    uint32_t recv_size; /* octets of the next recv; 0: never asked for, LIMIT_READ_SLAB */
 
     /* Guarded by lock. */
     struct lock lock;
     struct h2_out out;
     struct h2_ready ready_head, ready_tail; /* server: of responses */
-    struct ready_request *ready_requests;   /* client: READY_REQUESTS of them, or NULL */
     struct list changed;                    /* streams with news for h2_in */
     struct list waiting;                    /* for stream quota: struct quota_waiter */
     uint32_t open_streams; /* client: that count against the peer's limit; server: that live */
+    unsigned put_off;      /* requests that transport_put_off told to wait, since ops->room */
     bool closed;           /* the reader has ended it */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
-    bool reading_paused;
-    unsigned put_off; /* requests that transport_put_off told to wait, since ops->room */
-    bool timer_fired;
-    bool dormant;       /* client: no pings without streams; the next one wakes the task */
-    int64_t idle_since; /* when open_streams came to 0 */
-    const char *drain_text;
+    bool reading_paused, timer_fired;
+    bool dormant; /* client: no pings without streams; the next one wakes the task */
     enum drain_state drain;
     sennit_code close_code;
+    int64_t idle_since; /* when open_streams came to 0 */
+    const char *drain_text;
     const char *reason; /* "" while it lives */
     char *reason_text;  /* what reason points to, or NULL; ours */
     char *goaway_text;  /* what the peer's GOAWAY said, if it was an error; or NULL; ours */
 
     /* Flusher: who moved flushing from 0 to 1. */
-    _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
-    uint8_t *unsent;           /* taken from out, being sent */
+    uint8_t *unsent; /* taken from out, being sent */
     size_t unsent_at, unsent_len, unsent_cap, unsent_refs;
-    size_t unsent_octets; /* with what the references refer to */
+    size_t unsent_octets;      /* with what the references refer to */
+    _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
     bool write_failed;
     _Atomic bool blocked; /* the socket took no more: writability wakes the task */
 };
@@ -153,6 +153,11 @@ struct ready_request {
     const char *scheme, *authority, *user_agent, *encoding, *accept_encoding;
     size_t size;           /* of all of them, RFC 7541 4.1 */
     char path[READY_PATH]; /* NUL-terminated; "": none */
+};
+/* What a server's connection has no room for. */
+struct client_known {
+    struct ready_request requests[READY_REQUESTS]; /* guarded by lock */
+    struct response_run responses[HPACK_RUNS];     /* reader only; by slot */
 };
 
 struct quota_waiter {

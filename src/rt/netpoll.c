@@ -45,7 +45,6 @@ struct fd_waiter {
 struct fd_side {
     struct fd_waiter *waiter;
     struct rt_task *task;
-    bool ready;
 };
 struct rt_fd {
     struct lock lock; /* guards all but number */
@@ -53,6 +52,7 @@ struct rt_fd {
     uint16_t generation;
     bool open, interrupted;
     _Atomic bool hung_up;   /* set before the edge is passed on, read without the lock */
+    bool ready[2];          /* of each side */
     struct fd_side side[2]; /* reading, writing */
     struct rt_fd *next_free;
 };
@@ -133,7 +133,7 @@ static void netpoll_edge(struct rt_fd *f, int side)
         s->waiter = NULL;
         rt_unpark(r->g);
     } else {
-        s->ready = true;
+        f->ready[side] = true;
     }
 }
 
@@ -303,6 +303,12 @@ static struct rt_fd *netpoll_new(void)
     return &s->fds[0];
 }
 
+static void fd_no_sides(struct rt_fd *f)
+{
+    f->side[0] = f->side[1] = (struct fd_side){ 0 };
+    f->ready[0] = f->ready[1] = false;
+}
+
 static void netpoll_give(struct rt_fd *f)
 {
     lock_take(&netpoll_lock, LOCK_SCHED);
@@ -323,7 +329,7 @@ int rt_fd_open(int fd, struct rt_fd **out)
     f->open = true;
     f->interrupted = false;
     atomic_store_explicit(&f->hung_up, false, memory_order_relaxed);
-    f->side[0] = f->side[1] = (struct fd_side){ 0 };
+    fd_no_sides(f);
     uint64_t word = (uintptr_t)f | (uint64_t)f->generation << 48;
     lock_drop(&f->lock, LOCK_PRIM);
     struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
@@ -361,8 +367,8 @@ static bool netpoll_commit(struct rt_g *g, void *arg)
         r->result = -ECANCELED;
     } else if (s->waiter) {
         r->result = -EBUSY;
-    } else if (s->ready) {
-        s->ready = false;
+    } else if (f->ready[r->side]) {
+        f->ready[r->side] = false;
     } else {
         r->g = g;
         s->waiter = r;
@@ -452,7 +458,7 @@ void rt_fd_close(struct rt_fd *f)
     f->open = false;
     f->generation++;
     netpoll_expel(f, g);
-    f->side[0] = f->side[1] = (struct fd_side){ 0 };
+    fd_no_sides(f);
     lock_drop(&f->lock, LOCK_PRIM);
     struct epoll_event none = { 0 };
     if (!rt_refused()) /* a forked child shares the parent's epoll */

@@ -16,11 +16,12 @@
 #include "server/server.h"
 
 /* Octets of the arenas' first blocks, metadata and messages of a small call without an allocation:
- * of the context's, where the reader puts what comes in, and of the handler's own. Metadata alone
- * where messages come one by one and have memory of their own. */
+ * of the context's, where the reader puts what comes in, and of the handler's own. A deadline
+ * and little metadata where messages come one by one and have memory of their own: what all calls
+ * of a connection begin with is theirs together. */
 #define CALL_FIRST_BLOCK  768u
 #define CALL_OWN_BLOCK    512u
-#define CALL_FIRST_STREAM 256u
+#define CALL_FIRST_STREAM 128u
 
 /* What lives as long as the handler: on its stack, whose page is there anyway. */
 struct dispatch_frame {

@@ -113,7 +113,7 @@ static void fd_reuser(void)
 }
 static void fd_end_reused(void)
 {
-    model_check(!fd->side[0].ready, "an old event reaches a new descriptor");
+    model_check(!fd->ready[0], "an old event reaches a new descriptor");
 }
 
 static struct rt_task fd_task;
