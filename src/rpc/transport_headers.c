@@ -502,9 +502,9 @@ BASE_COLD static bool headers_response_run(struct rpc_stream *s, const struct h2
 /* The usual block: a run that is known and says no more than that all is well, or the code. */
 static bool headers_response_plain(struct rpc_stream *s, const struct h2_event *ev)
 {
-    if (!ev->run || ev->n_fields != ev->run->n)
+    if (!ev->run || ev->n_fields != ev->run->n || unlikely(!s->t->known))
         return false;
-    const struct response_run *r = &s->t->response_runs[ev->run->slot];
+    const struct response_run *r = &s->t->known->responses[ev->run->slot];
     if (r->id != ev->run->id || !r->plain)
         return false;
     if (ev->kind == H2_EV_TRAILERS && r->has_code) {

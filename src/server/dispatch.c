@@ -40,10 +40,12 @@ struct server_call {
     bool watched, started, small;
     struct list put_off; /* in conn->put_off; holds a reference */
     /* Of the handler's goroutine alone, so without a lock: messages, decoded and encoded. It lives
-     * as long as the call, for the transport may refer to the answer. Not of streams. */
+     * as long as the call, for the transport may refer to the answer. A small call has none: its
+     * first block begins here. */
     struct sennit_arena own;
     char first[];
 };
+#define CALL_SMALL (offsetof(struct server_call, own) + CALL_FIRST_STREAM)
 
 /* Unary calls come and go by the thousand: the system is not asked for each. */
 static struct pool dispatch_calls = {
@@ -70,12 +72,13 @@ static void dispatch_free(struct rpc_stream *s)
         sys.free(m);
     }
     ctx_fini_now(&c->ctx);
+    if (c->small) {
+        sys.free(c);
+        return;
+    }
     if (unlikely(c->own.blocks != NULL))
         arena_fini(&c->own);
-    if (c->small)
-        sys.free(c);
-    else
-        pool_give(&dispatch_calls, c);
+    pool_give(&dispatch_calls, c);
 }
 
 static void dispatch_request(struct rpc_stream *s);
@@ -102,15 +105,18 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
         return NULL; /* reset streams whose handlers still run count, too */
     const struct server_method *m = dispatch_remembered(&server->registry, memo);
     bool small = m && (m->method->flags & 1);
-    struct server_call *c =
-        small ? sys.malloc(sizeof *c + CALL_FIRST_STREAM) : pool_take(&dispatch_calls);
+    struct server_call *c = small ? sys.malloc(CALL_SMALL) : pool_take(&dispatch_calls);
     if (!c)
         return NULL;
     c->f = NULL, c->m = NULL; /* s and ctx see to themselves, watch and put_off when linked */
     c->watched = c->started = false, c->small = small;
-    ctx_init(&c->ctx, NULL, INT64_MAX, c->first, small ? CALL_FIRST_STREAM : CALL_FIRST_BLOCK);
+    if (small)
+        ctx_init(&c->ctx, NULL, INT64_MAX, &c->own, CALL_FIRST_STREAM);
+    else
+        ctx_init(&c->ctx, NULL, INT64_MAX, c->first, CALL_FIRST_BLOCK);
     c->ctx.arena.shared = false; /* the reader's alone until dispatch_share */
-    arena_init(&c->own, small ? NULL : c->first + CALL_FIRST_BLOCK, small ? 0 : CALL_OWN_BLOCK);
+    if (!small)
+        arena_init(&c->own, c->first + CALL_FIRST_BLOCK, CALL_OWN_BLOCK);
     stream_init(&c->s, &dispatch_ops, t, &c->ctx.arena);
     c->s.max_recv = server->options.max_recv_msg_size;
     c->conn = conn;
@@ -348,17 +354,24 @@ static void dispatch_open_stream(struct server_call *c)
     c->f->stream.max_send = c->conn->server->options.max_send_msg_size;
 }
 
+/* Where the handler's messages are. */
+static struct sennit_arena *dispatch_messages(struct server_call *c)
+{
+    return c->small ? &c->ctx.arena : &c->own;
+}
+
 /* Decodes the request of a method that takes one. *request stays NULL for the others. */
 static sennit_err dispatch_take_request(struct server_call *c, void **request)
 {
     const sennit_method *m = c->m->method;
     if (m->flags & 1)
         return NULL;
-    *request = arena_alloc(&c->own, m->request->size);
+    struct sennit_arena *a = dispatch_messages(c);
+    *request = arena_alloc(a, m->request->size);
     struct rpc_msg *msg = c->s.first; /* the only one, and whole before this goroutine began */
     if (!*request || !msg)
         return sennit_no_memory;
-    return message_decode(&c->f->rpc, &c->s, msg, *request, &c->own);
+    return message_decode(&c->f->rpc, &c->s, msg, *request, a);
 }
 
 struct dispatch_inner {
@@ -403,7 +416,7 @@ static sennit_err dispatch_invoke(struct server_call *c, const void *request, vo
 static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
 {
     const sennit_method *m = c->m->method;
-    struct sennit_arena *a = c->small ? &c->ctx.arena : &c->own;
+    struct sennit_arena *a = dispatch_messages(c);
     bool replies = !(m->flags & 2);
     void *request = NULL, *reply = replies ? arena_alloc(a, m->reply->size) : NULL;
     if (replies && !reply)
