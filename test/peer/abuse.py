@@ -209,6 +209,21 @@ def window_of_nothing(server):
         answered(server)
 
 
+def window_of_nothing_for_large_answers(server):
+    """What waits is the answer, and what its handler made it of; the request has gone by then."""
+    count, text = 256, b"w" * 60000
+    with Growth(server, 45 << 20), Conn(server.port, settings=frame(SETTINGS, 0, 0, struct.pack(
+            ">HI", 4, 0))) as conn:
+        body = message(field(1, text))
+        for i in range(count):
+            conn.send(request(2 * i + 1) + b"".join(
+                frame(DATA, 0, 2 * i + 1, body[at:at + 16000]) for at in range(0, 60000, 16000)) +
+                frame(DATA, END_STREAM, 2 * i + 1))
+        conn.send(request(2 * count + 1))
+        assert conn.reply(2 * count + 1).rst == 7
+        answered(server)
+
+
 def half_open_streams(server):
     with Growth(server, 2 << 20):
         conns = []
@@ -416,7 +431,8 @@ def errors_of_the_caller(server):
 
 
 ALONE = [settings_of_many_entries, hpack_bombs, reads_late, never_gives_window,
-         window_of_nothing, half_open_streams, data_in_crumbs, churn]
+         window_of_nothing, window_of_nothing_for_large_answers, half_open_streams, data_in_crumbs,
+         churn]
 BORNE = [octets_on_many_streams, many_resets_among_calls, pings_and_updates_with_every_call,
          idle_for_long, errors_of_the_caller]
 
