@@ -132,7 +132,7 @@ void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align)
     return p;
 }
 
-void arena_drop(struct sennit_arena *a, const void *p, size_t size)
+BASE_COLD void arena_drop(struct sennit_arena *a, const void *p, size_t size)
 {
     size_t n = (size + 7) & ~(size_t)7;
     lock_take(&a->lock, LOCK_ARENA);

@@ -345,7 +345,7 @@ static void ctx_wait_left(struct sennit_ctx *ctx)
     atomic_fetch_and_explicit(&ctx->users, ~CTX_LEAVING, memory_order_relaxed);
 }
 
-bool ctx_unused(struct sennit_ctx *ctx)
+BASE_COLD bool ctx_unused(struct sennit_ctx *ctx)
 {
     lock_take(&ctx->root->lock, LOCK_CTX);
     bool childless = ctx->n_children == 0; /* first: who has left a child may be inside */

@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from h2wire import (  # noqa: E402
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, RST,
     SETTINGS, WINDOW, Conn, field, frame, headers, literal, message)
 from programs import Server, path, run  # noqa: E402
 
@@ -127,6 +127,15 @@ def settings_of_many_entries(server):
         conn.send(frame(SETTINGS, 0, 0, struct.pack(">HI", 3, 1) * 33))
         conn.end()
         assert conn.goaway == CALM, conn.goaway
+
+
+def pings_that_are_too_many_are_told_so_once(server):
+    """However many more lie in the same read."""
+    with Conn(server.port) as conn:
+        conn.send(frame(PING, 0, 0, bytes(8)) * 500)
+        frames = list(iter(conn.read_frame, None))
+        told = [body[8:] for kind, _, _, body in frames if kind == GOAWAY]
+        assert told == [b"too_many_pings"], told[:5]
 
 
 def hpack_bombs(server):
@@ -430,9 +439,9 @@ def errors_of_the_caller(server):
             assert conn.reply(2 * i + 1).status == 12, conn.goaway_text
 
 
-ALONE = [settings_of_many_entries, hpack_bombs, reads_late, never_gives_window,
-         window_of_nothing, window_of_nothing_for_large_answers, half_open_streams, data_in_crumbs,
-         churn]
+ALONE = [settings_of_many_entries, pings_that_are_too_many_are_told_so_once, hpack_bombs,
+         reads_late, never_gives_window, window_of_nothing, window_of_nothing_for_large_answers,
+         half_open_streams, data_in_crumbs, churn]
 BORNE = [octets_on_many_streams, many_resets_among_calls, pings_and_updates_with_every_call,
          idle_for_long, errors_of_the_caller]
 
