@@ -132,6 +132,21 @@ void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align)
     return p;
 }
 
+BASE_COLD void arena_drop(struct sennit_arena *a, const void *p, size_t size)
+{
+    size_t n = (size + 7) & ~(size_t)7;
+    lock_take(&a->lock, LOCK_ARENA);
+    for (struct arena_block **at = &a->blocks, *b; (b = *at); at = &b->next) {
+        if ((const void *)(b + 1) != p || b->size != n + sizeof *b)
+            continue;
+        *at = b->next;
+        a->used -= b->size;
+        sys.free(b);
+        break;
+    }
+    lock_drop(&a->lock, LOCK_ARENA);
+}
+
 void *arena_zalloc(struct sennit_arena *a, size_t size)
 {
     void *p = arena_alloc(a, size);

@@ -26,6 +26,9 @@ struct sennit_arena {
 void arena_init(struct sennit_arena *a, void *first, size_t first_size);
 void arena_fini(struct sennit_arena *a); /* frees all blocks; a may be init'ed again */
 void arena_reset(struct sennit_arena *a);
+/* Gives back what arena_alloc gave for so many octets, if that had a block of its own (large ones
+ * do); nothing may point to it. */
+void arena_drop(struct sennit_arena *a, const void *p, size_t size);
 void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align);
 
 /* 8-aligned, not zeroed; NULL: no memory or over the cap. */

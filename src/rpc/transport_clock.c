@@ -152,13 +152,16 @@ static int64_t clock_keepalive(struct transport *t, int64_t now)
 void clock_on_ping(struct transport *t)
 {
     const struct transport_clock *c = t->clock;
-    int64_t now = sennit_now(), last = t->pinged_at;
+    int64_t now = t->last_read, last = t->pinged_at; /* a flood is not worth a clock's look each */
     if (!t->server || !c->min_time)
         return;
     lock_take(&t->lock, LOCK_WRITE);
     bool answered = t->out.answered, quiet = t->open_streams == 0 && !c->permit_without_calls;
+    bool over = t->close_wanted; /* and said: more of them may have come in the same read */
     t->out.answered = false;
     lock_drop(&t->lock, LOCK_WRITE);
+    if (over)
+        return;
     t->pinged_at = now;
     if (answered || !last) {
         t->strikes = 0;

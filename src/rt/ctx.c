@@ -345,6 +345,14 @@ static void ctx_wait_left(struct sennit_ctx *ctx)
     atomic_fetch_and_explicit(&ctx->users, ~CTX_LEAVING, memory_order_relaxed);
 }
 
+BASE_COLD bool ctx_unused(struct sennit_ctx *ctx)
+{
+    lock_take(&ctx->root->lock, LOCK_CTX);
+    bool childless = ctx->n_children == 0; /* first: who has left a child may be inside */
+    lock_drop(&ctx->root->lock, LOCK_CTX);
+    return childless && atomic_load_explicit(&ctx->users, memory_order_acquire) == 0;
+}
+
 static void ctx_wait_children(struct sennit_ctx *ctx)
 {
     struct rt_note note = { 0 };

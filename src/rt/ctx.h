@@ -55,6 +55,8 @@ void ctx_init(struct sennit_ctx *ctx, struct sennit_ctx *parent, int64_t deadlin
               size_t first_size);
 /* Cancels, waits until all users have left, ends the arena. Parks; not from tasks. */
 void ctx_fini(struct sennit_ctx *ctx);
+/* Is nobody inside ctx, and no child? */
+bool ctx_unused(struct sennit_ctx *ctx);
 /* Parks until nobody who entered and no child is inside (for one that has ended). */
 void ctx_wait_users(struct sennit_ctx *ctx);
 /* Ends ctx and does the same: a context that nobody else has come to know has one quick look. */

@@ -412,6 +412,19 @@ static sennit_err dispatch_invoke(struct server_call *c, const void *request, vo
     return intercept_run(&call, &c->ctx, stream ? NULL : request, stream ? NULL : reply);
 }
 
+#define DISPATCH_DROP 4096u /* octets of a request */
+
+/* The answer may wait for the peer's window as long as that likes: a large request is not held
+ * meanwhile. Who still uses the context may be reading it. */
+static void dispatch_drop_request(struct server_call *c)
+{
+    struct rpc_msg *m = c->s.one_in ? c->s.first : NULL; /* of others it is the reader's, too */
+    if (likely(!m || m->len < DISPATCH_DROP) || !ctx_unused(&c->ctx))
+        return;
+    c->s.first = NULL, c->s.last = &c->s.first; /* there is no second one */
+    arena_drop(&c->ctx.arena, m, sizeof *m + m->len + 1);
+}
+
 /* Decodes, calls the user's function, encodes: what it returns is the status. */
 static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
 {
@@ -427,8 +440,10 @@ static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
     err = dispatch_invoke(c, request, reply);
     if (err || !reply)
         return err;
-    return message_encode(&c->f->rpc, atomic_load(&c->f->h.compressor), reply, a,
-                          c->conn->server->options.max_send_msg_size, framed);
+    err = message_encode(&c->f->rpc, atomic_load(&c->f->h.compressor), reply, a,
+                         c->conn->server->options.max_send_msg_size, framed);
+    dispatch_drop_request(c);
+    return err;
 }
 
 static void dispatch_tell_end(struct server_call *c, sennit_err err)

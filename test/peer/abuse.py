@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from h2wire import (  # noqa: E402
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, PRIORITY, RST,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, RST,
     SETTINGS, WINDOW, Conn, field, frame, headers, literal, message)
 from programs import Server, path, run  # noqa: E402
 
@@ -129,6 +129,15 @@ def settings_of_many_entries(server):
         assert conn.goaway == CALM, conn.goaway
 
 
+def pings_that_are_too_many_are_told_so_once(server):
+    """However many more lie in the same read."""
+    with Conn(server.port) as conn:
+        conn.send(frame(PING, 0, 0, bytes(8)) * 500)
+        frames = list(iter(conn.read_frame, None))
+        told = [body[8:] for kind, _, _, body in frames if kind == GOAWAY]
+        assert told == [b"too_many_pings"], told[:5]
+
+
 def hpack_bombs(server):
     value = literal("x", "v" * 4000)
     with Growth(server, 1 << 20):
@@ -204,6 +213,21 @@ def window_of_nothing(server):
             ">HI", 4, 0))) as conn:
         for i in range(count):
             conn.start(2 * i + 1, message(field(1, b"w" * 1000)))
+        conn.send(request(2 * count + 1))
+        assert conn.reply(2 * count + 1).rst == 7
+        answered(server)
+
+
+def window_of_nothing_for_large_answers(server):
+    """What waits is the answer, and what its handler made it of; the request has gone by then."""
+    count, text = 256, b"w" * 60000
+    with Growth(server, 45 << 20), Conn(server.port, settings=frame(SETTINGS, 0, 0, struct.pack(
+            ">HI", 4, 0))) as conn:
+        body = message(field(1, text))
+        for i in range(count):
+            conn.send(request(2 * i + 1) + b"".join(
+                frame(DATA, 0, 2 * i + 1, body[at:at + 16000]) for at in range(0, 60000, 16000)) +
+                frame(DATA, END_STREAM, 2 * i + 1))
         conn.send(request(2 * count + 1))
         assert conn.reply(2 * count + 1).rst == 7
         answered(server)
@@ -415,8 +439,9 @@ def errors_of_the_caller(server):
             assert conn.reply(2 * i + 1).status == 12, conn.goaway_text
 
 
-ALONE = [settings_of_many_entries, hpack_bombs, reads_late, never_gives_window,
-         window_of_nothing, half_open_streams, data_in_crumbs, churn]
+ALONE = [settings_of_many_entries, pings_that_are_too_many_are_told_so_once, hpack_bombs,
+         reads_late, never_gives_window, window_of_nothing, window_of_nothing_for_large_answers,
+         half_open_streams, data_in_crumbs, churn]
 BORNE = [octets_on_many_streams, many_resets_among_calls, pings_and_updates_with_every_call,
          idle_for_long, errors_of_the_caller]
 

@@ -65,6 +65,30 @@ TEST(arena_reset_keeps_one_block_and_forgets_the_rest)
     arena_fini(&a); /* again is harmless */
 }
 
+TEST(arena_drop_gives_back_what_has_a_block_of_its_own)
+{
+    struct sennit_arena a;
+    char first[256];
+    arena_init(&a, first, sizeof first);
+    char *small = arena_alloc(&a, 100), *early = arena_alloc(&a, 5000);
+    char *shared = arena_alloc(&a, 200), *late = arena_alloc(&a, 6001);
+    check(small && early && shared && late);
+    size_t used = a.used;
+    arena_drop(&a, small, 100);
+    arena_drop(&a, shared, 200);
+    arena_drop(&a, late, 5000); /* that is not its size */
+    check_int(a.used, used);
+    arena_drop(&a, late, 6001);
+    arena_drop(&a, early, 5000);
+    check(a.used <= used - 11000);
+    memset(small, 's', 100), memset(shared, 's', 200);
+    char *next = arena_alloc(&a, 300);
+    check(next && next != shared && next != small);
+    memset(next, 'n', 300);
+    check(small[99] == 's' && shared[199] == 's');
+    arena_fini(&a);
+}
+
 TEST(arena_reset_keeps_one_block_that_is_smaller_than_the_handed_in_one)
 {
     static char block[8192];

@@ -147,6 +147,26 @@ TEST(streams_that_are_gone_have_no_window)
     session_end();
 }
 
+TEST(header_block_has_a_size_limit)
+{
+    serve();
+    frame(16384, H2_HEADERS, 0, 1);
+    zeros(16384);
+    frame(16384, H2_CONTINUATION, 0, 1);
+    zeros(16384);
+    expect("");
+    frame(1, H2_CONTINUATION, H2_END_HEADERS, 1);
+    expect("E:ENHANCE_YOUR_CALM");
+    struct h2_config c = server_config;
+    c.max_frame = 65536;
+    session_start(&c); /* in one frame, which is long enough for it */
+    preface();
+    settings();
+    frame(LIMIT_HEADER_BLOCK + 1, H2_HEADERS, H2_END_HEADERS, 1);
+    expect("S E:ENHANCE_YOUR_CALM");
+    session_end();
+}
+
 TEST(a_response_over_the_limit_may_have_lost_its_status)
 {
     static char big[17000];
