@@ -24,8 +24,7 @@ def goroutines():
     found = []
     while int(chunk):
         array = chunk["g"]
-        low, high = array.type.range()
-        found += [array[i] for i in range(low, high + 1) if int(array[i]["state"])]
+        found += [array[i] for i in range(int(chunk["n"])) if int(array[i]["state"])]
         chunk = chunk["next"]
     return sorted(found, key=lambda g: int(g["id"]))
 

@@ -1,53 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * g.c: the goroutine records: chunks of 64 that are never given back before rt_shutdown (so that a
- * dump may walk them), a cache of each worker, a pool for all. A free one is all zero but for next,
- * id and state. Also ids, names and counts.
- * Anyone may make one; only the worker on which it ended frees it. */
+ * g.c: the goroutine records: chunks of them that are never given back before rt_shutdown (so that
+ * a dump may walk them), a cache of each worker, a pool for all. A free one is all zero but for
+ * next, id and state. Also ids, names and counts. Anyone may make one; only the worker on which it
+ * ended frees it. */
 #include "rt/rt_private.h"
 #include <stdio.h>
 
-enum { G_CHUNK = 64 };
+/* Records in a chunk: few at first, for a small program is to stay small; later so many that its
+ * head, and what malloc adds, are less than an octet for each. */
+enum { G_BATCH = 64, G_CHUNK = 512 };
 
 struct g_chunk {
     struct g_chunk *next;
-    struct rt_g g[G_CHUNK];
+    int n;
+    struct rt_g g[];
 };
 
-static struct lock g_lock; /* guards g_chunks, g_pool */
+static struct lock g_lock; /* guards what follows */
 static struct g_chunk *g_chunks;
+static int64_t g_made;
 static struct rt_g *g_pool;
 
 static struct rt_g *g_next(const struct rt_g *g) { return (struct rt_g *)g->next; }
 
-/* A batch from the pool, or a new chunk. NULL: no memory. */
+/* Returns G_BATCH new ones; the others go to the pool. NULL: no memory. */
+static struct rt_g *g_chunk_new(int n)
+{
+    size_t size = sizeof(struct g_chunk) + (size_t)n * sizeof(struct rt_g);
+    san_ignore_begin();
+    struct g_chunk *c = sys.aligned_alloc(64, size);
+    if (c)
+        memset(c, 0, size);
+    san_ignore_end();
+    if (!c)
+        return NULL;
+    c->n = n;
+    for (int i = 0; i + 1 < n; i++)
+        c->g[i].next = i + 1 == G_BATCH ? 0 : (uintptr_t)&c->g[i + 1];
+    lock_take(&g_lock, LOCK_SCHED);
+    c->next = g_chunks;
+    g_chunks = c;
+    g_made += n;
+    if (n > G_BATCH) {
+        c->g[n - 1].next = (uintptr_t)g_pool;
+        g_pool = &c->g[G_BATCH];
+    }
+    lock_drop(&g_lock, LOCK_SCHED);
+    return &c->g[0];
+}
+
+/* A batch from the pool, or of a new chunk. NULL: no memory. */
 static struct rt_g *g_batch(void)
 {
     lock_take(&g_lock, LOCK_SCHED);
+    int n = g_made < G_CHUNK ? G_BATCH : G_CHUNK;
     struct rt_g *first = g_pool, *last = first;
-    for (int i = 1; last && i < G_CHUNK && g_next(last); i++)
+    for (int i = 1; last && i < G_BATCH && g_next(last); i++)
         last = g_next(last);
     if (last) {
         g_pool = g_next(last);
         last->next = 0;
     }
     lock_drop(&g_lock, LOCK_SCHED);
-    if (first)
-        return first;
-    san_ignore_begin();
-    struct g_chunk *c = sys.aligned_alloc(64, sizeof *c);
-    if (c)
-        memset(c, 0, sizeof *c);
-    san_ignore_end();
-    if (!c)
-        return NULL;
-    for (int i = 0; i + 1 < G_CHUNK; i++)
-        c->g[i].next = (uintptr_t)&c->g[i + 1];
-    lock_take(&g_lock, LOCK_SCHED);
-    c->next = g_chunks;
-    g_chunks = c;
-    lock_drop(&g_lock, LOCK_SCHED);
-    return &c->g[0];
+    return first ? first : g_chunk_new(n);
 }
 
 static void g_give(struct rt_g *first)
@@ -107,7 +123,7 @@ void rt_g_each(void (*fn)(const struct rt_g *g, void *arg), void *arg)
 {
     lock_take(&g_lock, LOCK_SCHED);
     for (struct g_chunk *c = g_chunks; c; c = c->next)
-        for (int i = 0; i < G_CHUNK; i++)
+        for (int i = 0; i < c->n; i++)
             if (atomic_load_explicit(&c->g[i].state, memory_order_relaxed) != RT_G_FREE)
                 fn(&c->g[i], arg);
     lock_drop(&g_lock, LOCK_SCHED);
@@ -121,7 +137,7 @@ void *rt_g_next_chunk(void *chunk, struct rt_g **gs, int *n)
     c = c ? c->next : g_chunks;
     lock_drop(&g_lock, LOCK_SCHED);
     *gs = c ? c->g : NULL;
-    *n = G_CHUNK;
+    *n = c ? c->n : 0;
     return c;
 }
 
@@ -134,6 +150,7 @@ void rt_g_stop(void)
         sys.free(c);
     }
     g_pool = NULL;
+    g_made = 0;
 }
 
 static int64_t g_spawned(void)

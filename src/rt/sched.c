@@ -12,8 +12,8 @@
  * context that comes next does that first (sched_arrive): a goroutine is committed, queued again,
  * or its stack freed only when its registers are saved. Nothing else may make a goroutine visible.
  *
- *   park   1 state = PARKED  2 next is chosen  3 rt_switch saves sp in g  4 on the other stack:
- *          commit(g) publishes g; false: g is queued instead
+ *   park   1 next is chosen  2 rt_switch saves sp in g  3 on the other stack: state = PARKED, which
+ *          releases sp to who trims or dumps it  4 commit(g) publishes g; false: it is queued
  *   unpark 1 state is PARKED (asserted)  2 state = QUEUED  3 queue
  *
  * A parking goroutine takes the next one from its worker's own queue; for all else (tasks, timers,
@@ -112,6 +112,7 @@ static void sched_commit(struct rt_worker *w, struct rt_g *g)
 {
     w->cur = NULL;
     san_acquire(g);
+    atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_release);
     if (w->after.commit(g, w->after.arg))
         return;
     atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
@@ -125,6 +126,7 @@ SCHED_INLINE void sched_run_after(struct rt_worker *w)
         sched_requeue(w, g);
     } else if (w->after.what == RT_DROP) {
         san_acquire(g);
+        atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_release);
         rt_park_drop(w->after.under);
     } else if (w->after.what == RT_BURY) {
         sched_bury(w, g);
@@ -345,7 +347,6 @@ __attribute__((noinline)) static void sched_park(struct rt_worker *w, struct rt_
     rt_held_check(g, reason);
     g->reason = reason;
     g->u.since = atomic_load_explicit(&rt_state.coarse, memory_order_relaxed);
-    atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_relaxed);
     san_release(g);
     w->after.g = g;
     w = sched_leave(w, &g->sp, &g->fake, g, sched_next(w, NULL));

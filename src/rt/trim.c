@@ -8,9 +8,10 @@
  *   resume   1 state = QUEUED (the waker)  2 queues  3 trimming set: waits until it is not
  *            4 switches to its stack
  * The waker's 1 comes before the resumer's 3 by the queue. If 3 of resume reads 0 though trim's 1
- * is done, it did so before the heavy fence, and then 3 of trim sees QUEUED. A resume costs a load
+ * is done, it did so before the heavy fence, and then 3 of trim sees QUEUED, or PARKED once more: a
+ * state that is set when sp has been saved, and releases it (sched.c). A resume costs a load
  * of a line that it uses anyway; a claim by CAS would cost each wake-up a locked instruction.
- * One fence serves a chunk of records.
+ * One fence serves a batch of records.
  *
  * When: sysmon sets a timer before it falls asleep, and each second while it does not, if anything
  * ran since the last time; so an idle process is woken once, and then no more. The work is a task,
@@ -20,7 +21,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 
-enum { TRIM_PAGE = 4096, TRIM_RED_ZONE = 256 };
+enum { TRIM_PAGE = 4096, TRIM_RED_ZONE = 256, TRIM_BATCH = 64 };
 #define TRIM_AFTER_NS INT64_C(1000000000)
 
 static struct rt_timer trim_timer;
@@ -60,8 +61,8 @@ static void trim_one(struct rt_g *g)
         sys.madvise(s->base, high - low, MADV_DONTNEED);
 }
 
-/* gs: a chunk's records, which stay where they are. */
-static void trim_chunk(struct rt_g *gs, int n)
+/* gs: records, which stay where they are. Who is resumed waits until all of them are done. */
+static void trim_batch(struct rt_g *gs, int n)
 {
     int64_t now = sys_now();
     bool any = false;
@@ -76,7 +77,7 @@ static void trim_chunk(struct rt_g *gs, int n)
     for (int i = 0; i < n; i++) {
         if (!atomic_load_explicit(&gs[i].trimming, memory_order_relaxed))
             continue;
-        if (fenced && atomic_load_explicit(&gs[i].state, memory_order_relaxed) == RT_G_PARKED)
+        if (fenced && atomic_load_explicit(&gs[i].state, memory_order_acquire) == RT_G_PARKED)
             trim_one(&gs[i]);
         atomic_store_explicit(&gs[i].trimming, false, memory_order_release);
     }
@@ -103,7 +104,8 @@ static void trim_turn(struct rt_task *t)
     int n;
     trim_at = rt_g_next_chunk(trim_at, &gs, &n);
     if (trim_at) {
-        trim_chunk(gs, n);
+        for (int at = 0; at < n; at += TRIM_BATCH)
+            trim_batch(gs + at, n - at < TRIM_BATCH ? n - at : TRIM_BATCH);
         rt_task_wake(t);
         return;
     }

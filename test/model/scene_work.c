@@ -254,12 +254,14 @@ static void flush_task(void)
 static struct rt_g trim_g;
 static struct rt_stack trim_stack;
 static struct lock trim_queue;
-static bool trim_queued;
+static bool trim_queued, trim_kept; /* kept: the page is in use */
 static char trim_page[4 * TRIM_PAGE];
 
 static int trim_madvise(void *p, size_t n, int advice)
 {
     (void)n, (void)advice;
+    model_read(&trim_g.sp);
+    model_check(!trim_kept, "a page is taken that is in use");
     model_write(p);
     return 0;
 }
@@ -268,14 +270,14 @@ static void trim_start(void)
     scene_runtime(0);
     memset(&trim_g, 0, sizeof trim_g);
     memset(&trim_queue, 0, sizeof trim_queue);
-    trim_queued = false, trim_young = false;
+    trim_queued = false, trim_young = false, trim_kept = false;
     trim_stack = (struct rt_stack){ .base = trim_page, .size = sizeof trim_page };
     trim_g.stack = &trim_stack, trim_g.sp = trim_page + sizeof trim_page;
     trim_g.state = RT_G_PARKED;
     trim_g.u.since = model_clock_now - 2 * TRIM_AFTER_NS;
     sys.madvise = trim_madvise;
 }
-static void trim_trimmer(void) { trim_chunk(&trim_g, 1); }
+static void trim_trimmer(void) { trim_batch(&trim_g, 1); }
 /* As rt_unpark, the queue, and sched_leave. */
 static void trim_waker(void)
 {
@@ -297,6 +299,17 @@ static void trim_resumer(void)
         rt_trim_wait(&trim_g);
     model_write(trim_page);
     atomic_store_explicit(&trim_g.state, RT_G_RUNNING, memory_order_relaxed);
+}
+/* It is resumed, and parks again where it needs the page; then it may be trimmed, but not so deep.
+ */
+static void trim_parker(void)
+{
+    trim_resumer();
+    trim_kept = true;
+    model_write(&trim_g.sp);
+    trim_g.sp = trim_page;
+    atomic_store_explicit(&trim_g.state, RT_G_PARKED,
+                          memory_order_release); /* as sched_run_after */
 }
 
 const struct model_scene work_scenes[] = {
@@ -326,5 +339,6 @@ const struct model_scene work_scenes[] = {
     { "flush, full socket, two", flush_start_full, { flush_appender, flush_appender } },
     { "flush, full socket", flush_start_full, { flush_appender, flush_task }, flush_end },
     { "trim", trim_start, { trim_trimmer, trim_waker, trim_resumer } },
+    { "trim, parked again", trim_start, { trim_trimmer, trim_waker, trim_parker } },
     { 0 },
 };

@@ -4,8 +4,10 @@
  * on timing: what could hang runs into the harness' limit. */
 #include "base/sys.h"
 #include "crew.h"
+#include "death.h"
 #include "rt/rt.h"
 #include <dirent.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -263,7 +265,7 @@ TEST(those_that_stand_still_in_the_kernel_do_so_together)
 #if !defined(SENNIT_CHECKS) || defined(CREW_SANITIZED) /* else it ends there: see held.c */
 /* A pthread mutex held over a park, as code that knows nothing of goroutines does: those who queue
  * on it block their threads, and the owner must come back all the same. */
-enum { QUEUED = MANY > 1000 ? 300 : 40 };
+enum { QUEUED = MANY > 1000 ? 1000 : 40 };
 static pthread_mutex_t plain_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct counter plain_owned = { .until = 1 };
 static void plain_owner(void *arg)
@@ -443,6 +445,38 @@ TEST(shutdown_meets_workers_in_every_state)
             usleep((useconds_t)(i * 50));
         check(rt_shutdown());
     }
+}
+
+static void *no_records(size_t alignment, size_t n) { return (void)alignment, (void)n, NULL; }
+TEST(a_goroutine_without_memory_is_an_error)
+{
+    void *(*real)(size_t alignment, size_t n) = sys.aligned_alloc;
+    struct counter c = { .until = 1 };
+    check(!rt_go(hit, &c, "the start", 0));
+    counter_wait(&c);
+    sys.aligned_alloc = no_records;
+    sennit_err err = NULL;
+    int n = 0;
+    for (c.until = INT_MAX; !err; n += !err)
+        err = sennit_go(hit, &c);
+    sys.aligned_alloc = real;
+    check_int(err->code, SENNIT_RESOURCE_EXHAUSTED);
+    check(!sennit_go(hit, &c));
+    while (atomic_load(&c.n) < n + 2)
+        sennit_yield();
+}
+
+/* As a test that is never done sees it: the harness calls rt_shutdown. */
+static void asleep_for_ever(void *arg) { (void)sennit_chan_recv(arg, NULL, NULL); }
+static void wait_for_ever(void)
+{
+    check(!rt_go(asleep_for_ever, sennit_chan_new(8, 0), "pkg.Sleepy/Wait", 0));
+    if (!rt_shutdown())
+        abort();
+}
+TEST(those_asleep_for_ever_are_listed_at_the_end)
+{
+    check_dies(wait_for_ever, " (pkg.Sleepy/Wait): waiting, receiving from a channel, for ");
 }
 
 TEST(go_options_are_read)
