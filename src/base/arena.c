@@ -56,13 +56,9 @@ static struct arena_block *arena_free_others(struct arena_block *b)
     return kept;
 }
 
-void arena_reset(struct sennit_arena *a)
+/* Begins anew with the one block that is kept, or NULL: a loop of calls then allocates nothing. */
+static inline void arena_rewind(struct sennit_arena *a, struct arena_block *kept)
 {
-    /* One block is kept for the next round: a loop of calls then allocates nothing. */
-    struct arena_block *kept = a->blocks;
-    if (kept && unlikely(kept->next || kept->size > ARENA_LARGEST))
-        kept = arena_free_others(kept);
-    a->blocks = kept;
     a->used = kept ? kept->size : 0;
     a->failed = false;
     if (kept && kept->size - sizeof *kept > a->first_size) {
@@ -72,6 +68,21 @@ void arena_reset(struct sennit_arena *a)
         a->at = a->first;
         a->end = a->first ? a->first + a->first_size : NULL;
     }
+}
+
+static __attribute__((noinline)) void arena_reset_many(struct sennit_arena *a)
+{
+    a->blocks = arena_free_others(a->blocks);
+    arena_rewind(a, a->blocks);
+}
+
+void arena_reset(struct sennit_arena *a)
+{
+    struct arena_block *kept = a->blocks;
+    if (unlikely(kept && (kept->next || kept->size > ARENA_LARGEST)))
+        arena_reset_many(a);
+    else
+        arena_rewind(a, kept);
 }
 
 static struct arena_block *arena_grow(struct sennit_arena *a, size_t size)

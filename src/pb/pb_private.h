@@ -46,7 +46,7 @@ static inline void pb_fill(const sennit_msg_desc *d, char *msg)
         return;
     }
     char two[16];
-    for (size_t i = 0; i + 16 <= n; i += 16) {
+    for (size_t i = 0; i + 16 < n; i += 16) {
         memcpy(two, from + i, 16);
         memcpy(msg + i, two, 16);
     }
