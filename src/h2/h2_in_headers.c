@@ -170,14 +170,14 @@ BASE_COLD static bool in_first_piece(struct h2_in *in, struct h2_event *ev, cons
     return h2_in_skip(in, 0);
 }
 
-/* The payload of a HEADERS frame. */
-static bool in_headers(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
+/* The payload of a HEADERS frame, if it was split or is more than the block. */
+BASE_COLD static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
 {
+    const uint8_t *p;
+    int got = h2_in_collect(in, ev, &p);
+    if (got <= 0)
+        return got < 0;
     uint32_t n = in->frame.len, pad = 0;
-    in->block_end_stream = in->frame.flags & H2_END_STREAM;
-    in->block_self_dependent = false;
-    if (likely((in->frame.flags & (H2_PADDED | H2_PRIO | H2_END_HEADERS)) == H2_END_HEADERS))
-        return in_block(in, ev, p, n);
     if (in->frame.flags & H2_PADDED) {
         if (n == 0)
             return h2_in_fail(in, ev, H2_FRAME_SIZE_ERROR, "HEADERS without its padding length");
@@ -196,30 +196,38 @@ static bool in_headers(struct h2_in *in, struct h2_event *ev, const uint8_t *p)
     return in_first_piece(in, ev, p, n - pad);
 }
 
-static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
+/* What is wrong with a HEADERS frame of that id; NULL: nothing, it is one that was opened before.
+ */
+BASE_COLD static const char *in_wrong_id(struct h2_in *in, uint32_t id)
 {
-    const uint8_t *p;
-    int got = h2_in_collect(in, ev, &p);
-    return got > 0 ? in_headers(in, ev, p) : got < 0;
+    if (id % 2 == 0 || (!in->c.server && id > in->opened))
+        return "HEADERS on a stream the peer cannot open";
+    /* A client's late HEADERS may follow our RST of long ago; only we open streams there. */
+    if (in->c.server && !h2_in_find(in, id) && h2_in_how_closed(in, id) == H2_IN_UNKNOWN)
+        return "stream ids must rise";
+    return NULL;
 }
 
 bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev)
 {
-    uint32_t id = in->frame.id;
-    if (in->frame.len > in->block_most)
-        return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, "header block too large");
-    if (id % 2 == 0 || (!in->c.server && id > in->opened))
-        return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "HEADERS on a stream the peer cannot open");
-    /* A client's late HEADERS may follow our RST of long ago; only we open streams there. */
-    if (in->c.server && id <= in->opened && !h2_in_find(in, id) &&
-        h2_in_how_closed(in, id) == H2_IN_UNKNOWN)
-        return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "stream ids must rise");
+    uint32_t id = in->frame.id, n = in->frame.len;
     const uint8_t *p = in->at;
-    if (likely(in->block_len == 0 && (size_t)(in->end - p) >= in->frame.len)) {
-        in->at += in->frame.len;
-        return in_headers(in, ev, p);
+    const uint8_t odd = H2_PADDED | H2_PRIO | H2_END_HEADERS;
+    if (unlikely(n > in->block_most))
+        return h2_in_fail(in, ev, H2_ENHANCE_YOUR_CALM, "header block too large");
+    if (unlikely(id % 2 == 0 || in->c.server != (id > in->opened))) {
+        const char *wrong = in_wrong_id(in, id);
+        if (wrong)
+            return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, wrong);
     }
-    in->need = in->frame.len;
+    in->block_end_stream = in->frame.flags & H2_END_STREAM;
+    in->block_self_dependent = false;
+    if (likely((in->frame.flags & odd) == H2_END_HEADERS && in->block_len == 0 &&
+               (size_t)(in->end - p) >= n)) {
+        in->at = p + n;
+        return in_block(in, ev, p, n);
+    }
+    in->need = n;
     in->step = in_step_headers;
     return true;
 }

@@ -25,7 +25,7 @@ struct decoder_entry {
 };
 /* What a block began with: octets that are an index each, and the fields that they are. Peers begin
  * their blocks alike, a client's requests differ in the method at most. */
-#define DECODER_RUN_OCTETS 20u
+#define DECODER_RUN_OCTETS 16u
 struct decoder_run {
     struct hpack_run of;
     uint32_t room, list_size;
@@ -381,14 +381,24 @@ static bool decoder_begin(struct hpack_decoder *d, size_t len, size_t max_list)
 
 static bool decoder_in_run(uint8_t octet) { return octet > 0x80 && octet < 0xff; }
 
+/* n: 1 to 16. */
+static inline bool decoder_same(const uint8_t *a, const uint8_t *b, uint32_t n)
+{
+    if (n >= 8)
+        return memcmp(a, b, 8) == 0 && memcmp(a + n - 8, b + n - 8, 8) == 0;
+    if (n >= 4)
+        return memcmp(a, b, 4) == 0 && memcmp(a + n - 4, b + n - 4, 4) == 0;
+    return a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1];
+}
+
 /* The run at the start of a block, all of it, if it is known. */
-static struct decoder_run *decoder_find_run(struct hpack_decoder *d, const uint8_t *p, size_t len,
-                                            size_t max_list)
+static inline struct decoder_run *decoder_find_run(struct hpack_decoder *d, const uint8_t *p,
+                                                   size_t len, size_t max_list)
 {
     for (unsigned i = 0; i < HPACK_RUNS; i++) { /* most likely as before */
         uint8_t slot = (uint8_t)((d->after[d->last] + i) % HPACK_RUNS);
         struct decoder_run *r = d->runs[slot];
-        if (!r || r->epoch != d->epoch || len < r->of.n || memcmp(p, r->octets, r->of.n) != 0)
+        if (!r || r->epoch != d->epoch || len < r->of.n || !decoder_same(p, r->octets, r->of.n))
             continue;
         if (len > r->of.n && r->of.n < DECODER_RUN_OCTETS && decoder_in_run(p[r->of.n]))
             continue; /* it goes on */
@@ -447,17 +457,13 @@ BASE_COLD static void decoder_keep(struct hpack_decoder *d, const uint8_t *p, si
 
 struct hpack_run *hpack_decoded_run(const struct hpack_decoder *d) { return d->again; }
 
-int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
-                 const struct h2_field **fields, size_t *n)
+static __attribute__((noinline)) int decoder_decode(struct hpack_decoder *d, const uint8_t *block,
+                                                    size_t len, size_t max_list,
+                                                    const struct h2_field **fields, size_t *n)
 {
+    const struct decoder_run *r = d->again ? container_of(d->again, struct decoder_run, of) : NULL;
     const uint8_t *p = block, *end = len ? block + len : block; /* NULL may be without octets */
     int result = HPACK_OK;
-    struct decoder_run *r = decoder_find_run(d, p, len, max_list);
-    d->again = r ? &r->of : NULL;
-    if (r && r->of.n == len) {
-        *fields = r->fields, *n = len;
-        return HPACK_OK;
-    }
     *fields = NULL, *n = 0;
     if (!decoder_begin(d, len, max_list))
         return HPACK_NO_MEMORY;
@@ -486,4 +492,15 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
         decoder_keep(d, block, len);
     *fields = d->scratch->fields, *n = d->scratch->n_fields;
     return result != HPACK_OK ? result : d->scratch->over ? HPACK_TOO_LARGE : HPACK_OK;
+}
+
+int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
+                 const struct h2_field **fields, size_t *n)
+{
+    struct decoder_run *r = decoder_find_run(d, block, len, max_list);
+    d->again = r ? &r->of : NULL;
+    if (unlikely(!r || r->of.n != len))
+        return decoder_decode(d, block, len, max_list, fields, n);
+    *fields = r->fields, *n = len;
+    return HPACK_OK;
 }

@@ -1,9 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * test_h2_in_whole.c: the receiving machine over whole sessions: windows, every split,
- * memory that fails, and random frames against a model of stream states. See frames.h for how
- * events read. */
+ * test_h2_in_whole.c: the receiving machine over whole sessions: windows, blocks that
+ * begin alike, every split, memory that fails, and random frames against a model of stream states.
+ * See frames.h for how events read. */
 #include "frames.h"
+
+/* -- blocks that begin alike ------------------------------------------------------------------- */
+
+/* What a run of fields came to is noted, but it comes to something else in another place. */
+TEST(octets_that_began_a_request_are_no_trailers)
+{
+    static const char post[] = "\x83\x86\x84", ok[] = "\x88"; /* POST, http, /; 200 */
+    serve();
+    for (uint32_t id = 1; id < 8; id += 2) {
+        frame_with(H2_HEADERS, H2_END_HEADERS, id, post, 3);
+        frame_with(H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id, post, 3);
+    }
+    expect("H1 X1:PROTOCOL_ERROR H3 X3:PROTOCOL_ERROR H5 X5:PROTOCOL_ERROR H7 X7:PROTOCOL_ERROR");
+    frame_with(H2_HEADERS, H2_END_HEADERS, 9, post, 2); /* the same, but for :path */
+    frame_with(H2_HEADERS, H2_END_HEADERS, 11, post, 2);
+    frame_with(H2_HEADERS, H2_END_HEADERS, 13, "\x83\x86\x84\x83", 4);
+    frame_with(H2_HEADERS, H2_END_HEADERS, 15, "\x83\x86\x84\0\x05:path\1/", 12);
+    frame_with(H2_HEADERS, H2_END_HEADERS, 17, "\x83\x86\x84\0\1a\1b", 8);
+    expect("X9:PROTOCOL_ERROR X11:PROTOCOL_ERROR X13:PROTOCOL_ERROR X15:PROTOCOL_ERROR H17");
+    connect_client();
+    for (uint32_t id = 1; id < 8; id += 2) {
+        check(h2_in_opened(session.in, id, NULL, false) == 0);
+        frame_with(H2_HEADERS, H2_END_HEADERS, id, ok, 1);
+        frame_with(H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id, ok, 1);
+    }
+    expect("H1 X1:PROTOCOL_ERROR H3 X3:PROTOCOL_ERROR H5 X5:PROTOCOL_ERROR H7 X7:PROTOCOL_ERROR");
+    session_end();
+}
 
 /* -- receive windows --------------------------------------------------------------------------- */
 
