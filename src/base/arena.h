@@ -26,6 +26,14 @@ struct sennit_arena {
 void arena_init(struct sennit_arena *a, void *first, size_t first_size);
 void arena_fini(struct sennit_arena *a); /* frees all blocks; a may be init'ed again */
 void arena_reset(struct sennit_arena *a);
+/* The same, for who seldom takes more than the block that was handed in. */
+static inline void arena_rewind(struct sennit_arena *a)
+{
+    if (likely(!a->blocks && !a->failed))
+        a->at = a->first;
+    else
+        arena_reset(a);
+}
 void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align);
 
 /* 8-aligned, not zeroed; NULL: no memory or over the cap. */
