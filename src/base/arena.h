@@ -29,6 +29,14 @@ void arena_reset(struct sennit_arena *a);
 /* Gives back what arena_alloc gave for so many octets, if that had a block of its own (large ones
  * do); nothing may point to it. */
 void arena_drop(struct sennit_arena *a, const void *p, size_t size);
+/* The same, for who seldom takes more than the block that was handed in. */
+static inline void arena_rewind(struct sennit_arena *a)
+{
+    if (likely(!a->blocks && !a->failed))
+        a->at = a->first;
+    else
+        arena_reset(a);
+}
 void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align);
 
 /* 8-aligned, not zeroed; NULL: no memory or over the cap. */

@@ -267,9 +267,12 @@ void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_h
 size_t h2_data_bound(const struct h2_out *o, const struct h2_out_stream *s, size_t len);
 bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
                  bool end_stream);
-/* Puts a further body behind the last one, into the same frame: only if that has not been taken yet
- * and nothing came after it. Small messages sent in a row share a frame so. True: appended. */
-bool h2_out_extend(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len);
+/* Appends a body that neither window, high water nor room keeps from going out whole in one frame;
+ * to the last frame, if that is of the same stream, was not taken yet and is not full. So small
+ * messages sent in a row share a frame. */
+enum h2_joined { H2_NOT_APPENDED, H2_APPENDED, H2_JOINED };
+enum h2_joined h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
+                            size_t len);
 /* The same for a body that stays valid as long as s is held: its frames of some size go out from
  * where it lies, and hold was called for each. Who takes the buffer lets go of them. */
 size_t h2_ref_bound(const struct h2_out *o, size_t len);

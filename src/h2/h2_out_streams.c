@@ -295,19 +295,30 @@ bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
     return out_body(o, s, body, len, end_stream);
 }
 
-bool h2_out_extend(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len)
+enum h2_joined h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
+                            size_t len)
 {
-    size_t n = o->len - o->tail - H2_FRAME_HEADER + len;
-    if (o->tail_id != s->id || o->tail_end != o->len || n > H2_DEFAULT_FRAME || s->body_len ||
-        s->window < (int64_t)len || o->window < (int64_t)len || !h2_out_room(o, len) ||
+    bool joins = o->tail_id == s->id && o->tail_end == o->len;
+    size_t n = joins ? o->len - o->tail - H2_FRAME_HEADER + len : len;
+    if (joins && n > H2_DEFAULT_FRAME)
+        joins = false, n = len;
+    if (len - 1 >= H2_DEFAULT_FRAME || s->body_len || s->window < (int64_t)len ||
+        o->window < (int64_t)len || !h2_out_room(o, len + H2_FRAME_HEADER) ||
         h2_out_octets(o) >= o->high_water)
-        return false;
+        return H2_NOT_APPENDED;
+    sn_assert(s->id && !s->local_closed);
+    if (joins) {
+        store_be24(o->buf + o->tail, (uint32_t)n);
+    } else {
+        o->tail = o->len, o->tail_id = s->id;
+        h2_out_frame_header(o->buf + o->len, n, H2_DATA, 0, s->id);
+        o->len += H2_FRAME_HEADER;
+    }
     memcpy(o->buf + o->len, body, len);
     o->tail_end = o->len += len;
-    store_be24(o->buf + o->tail, (uint32_t)n);
     out_earn(o, len);
     out_spend(o, s, len);
-    return true;
+    return joins ? H2_JOINED : H2_APPENDED;
 }
 
 bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,

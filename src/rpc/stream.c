@@ -7,6 +7,7 @@
  * both and disturbs nobody. */
 #include "rpc/stream.h"
 #include "base/sys.h"
+#include "rpc/codec.h"
 #include "rt/why.h"
 #include <stdio.h>
 
@@ -90,13 +91,13 @@ void stream_api_fini(struct sennit_stream *st)
 
 /* -- seats ------------------------------------------------------------------------------------ */
 
-static const char *stream_my_name(void)
+BASE_COLD static const char *stream_my_name(void)
 {
     struct rt_g *g = rt_self();
     return g ? rt_name(g) : "";
 }
 
-static bool stream_sit(struct seat *seat, uint64_t me)
+static inline bool stream_sit(struct seat *seat, uint64_t me)
 {
     return likely(seat_at_home(seat, me)) ? seat_take_home(seat, me)
                                           : seat_take_guest(seat, me, stream_my_name());
@@ -115,7 +116,7 @@ static void stream_leave(struct sennit_stream *st, uint64_t me)
         ctx_leave(st->ctx);
 }
 
-static void stream_who(uint64_t who, const char *name, char *text, size_t size)
+BASE_COLD static void stream_who(uint64_t who, const char *name, char *text, size_t size)
 {
     const char *kind = who & RT_THREAD_ID ? "thread" : "goroutine";
     unsigned long long id = who & ~RT_THREAD_ID;
@@ -128,8 +129,8 @@ static void stream_who(uint64_t who, const char *name, char *text, size_t size)
 }
 
 /* The text for the one who came second. */
-static void stream_misuse(const struct sennit_stream *st, struct seat *seat, const char *doing,
-                          const char *running, char *text, size_t size)
+BASE_COLD static void stream_misuse(const struct sennit_stream *st, struct seat *seat,
+                                    const char *doing, const char *running, char *text, size_t size)
 {
     char me[96], other[96];
     const char *name;
@@ -142,8 +143,8 @@ static void stream_misuse(const struct sennit_stream *st, struct seat *seat, con
              doing, st->method->path, me, other, running);
 }
 
-static sennit_err stream_misuse_error(const struct sennit_stream *st, struct seat *seat,
-                                      const char *doing, const char *running)
+BASE_COLD static sennit_err stream_misuse_error(const struct sennit_stream *st, struct seat *seat,
+                                                const char *doing, const char *running)
 {
     char text[480];
     stream_misuse(st, seat, doing, running, text, sizeof text);
@@ -151,7 +152,7 @@ static sennit_err stream_misuse_error(const struct sennit_stream *st, struct sea
 }
 
 /* recv has no error to return: keeps it for this goroutine's _error or _finish. */
-static void stream_keep_refusal(struct sennit_stream *st)
+BASE_COLD static void stream_keep_refusal(struct sennit_stream *st)
 {
     struct stream_refusal *r = sys.malloc(sizeof *r);
     if (!r)
@@ -168,7 +169,7 @@ static void stream_keep_refusal(struct sennit_stream *st)
     sys.free(r);
 }
 
-static sennit_err stream_refused(struct sennit_stream *st)
+BASE_COLD static sennit_err stream_refused(struct sennit_stream *st)
 {
     uint64_t id = rt_me();
     lock_take(&st->lock, LOCK_PRIM);
@@ -193,14 +194,14 @@ static bool stream_done(const struct rpc_stream *s)
 }
 
 /* s has ended: is there another attempt in its place? */
-static bool stream_again(struct sennit_stream *st, struct rpc_stream *s)
+BASE_COLD static bool stream_again(struct sennit_stream *st, struct rpc_stream *s)
 {
     return s->unprocessed && st->side->again && st->side->again(st, s);
 }
 
 /* -- sending ---------------------------------------------------------------------------------- */
 
-static sennit_err stream_over_error(struct sennit_stream *st, struct rpc_stream *s)
+BASE_COLD static sennit_err stream_over_error(struct sennit_stream *st, struct rpc_stream *s)
 {
     sennit_err err = stream_done(s) ? st->side->status(st, s) : NULL;
     return err ? err
@@ -210,20 +211,38 @@ static sennit_err stream_over_error(struct sennit_stream *st, struct rpc_stream 
                                st->method->path);
 }
 
-static void stream_half_close(struct sennit_stream *st)
+BASE_COLD static void stream_half_close(struct sennit_stream *st)
 {
     if (!atomic_exchange(&st->closed_send, true))
         st->side->half_close(st);
 }
 
 /* The current attempt refused the message: true if another one has it now. */
-static bool stream_sent_again(struct sennit_stream *st, struct rpc_stream *s)
+BASE_COLD static bool stream_sent_again(struct sennit_stream *st, struct rpc_stream *s)
 {
     while (!st->server && !stream_done(s))
         rt_note_wait(&s->drained, "waiting for a stream's end");
     if (!stream_done(s) || !stream_again(st, s))
         return false;
     return transport_wait_drained(stream_now(st));
+}
+
+/* As message_encode and message_decode, with the usual way here. */
+static inline sennit_err stream_encode(struct sennit_stream *st, const sennit_compressor *c,
+                                       const void *msg, struct sennit_arena *a, sennit_str *framed)
+{
+    if (unlikely(c || st->rpc->stats))
+        return message_encode(st->rpc, c, msg, a, st->max_send, framed);
+    const sennit_method *m = st->method;
+    return codec_encode(st->server ? m->reply : m->request, msg, a, st->max_send, framed);
+}
+
+static inline sennit_err stream_decode(struct sennit_stream *st, struct rpc_msg *m, void *to,
+                                       struct sennit_arena *a)
+{
+    if (unlikely(m->compressed || st->rpc->stats))
+        return message_decode(st->rpc, stream_now(st), m, to, a);
+    return codec_decode(st->in, to, m->body, m->len, a, st->server ? "request" : "response");
 }
 
 static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
@@ -239,7 +258,7 @@ static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
     const sennit_compressor *c = st->side->compressor(st);
     if (atomic_load_explicit(&st->plain, memory_order_relaxed))
         c = NULL;
-    sennit_err err = message_encode(st->rpc, c, msg, a, st->max_send, &framed);
+    sennit_err err = stream_encode(st, c, msg, a, &framed);
     if (err)
         return err;
     enum transport_result r = st->side->send(st, framed.data, framed.len, &s);
@@ -260,13 +279,14 @@ static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
     char first[STREAM_SEND_FIRST];
     arena_init(&a, first, sizeof first);
     sennit_err err = stream_send_from(st, msg, &a);
-    arena_fini(&a);
+    if (unlikely(a.blocks))
+        arena_fini(&a);
     return err;
 }
 
 /* A close_send that met a send leaves close_wanted, and then, behind a seat_fence, tries the seat
  * itself: one of the two sees it. */
-static void stream_close_if_wanted(struct sennit_stream *st, uint64_t me)
+BASE_COLD static void stream_close_if_wanted(struct sennit_stream *st, uint64_t me)
 {
     while (unlikely(atomic_load(&st->close_wanted)) && !atomic_load(&st->closed_send) &&
            stream_sit(&st->sender, me)) {
@@ -281,7 +301,8 @@ static sennit_err stream_send(struct sennit_stream *st, const void *msg, uint64_
         return stream_misuse_error(st, &st->sender, "send", "sending");
     sennit_err err = stream_send_seated(st, msg);
     seat_leave(&st->sender, me);
-    stream_close_if_wanted(st, me);
+    if (unlikely(atomic_load(&st->close_wanted)))
+        stream_close_if_wanted(st, me);
     return err;
 }
 
@@ -298,14 +319,14 @@ sennit_err sennit_send(sennit_stream *st, const void *msg)
     return err;
 }
 
-void sennit_stream_compress(sennit_stream *st, bool on)
+BASE_COLD void sennit_stream_compress(sennit_stream *st, bool on)
 {
     if (st)
         atomic_store(&st->plain, !on);
 }
 
 /* False: another goroutine is sending (text says which), and what it sends will be the last. */
-static bool stream_close_send(struct sennit_stream *st, char *text, size_t size)
+BASE_COLD static bool stream_close_send(struct sennit_stream *st, char *text, size_t size)
 {
     uint64_t me = rt_me();
     if (!stream_sit(&st->sender, me)) {
@@ -320,7 +341,7 @@ static bool stream_close_send(struct sennit_stream *st, char *text, size_t size)
     return true;
 }
 
-sennit_err sennit_close_send(sennit_stream *st)
+BASE_COLD sennit_err sennit_close_send(sennit_stream *st)
 {
     if (!st)
         return sennit_no_memory;
@@ -337,7 +358,7 @@ sennit_err sennit_close_send(sennit_stream *st)
 /* -- receiving -------------------------------------------------------------------------------- */
 
 /* An idle stream holds no memory but its own. */
-static void stream_idle(struct stream_held *h)
+BASE_COLD static void stream_idle(struct stream_held *h)
 {
     if (h && h->arena.blocks) {
         arena_fini(&h->arena);
@@ -382,11 +403,11 @@ static struct rpc_msg *stream_next(struct sennit_stream *st, struct stream_held 
 static void stream_release(struct sennit_stream *st, struct stream_held *h)
 {
     stream_let_go(st, h);
-    arena_reset(&h->arena);
+    arena_rewind(&h->arena);
 }
 
 /* One whose goroutine has ended; NULL: none. Threads are kept: there are few. */
-static struct stream_held *stream_held_orphan(struct sennit_stream *st)
+BASE_COLD static struct stream_held *stream_held_orphan(struct sennit_stream *st)
 {
     size_t n = 0;
     for (struct stream_held *h = st->held; h; h = h->next)
@@ -420,7 +441,7 @@ static struct stream_held *stream_held_mine(struct sennit_stream *st, uint64_t m
     return h;
 }
 
-static void stream_recv_error(struct sennit_stream *st, sennit_err err)
+BASE_COLD static void stream_recv_error(struct sennit_stream *st, sennit_err err)
 {
     struct rpc_stream *s = stream_now(st);
     st->recv_error = sennit_err_copy(&st->kept, err);
@@ -432,7 +453,7 @@ static void stream_recv_error(struct sennit_stream *st, sennit_err err)
 }
 
 /* Client: the stats hook, once: the response's headers are there. */
-static void stream_tell_header(struct sennit_stream *st)
+BASE_COLD static void stream_tell_header(struct sennit_stream *st)
 {
     struct rpc_stream *s = stream_now(st);
     if (!st->server && s && atomic_load(&s->has_header) && !atomic_exchange(&st->told_header, true))
@@ -454,8 +475,7 @@ static const void *stream_recv_seated(struct sennit_stream *st, uint64_t me)
     if (unlikely(st->rpc->stats))
         stream_tell_header(st);
     void *msg = arena_alloc(&h->arena, st->in->size);
-    sennit_err err =
-        msg ? message_decode(st->rpc, stream_now(st), m, msg, &h->arena) : sennit_no_memory;
+    sennit_err err = msg ? stream_decode(st, m, msg, &h->arena) : sennit_no_memory;
     stream_consumed(stream_now(st), m->len);
     if (!err)
         return msg;
@@ -480,7 +500,7 @@ const void *sennit_recv(sennit_stream *st)
     return msg;
 }
 
-static sennit_err stream_status(struct sennit_stream *st)
+BASE_COLD static sennit_err stream_status(struct sennit_stream *st)
 {
     struct rpc_stream *s = stream_now(st);
     if (atomic_load(&st->recv_failed))
@@ -488,7 +508,7 @@ static sennit_err stream_status(struct sennit_stream *st)
     return stream_done(s) ? st->side->status(st, s) : NULL;
 }
 
-sennit_err sennit_stream_error(sennit_stream *st)
+BASE_COLD sennit_err sennit_stream_error(sennit_stream *st)
 {
     if (!st)
         return sennit_no_memory;
@@ -505,7 +525,7 @@ sennit_err sennit_stream_error(sennit_stream *st)
 /* -- finish (client) -------------------------------------------------------------------------- */
 
 /* The one reply of a client-streaming call, into the caller's struct; it lives as long as ctx. */
-static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
+BASE_COLD static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
 {
     struct rpc_msg *m = stream_next(st, NULL);
     struct rpc_stream *s = stream_now(st);
@@ -521,14 +541,14 @@ static sennit_err stream_take_reply(struct sennit_stream *st, void *reply)
     return message_decode(st->rpc, s, m, reply, s->arena);
 }
 
-static sennit_err stream_drain(struct sennit_stream *st, uint64_t me)
+BASE_COLD static sennit_err stream_drain(struct sennit_stream *st, uint64_t me)
 {
     while (stream_recv_seated(st, me)) {
     }
     return stream_status(st);
 }
 
-static sennit_err stream_finish_call(struct sennit_stream *st, void *reply)
+BASE_COLD static sennit_err stream_finish_call(struct sennit_stream *st, void *reply)
 {
     bool client_streams = st->method->flags & 1, server_streams = st->method->flags & 2;
     char text[480];
@@ -552,7 +572,7 @@ static sennit_err stream_finish_call(struct sennit_stream *st, void *reply)
     return err;
 }
 
-void stream_api_tell_end(struct sennit_stream *st, sennit_err status)
+BASE_COLD void stream_api_tell_end(struct sennit_stream *st, sennit_err status)
 {
     if (likely(!st->rpc->stats) || atomic_exchange(&st->told_end, true))
         return;
@@ -563,7 +583,7 @@ void stream_api_tell_end(struct sennit_stream *st, sennit_err status)
     message_end(st->rpc, status);
 }
 
-sennit_err sennit_finish(sennit_stream *st, void *reply)
+BASE_COLD sennit_err sennit_finish(sennit_stream *st, void *reply)
 {
     if (!st)
         return sennit_no_memory;
@@ -579,7 +599,7 @@ sennit_err sennit_finish(sennit_stream *st, void *reply)
 
 /* -- header and trailer (client) -------------------------------------------------------------- */
 
-void stream_api_wake_header(struct sennit_stream *st)
+BASE_COLD void stream_api_wake_header(struct sennit_stream *st)
 {
     lock_take(&st->lock, LOCK_PRIM);
     list_each(n, &st->header_waiters)
@@ -587,7 +607,7 @@ void stream_api_wake_header(struct sennit_stream *st)
     lock_drop(&st->lock, LOCK_PRIM);
 }
 
-static const sennit_md *stream_wait_header(struct sennit_stream *st)
+BASE_COLD static const sennit_md *stream_wait_header(struct sennit_stream *st)
 {
     struct stream_header_waiter w = { .note = { 0 } };
     struct rpc_stream *s;
@@ -610,7 +630,7 @@ static const sennit_md *stream_wait_header(struct sennit_stream *st)
     return atomic_load_explicit(&s->has_header, memory_order_acquire) ? s->header : NULL;
 }
 
-const sennit_md *sennit_stream_header(sennit_stream *st)
+BASE_COLD const sennit_md *sennit_stream_header(sennit_stream *st)
 {
     if (!st || st->failed_start || st->server)
         return NULL;
@@ -620,7 +640,7 @@ const sennit_md *sennit_stream_header(sennit_stream *st)
     return md;
 }
 
-const sennit_md *sennit_stream_trailer(sennit_stream *st)
+BASE_COLD const sennit_md *sennit_stream_trailer(sennit_stream *st)
 {
     if (!st || st->failed_start || st->server)
         return NULL;

@@ -569,14 +569,9 @@ void stream_wait_message(struct rpc_stream *s)
     atomic_store_explicit(&s->wants, false, memory_order_relaxed);
 }
 
-/* Told in portions of a quarter of the window. With what h2_in keeps back at least half of it is
- * always the peer's, once the receiver has read all. */
-void stream_consumed(struct rpc_stream *s, size_t len)
+void stream_tell_consumed(struct rpc_stream *s)
 {
     struct transport *t = s->t;
-    s->unreported += (uint32_t)len + 5;
-    if (s->one_in || s->unreported < LIMIT_STREAM_WINDOW / 4)
-        return;
     lock_take(&t->lock, LOCK_WRITE);
     if (s->known) {
         s->consumed += s->unreported;

@@ -259,7 +259,15 @@ bool stream_finish_unprocessed(struct rpc_stream *s, sennit_code code, sennit_st
 struct rpc_msg *stream_take(struct rpc_stream *s);
 /* The receiver: parks until a message has come, or the end. */
 void stream_wait_message(struct rpc_stream *s);
-/* The receiver has read a message of len octets: gives them back to the peer's window. */
-void stream_consumed(struct rpc_stream *s, size_t len);
+void stream_tell_consumed(struct rpc_stream *s);
+/* The receiver has read a message of len octets: gives them back to the peer's window. Told in
+ * portions of a quarter of the window. With what h2_in keeps back at least half of it is always the
+ * peer's, once the receiver has read all. */
+static inline void stream_consumed(struct rpc_stream *s, size_t len)
+{
+    s->unreported += (uint32_t)len + 5;
+    if (unlikely(s->unreported >= LIMIT_STREAM_WINDOW / 4) && !s->one_in)
+        stream_tell_consumed(s);
+}
 
 #endif

@@ -53,7 +53,7 @@ BASE_COLD static void messages_ungrant(struct rpc_stream *s)
     }
 }
 
-void messages_wanted(struct rpc_stream *s)
+BASE_COLD void messages_wanted(struct rpc_stream *s)
 {
     if (s->part && atomic_load_explicit(&s->stuck, memory_order_relaxed))
         messages_grant(s);
@@ -178,7 +178,7 @@ static size_t messages_take_whole(struct rpc_stream *s, const uint8_t *p, size_t
 /* A message that may be larger than what is left of the window. A unary peer has its length granted
  * at once, as nobody reads before it is whole; a stream's only when its receiver waits for it (see
  * stream_wait_message). */
-static void messages_large(struct rpc_stream *s)
+BASE_COLD static void messages_large(struct rpc_stream *s)
 {
     if (s->one_in) {
         messages_grant(s);

@@ -191,7 +191,6 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
     return result;
 }
 
-/* Who appended the frame that grows has the flush to come. */
 enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end)
 {
     struct transport *t = s->t;
@@ -199,8 +198,12 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     enum transport_result result = TRANSPORT_DEAD;
     lock_take(&t->lock, LOCK_WRITE);
     if (likely(!t->closed && !s->dead && !s->local_ended)) {
-        if (likely(!end) && h2_out_extend(&t->out, o, (const uint8_t *)body, len)) {
+        enum h2_joined small =
+            end ? H2_NOT_APPENDED : h2_out_small(&t->out, o, (const uint8_t *)body, len);
+        if (likely(small != H2_NOT_APPENDED)) {
             lock_drop(&t->lock, LOCK_WRITE);
+            if (small == H2_APPENDED) /* who began the frame that it joined has a flush to come */
+                transport_dirty(t);
             return TRANSPORT_OK;
         }
         if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
