@@ -32,6 +32,18 @@ void base_assert_failed(const char *expr, const char *file, int line)
 static inline size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
+/* Zeroes n octets, a constant, in stores of sixteen: for a few hundred, compilers choose a rep
+ * stos, which starts slowly. */
+__attribute__((always_inline)) static inline void zero_words(void *p, size_t n)
+{
+    char *to = p;
+    size_t i = 0;
+#pragma GCC unroll 64
+    for (; i + 16 <= n; i += 16)
+        memset(to + i, 0, 16);
+    memset(to + i, 0, n - i);
+}
+
 /* Big-endian words of frames and message prefixes. */
 static inline uint32_t load_be32(const uint8_t *p)
 {

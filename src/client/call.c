@@ -41,7 +41,7 @@ static void call_cleanup(struct ctx_cleanup *cleanup)
     stream_unref(&container_of(cleanup, struct client_call, cleanup)->s);
 }
 
-static void call_ctx_ended(struct ctx_watch *w)
+BASE_COLD static void call_ctx_ended(struct ctx_watch *w)
 {
     struct client_call *c = container_of(w, struct client_call, watch);
     bool late = atomic_load(&w->ctx->state) == CTX_EXPIRED;
@@ -49,14 +49,17 @@ static void call_ctx_ended(struct ctx_watch *w)
                   sennit_s(late ? "context deadline exceeded" : "context canceled"));
 }
 
+/* Takes the reference on t; also if there is no memory. */
 static struct client_call *call_new(const struct call_plan *p, struct transport *t)
 {
     struct client_call *c = pool_take(&call_pool);
-    if (!c)
+    if (!c) {
+        transport_unref(t);
         return NULL;
+    }
     c->out = NULL;
     arena_init(&c->arena, c->first, sizeof c->first);
-    stream_init(&c->s, &call_ops, t, &c->arena);
+    stream_init_held(&c->s, &call_ops, t, &c->arena);
     c->s.max_recv = call_recv_limit(p);
     c->s.one_in = true;
     return c;
@@ -79,7 +82,7 @@ static sennit_err call_open(struct call_plan *p, struct client_call *c, bool *go
 static sennit_err call_status(struct call_plan *p, struct client_call *c)
 {
     sennit_err err = call_status_error(&c->s, &c->arena, sennit_ctx_deadline(p->ctx));
-    struct rpc_msg *m = err ? NULL : stream_take(&c->s);
+    struct rpc_msg *m = err ? NULL : c->s.first; /* the only one; it is done, so nobody adds */
     if (err)
         return err;
     if (!m)
@@ -97,7 +100,8 @@ static sennit_err call_finish(struct call_plan *p, struct client_call *c, bool w
         rt_note_wait(&s->note, "waiting for a response");
     if (watched)
         ctx_watch_del(&c->watch);
-    transport_reset(s, TRANSPORT_CANCEL); /* nothing if both sides have ended */
+    if (unlikely(!stream_over(s)))
+        transport_reset(s, TRANSPORT_CANCEL);
     *again = s->unprocessed;
     if (*again)
         return NULL;
@@ -114,15 +118,14 @@ static sennit_err call_finish(struct call_plan *p, struct client_call *c, bool w
     return err;
 }
 
-static sennit_err call_attempt(struct call_plan *p, bool *again)
+/* Takes t, with its reference; NULL: picks one. */
+static sennit_err call_attempt(struct call_plan *p, struct transport *t, bool *again)
 {
     sennit_err err;
     bool gone = false;
-    struct transport *t = conn_pick(p->conn, p->ctx, p->o.wait_for_ready > 0, &err);
-    if (!t)
+    if (!t && !(t = conn_pick(p->conn, p->ctx, p->o.wait_for_ready > 0, &err)))
         return err;
     struct client_call *c = call_new(p, t);
-    transport_unref(t); /* the stream holds it */
     if (!c)
         return sennit_no_memory;
     err = call_open(p, c, &gone);
@@ -145,12 +148,13 @@ static sennit_err call_attempt(struct call_plan *p, bool *again)
 static sennit_err call_run(struct call_plan *p)
 {
     sennit_err err = NULL;
-    if (!conn_enter(p->conn))
+    struct transport *t = conn_take(p->conn);
+    if (unlikely(!t) && !conn_enter(p->conn))
         return sennit_errorf(WHY(CLOSING), "grpc: the client connection is closing");
     bool again = true;
-    for (int i = 0; again && !err && i < CALL_ATTEMPTS; i++) {
+    for (int i = 0; again && !err && i < CALL_ATTEMPTS; i++, t = NULL) {
         again = false;
-        err = call_attempt(p, &again);
+        err = call_attempt(p, t, &again);
     }
     conn_leave(p->conn);
     if (again && !err)
@@ -162,7 +166,8 @@ static sennit_err call_run(struct call_plan *p)
 }
 
 /* Behind the interceptors: each may have put others in place of ctx, request and reply. */
-static sennit_err call_innermost(void *arg, sennit_ctx *ctx, const void *request, void *reply)
+BASE_COLD static sennit_err call_innermost(void *arg, sennit_ctx *ctx, const void *request,
+                                           void *reply)
 {
     struct call_plan p = *(const struct call_plan *)arg;
     p.ctx = p.rpc.ctx = ctx ? ctx : p.ctx;

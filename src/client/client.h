@@ -26,6 +26,7 @@ struct sennit_conn {
     sennit_dialer dialer;                         /* dial NULL: ours */
     struct net_io *(*pipe)(void *to, int *error); /* of sennit_test_dial; NULL: none */
     void *pipe_to;
+    bool plain;                         /* options.compressor is none */
     const char *name;                   /* the target as it was given; in arena */
     const char *authority, *user_agent; /* in arena */
     struct sennit_arena arena;          /* filled by dial only */
@@ -59,6 +60,18 @@ enum link_state { LINK_NEW, LINK_READY, LINK_CLOSED };
 /* A transport to call on, with a reference; parks until there is one. NULL: *err says why. */
 struct transport *conn_pick(struct sennit_conn *c, sennit_ctx *ctx, bool wait_for_ready,
                             sennit_err *err);
+/* conn_enter and conn_pick at once, when there is nothing to wait for. NULL: neither was done. */
+static inline struct transport *conn_take(struct sennit_conn *c)
+{
+    lock_take(&c->lock, LOCK_CONN);
+    struct transport *t = c->state == CONN_READY ? c->t : NULL;
+    if (likely(t != NULL)) {
+        c->users++;
+        transport_ref(t);
+    }
+    lock_drop(&c->lock, LOCK_CONN);
+    return t;
+}
 /* t takes no more streams: the next call connects anew. */
 void conn_forget(struct sennit_conn *c, struct transport *t);
 void conn_wake(struct sennit_conn *c);  /* locked: the state changed */

@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "client/client.h"
 #include "net/creds.h"
+#include "rpc/compress.h"
 #include "rpc/intercept.h"
 
 #define CONN_USER_AGENT "grpc-c-sennit/" SENNIT_VERSION
@@ -62,6 +63,7 @@ static void conn_setup(struct sennit_conn *c, const char *target, size_t interce
     if (!compressor.data)
         conn_fail(c, sennit_no_memory);
     o->compressor = compressor.data;
+    c->plain = compress_is_identity(o->compressor);
     o->creds = creds_ref(o->creds);
     if (o->creds)
         conn_fail(c, creds_prepare((sennit_creds *)(uintptr_t)o->creds, false));

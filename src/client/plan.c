@@ -8,7 +8,7 @@
 bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *ctx,
                     const sennit_method *m, const sennit_call_options *o, size_t size)
 {
-    memset(p, 0, sizeof *p);
+    zero_words(p, sizeof *p);
     p->conn = conn, p->ctx = ctx, p->method = m;
     if (o)
         memcpy(&p->o, o, min_size(size, sizeof p->o));
@@ -20,6 +20,8 @@ bool call_plan_init(struct call_plan *p, struct sennit_conn *conn, sennit_ctx *c
 /* The call's own choice, or the connection's. */
 static sennit_err call_choose_compressor(struct call_plan *p)
 {
+    if (likely(p->conn->plain && !p->o.compressor))
+        return NULL;
     const char *name = p->o.compressor ? p->o.compressor : p->conn->options.compressor;
     if (compress_is_identity(name))
         return NULL;

@@ -64,7 +64,7 @@ void h2_out_give_back(struct h2_out *o, uint8_t *buf, size_t cap)
     o->spare = buf, o->spare_cap = cap;
 }
 
-size_t h2_out_drop(struct h2_out *o, uint8_t **buf)
+BASE_COLD size_t h2_out_drop(struct h2_out *o, uint8_t **buf)
 {
     size_t refs = o->refs;
     if (!refs)
@@ -104,7 +104,7 @@ static uint8_t *out_setting(uint8_t *p, enum h2_setting id, uint32_t value)
     return p + 6;
 }
 
-static void out_first_settings(struct h2_out *o, const struct h2_config *c)
+BASE_COLD static void out_first_settings(struct h2_out *o, const struct h2_config *c)
 {
     uint8_t body[6 * 6], *p = body;
     if (LIMIT_HPACK_TABLE != H2_DEFAULT_TABLE)
@@ -122,7 +122,7 @@ static void out_first_settings(struct h2_out *o, const struct h2_config *c)
     memcpy(h2_out_frame(o, n, H2_SETTINGS, 0, 0), body, n);
 }
 
-int h2_out_init(struct h2_out *o, bool server)
+BASE_COLD int h2_out_init(struct h2_out *o, bool server)
 {
     *o = (struct h2_out){ .window = H2_DEFAULT_WINDOW,
                           .next_id = 1,
@@ -135,7 +135,7 @@ int h2_out_init(struct h2_out *o, bool server)
     return o->hpack ? 0 : -1;
 }
 
-void h2_out_begin(struct h2_out *o, const struct h2_config *c)
+BASE_COLD void h2_out_begin(struct h2_out *o, const struct h2_config *c)
 {
     sn_assert(!o->begun && o->len == 0 && h2_out_room(o, H2_OUT_BEGIN));
     o->begun = true;
@@ -148,7 +148,7 @@ void h2_out_begin(struct h2_out *o, const struct h2_config *c)
         h2_out_window_update(o, 0, c->connection_window - H2_DEFAULT_WINDOW);
 }
 
-void h2_out_fini(struct h2_out *o)
+BASE_COLD void h2_out_fini(struct h2_out *o)
 {
     hpack_encoder_free(o->hpack);
     sys.free(o->buf);
@@ -160,7 +160,7 @@ void h2_out_fini(struct h2_out *o)
 
 /* -- frames of the connection ---------------------------------------------------------------- */
 
-bool h2_out_settings(struct h2_out *o, const struct h2_settings *peer)
+BASE_COLD bool h2_out_settings(struct h2_out *o, const struct h2_settings *peer)
 {
     int64_t delta = (int64_t)peer->initial_window - o->peer.initial_window;
     list_each(n, &o->all)
@@ -205,7 +205,7 @@ void h2_out_ping(struct h2_out *o, const uint8_t opaque[8], bool ack)
 }
 
 /* 17 octets of room and the text's; a text without room is cut short. */
-void h2_out_goaway(struct h2_out *o, uint32_t last_id, uint32_t code, const char *text)
+BASE_COLD void h2_out_goaway(struct h2_out *o, uint32_t last_id, uint32_t code, const char *text)
 {
     size_t n = text ? min_size(strlen(text), LIMIT_GOAWAY_TEXT) : 0;
     sn_assert(h2_out_room(o, H2_FRAME_HEADER + 8));

@@ -54,12 +54,12 @@ static void out_local_end(struct h2_out *o, struct h2_out_stream *s)
     h2_out_unlink(o, s);
 }
 
-void h2_out_rst_id(struct h2_out *o, uint32_t id, uint32_t code)
+BASE_COLD void h2_out_rst_id(struct h2_out *o, uint32_t id, uint32_t code)
 {
     store_be32(h2_out_frame(o, 4, H2_RST_STREAM, 0, id), code);
 }
 
-void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t code)
+BASE_COLD void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t code)
 {
     if (s->id == 0)
         return;

@@ -44,7 +44,7 @@ static void encoder_rings(struct hpack_encoder *e, void *block, unsigned step)
     e->step = (uint8_t)step;
 }
 
-struct hpack_encoder *hpack_encoder_new(void)
+BASE_COLD struct hpack_encoder *hpack_encoder_new(void)
 {
     struct hpack_encoder *e = sys.calloc(1, sizeof *e);
     if (e)
@@ -79,7 +79,7 @@ size_t hpack_encoder_wants(const struct hpack_encoder *e)
     return e->wants ? encoder_block(e->step + 1u) : 0;
 }
 
-void *hpack_encoder_grow(struct hpack_encoder *e, void *block, size_t size)
+BASE_COLD void *hpack_encoder_grow(struct hpack_encoder *e, void *block, size_t size)
 {
     if (hpack_encoder_wants(e) != size)
         return block; /* somebody else was faster */
@@ -107,7 +107,7 @@ static void encoder_drop_oldest(struct hpack_encoder *e)
     e->size -= old->name_len + old->value_len + HPACK_ENTRY_COST;
 }
 
-void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max)
+BASE_COLD void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max)
 {
     uint32_t limit = (uint32_t)min_size(peer_max, ENCODER_OCTETS);
     e->epoch++;
@@ -214,8 +214,8 @@ static bool encoder_fits(struct hpack_encoder *e, size_t n)
     return e->count < size->entries && n <= size->octets && !encoder_overlaps(e, at, (uint32_t)n);
 }
 
-static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *name,
-                           size_t name_len, const char *value, size_t value_len)
+BASE_COLD static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *name,
+                                     size_t name_len, const char *value, size_t value_len)
 {
     const struct encoder_size *size = &encoder_sizes[e->step];
     size_t n = name_len + value_len;
@@ -244,7 +244,7 @@ static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, const char *n
 
 /* -- encoding -------------------------------------------------------------------------------- */
 
-static uint8_t *encoder_updates(struct hpack_encoder *e, uint8_t *p)
+BASE_COLD static uint8_t *encoder_updates(struct hpack_encoder *e, uint8_t *p)
 {
     if (!e->update_owed)
         return p;

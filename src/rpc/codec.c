@@ -4,7 +4,6 @@
  */
 #include "rpc/codec.h"
 #include "base/limits.h"
-#include "pb/pb.h"
 #include "rt/why.h"
 
 static sennit_code codec_code(enum pb_result r)
@@ -53,25 +52,17 @@ static enum pb_result codec_encode_foreign(const sennit_codec *c, const void *ms
     return c->encode(c, msg, to, len) ? PB_OK : PB_REFUSED;
 }
 
-#define CODEC_INLINE                                                                               \
-    static inline __attribute__((always_inline)) /* compiled for size otherwise                    \
-                                                  */
-
-/* Messages of any kind, both ways. */
-CODEC_INLINE enum pb_result codec_to(const sennit_msg_desc *d, const void *msg,
-                                     struct sennit_arena *a, size_t headroom,
-                                     const sennit_wire_options *o, sennit_str *body)
+enum pb_result codec_to_other(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                              size_t headroom, sennit_str *body)
 {
-    if (likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC))))
-        return pb_encode_with(d, msg, a, headroom, o, body);
     *body = (sennit_str){ "", 0 };
     return d->flags & SENNIT_MSG_RAW
                ? codec_encode_raw(msg, a, headroom, body)
                : codec_encode_foreign((const sennit_codec *)d, msg, a, headroom, body);
 }
 
-static enum pb_result codec_from_foreign(const sennit_msg_desc *d, void *msg, char *body,
-                                         size_t len, struct sennit_arena *a)
+enum pb_result codec_from_other(const sennit_msg_desc *d, void *msg, char *body, size_t len,
+                                struct sennit_arena *a)
 {
     const sennit_codec *c = (const sennit_codec *)d;
     body[len] = 0;
@@ -85,40 +76,20 @@ static enum pb_result codec_from_foreign(const sennit_msg_desc *d, void *msg, ch
     return PB_OK;
 }
 
-CODEC_INLINE enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char *body, size_t len,
-                                       struct sennit_arena *a, const sennit_wire_options *o)
-{
-    return likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC)))
-               ? pb_decode_with(d, msg, body, len, a, o)
-               : codec_from_foreign(d, msg, body, len, a);
-}
+const sennit_wire_options codec_plain;
 
-static const sennit_wire_options codec_plain;
-
-sennit_err codec_encode(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                        size_t max, sennit_str *framed)
+sennit_err codec_encode_failed(enum pb_result r, const sennit_msg_desc *d, size_t len, size_t max)
 {
-    sennit_str body;
-    enum pb_result r = codec_to(d, msg, a, CODEC_PREFIX, &codec_plain, &body);
-    if (r != PB_OK)
-        return sennit_errorf(WHY_AS(WHY(ENCODE), codec_code(r)),
-                             "grpc: error while marshaling %s: %s", d->name, pb_result_text(r));
-    if (max && body.len > max)
-        return sennit_errorf(WHY(SEND_TOO_LARGE),
-                             "trying to send message larger than max (%zu vs. %zu)", body.len, max);
-    uint8_t *prefix = (uint8_t *)(uintptr_t)body.data - CODEC_PREFIX;
-    prefix[0] = 0;
-    store_be32(prefix + 1, (uint32_t)body.len);
-    *framed = (sennit_str){ (const char *)prefix, body.len + CODEC_PREFIX };
-    return NULL;
-}
-
-sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t len,
-                        struct sennit_arena *a, const char *what)
-{
-    enum pb_result r = codec_from(d, msg, body, len, a, &codec_plain);
     if (r == PB_OK)
-        return NULL;
+        return sennit_errorf(WHY(SEND_TOO_LARGE),
+                             "trying to send message larger than max (%zu vs. %zu)", len, max);
+    return sennit_errorf(WHY_AS(WHY(ENCODE), codec_code(r)), "grpc: error while marshaling %s: %s",
+                         d->name, pb_result_text(r));
+}
+
+sennit_err codec_decode_failed(enum pb_result r, const sennit_msg_desc *d, size_t len,
+                               const char *what)
+{
     return sennit_errorf(WHY_AS(WHY(DECODE), codec_code(r)),
                          "grpc: error unmarshalling %s (%s, %zu octets): %s", what, d->name, len,
                          pb_result_text(r));

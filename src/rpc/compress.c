@@ -18,6 +18,8 @@ static struct {
     char accept[LIMIT_COMPRESSORS + 1][COMPRESS_ACCEPT];
 } compress;
 
+_Atomic(const char *) compress_accepts;
+
 static size_t compress_count(void)
 {
     return atomic_load_explicit(&compress.n, memory_order_acquire);
@@ -38,6 +40,7 @@ static bool compress_append(const sennit_compressor *c)
     to[len] = ',';
     memcpy(to + len + 1, c->name, strlen(c->name) + 1);
     atomic_store_explicit(&compress.n, n + 1, memory_order_release);
+    atomic_store_explicit(&compress_accepts, to, memory_order_release);
     return true;
 }
 
@@ -69,10 +72,10 @@ bool compress_is_identity(const char *name)
     return !name || !*name || strcmp(name, "identity") == 0;
 }
 
-const char *compress_accept(void)
+const char *compress_accept_first(void)
 {
     compress_start();
-    return compress.accept[compress_count()];
+    return atomic_load_explicit(&compress_accepts, memory_order_acquire);
 }
 
 bool compress_listed(const char *list, const char *name)

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "sennit.h"
+#include <stdatomic.h>
 
 /* NULL: no such one is registered. "identity" is none. */
 const sennit_compressor *compress_find(const char *name, size_t len);
@@ -15,7 +16,13 @@ static inline const sennit_compressor *compress_named(const char *name)
 }
 bool compress_is_identity(const char *name); /* NULL and "", too */
 /* The value of grpc-accept-encoding: "identity,deflate,gzip"; static. */
-const char *compress_accept(void);
+extern _Atomic(const char *) compress_accepts; /* NULL: not made yet */
+const char *compress_accept_first(void);
+static inline const char *compress_accept(void)
+{
+    const char *text = atomic_load_explicit(&compress_accepts, memory_order_acquire);
+    return likely(text != NULL) ? text : compress_accept_first();
+}
 /* Is name in such a list (NULL: an empty one)? */
 bool compress_listed(const char *list, const char *name);
 /* A framed message becomes a compressed one in a; empty messages stay as they are. */

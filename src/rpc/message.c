@@ -4,7 +4,7 @@
 #include "rpc/message.h"
 #include "rpc/codec.h"
 
-static void message_tell(struct message_rpc *r, sennit_event *e)
+BASE_COLD static void message_tell(struct message_rpc *r, sennit_event *e)
 {
     e->tag = &r->tag;
     e->client = r->client;
@@ -36,8 +36,8 @@ void message_metadata(struct message_rpc *r, sennit_event_kind kind, const senni
         message_tell(r, &(sennit_event){ .kind = kind, .metadata = md, .peer = peer });
 }
 
-void message_connection(const sennit_stats_hook *stats, sennit_event_kind kind, bool client,
-                        const sennit_peer *peer, sennit_err status)
+BASE_COLD void message_connection(const sennit_stats_hook *stats, sennit_event_kind kind,
+                                  bool client, const sennit_peer *peer, sennit_err status)
 {
     sennit_event e = { .kind = kind, .client = client, .peer = peer, .status = status };
     if (stats->event)

@@ -43,8 +43,8 @@ static void transport_hold(struct h2_out_stream *o)
     stream_ref(container_of((void *)o, struct rpc_stream, h2));
 }
 
-struct transport *transport_new(struct net_io *io, const struct transport_config *c,
-                                const struct transport_ops *ops, void *owner)
+BASE_COLD struct transport *transport_new(struct net_io *io, const struct transport_config *c,
+                                          const struct transport_ops *ops, void *owner)
 {
     struct h2_config h2 = {
         .server = c->server,
@@ -87,7 +87,7 @@ no_memory:
     return NULL;
 }
 
-void transport_start(struct transport *t)
+BASE_COLD void transport_start(struct transport *t)
 {
     if (unlikely(!t->io->fd))
         t->io->ops->start(t->io, &t->task);
@@ -147,7 +147,7 @@ static void *transport_buffer(size_t size)
 }
 
 /* The encoder's table is too small for this connection's constants; without memory it stays so. */
-static void transport_grow_table(struct transport *t, size_t size)
+BASE_COLD static void transport_grow_table(struct transport *t, size_t size)
 {
     lock_drop(&t->lock, LOCK_WRITE);
     void *block = sys.malloc(size);
@@ -179,7 +179,7 @@ static bool transport_buffer_room(struct transport *t, size_t n)
 }
 
 /* The connection's first frames. */
-static bool transport_begin(struct transport *t, size_t n)
+BASE_COLD static bool transport_begin(struct transport *t, size_t n)
 {
     if (!transport_buffer_room(t, n + H2_OUT_BEGIN))
         return false;
@@ -373,7 +373,7 @@ void transport_flush(struct transport *t)
     }
 }
 
-void transport_stop_flushing(struct transport *t)
+BASE_COLD void transport_stop_flushing(struct transport *t)
 {
     const struct timespec pause = { 0, 50000 };
     uint32_t seen = 0;
@@ -388,7 +388,7 @@ void transport_stop_flushing(struct transport *t)
     }
 }
 
-void transport_drop_refs(struct transport *t)
+BASE_COLD void transport_drop_refs(struct transport *t)
 {
     uint8_t *buf = NULL;
     if (t->unsent)
@@ -401,7 +401,7 @@ void transport_drop_refs(struct transport *t)
     sys.free(buf);
 }
 
-void transport_rest(struct transport *t)
+BASE_COLD void transport_rest(struct transport *t)
 {
     uint8_t *buf = NULL;
     h2_in_rest(t->in);
@@ -416,7 +416,7 @@ void transport_rest(struct transport *t)
 
 /* -- the end --------------------------------------------------------------------------------- */
 
-void transport_note_end(struct transport *t, sennit_code code, const char *text)
+BASE_COLD void transport_note_end(struct transport *t, sennit_code code, const char *text)
 {
     t->close_wanted = true;
     t->close_code = code;
@@ -425,7 +425,7 @@ void transport_note_end(struct transport *t, sennit_code code, const char *text)
 
 #define REASON_TEXT 480 /* octets; debug data of the peer's may be cut */
 
-void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
+BASE_COLD void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
 {
     char text[256], *own = sys.malloc(REASON_TEXT);
     va_list ap;
@@ -446,7 +446,7 @@ void transport_fail(struct transport *t, sennit_code code, const char *fmt, ...)
     sys.free(own);
 }
 
-void transport_close(struct transport *t, sennit_code code, const char *reason)
+BASE_COLD void transport_close(struct transport *t, sennit_code code, const char *reason)
 {
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->close_wanted && !t->closed && transport_room(t, 64))
@@ -455,7 +455,7 @@ void transport_close(struct transport *t, sennit_code code, const char *reason)
     transport_fail(t, code, "%s", reason);
 }
 
-void transport_drain(struct transport *t)
+BASE_COLD void transport_drain(struct transport *t)
 {
     lock_take(&t->lock, LOCK_WRITE);
     if (t->drain == DRAIN_NONE)
@@ -469,7 +469,15 @@ void transport_drain(struct transport *t)
 void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                  struct sennit_arena *arena)
 {
-    memset(s, 0, sizeof *s);
+    stream_init_held(s, ops, t, arena);
+    if (t)
+        transport_ref(t);
+}
+
+void stream_init_held(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
+                      struct sennit_arena *arena)
+{
+    zero_words(s, offsetof(struct rpc_stream, h2)); /* which transport_prepare sees to */
     s->ops = ops, s->t = t, s->arena = arena;
     s->last = &s->first;
     s->message = (sennit_str){ "", 0 };
@@ -477,8 +485,6 @@ void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct 
     list_init(&s->changed);
     list_init(&s->starved);
     atomic_init(&s->refs, 1);
-    if (t)
-        transport_ref(t);
 }
 
 void stream_ref(struct rpc_stream *s)

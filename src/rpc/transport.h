@@ -178,6 +178,9 @@ sennit_code transport_why(struct transport *t);            /* likewise, a WHY();
 
 void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                  struct sennit_arena *arena);
+/* The same, and takes a reference on t that the caller has. */
+void stream_init_held(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
+                      struct sennit_arena *arena);
 void stream_ref(struct rpc_stream *s);
 void stream_unref(struct rpc_stream *s);
 
@@ -220,6 +223,9 @@ struct rpc_response {
     const char *accept_encoding; /* NULL: not told */
 };
 enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_response *r);
+/* Nearly every answer: a small message, OK, no metadata. False: it cannot go at once, and nothing
+ * was done: transport_respond. */
+bool transport_answer(struct rpc_stream *s, const char *body, size_t len);
 /* No gRPC: HTTP status, one line of text, end. (task) */
 void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code code,
                             const char *text);
@@ -235,6 +241,10 @@ bool transport_put_off(struct transport *t);
 bool transport_wait_drained(struct rpc_stream *s);
 /* RST_STREAM with an h2 code (8: CANCEL) unless both sides have ended; drops unsent octets. */
 void transport_reset(struct rpc_stream *s, uint32_t h2_code);
+static inline bool stream_over(const struct rpc_stream *s) /* nothing is left to be reset */
+{
+    return s->peer_reset || (s->remote_ended && s->local_ended);
+}
 #define TRANSPORT_CANCEL   8u
 #define TRANSPORT_NO_ERROR 0u
 /* Ends s locally with a status (a code of the peer's, or a WHY()), if it has not ended; true: this

@@ -98,12 +98,12 @@ size_t headers_request_constants(struct h2_header h[HEADERS_CONSTANTS], const st
 }
 
 /* RFC 7541 4.1. */
-size_t headers_request_size(const struct rpc_request *r, size_t path_len)
+size_t headers_request_size(const struct rpc_request *r)
 {
     const size_t fixed = sizeof ":methodPOST:schemehttps:path:authoritycontent-type"
                                 "application/grpcuser-agenttetrailersgrpc-accept-encoding" +
                          8 * 32;
-    return fixed + path_len + strlen(r->authority) + strlen(r->user_agent) +
+    return fixed + strlen(r->path) + strlen(r->authority) + strlen(r->user_agent) +
            strlen(compress_accept()) + (r->encoding ? 13 + strlen(r->encoding) + 32 : 0);
 }
 

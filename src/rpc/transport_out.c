@@ -11,6 +11,12 @@
 #include "rpc/transport_private.h"
 #include "rt/ctx.h"
 
+/* The lock orders them; who reads without it wants a hint. */
+static inline void transport_note(_Atomic bool *it)
+{
+    atomic_store_explicit(it, true, memory_order_release);
+}
+
 /* Called by h2_out, under the lock, when a waiting body is wholly appended. */
 static void transport_body_drained(struct h2_out_stream *o)
 {
@@ -28,7 +34,7 @@ static void transport_body_drained(struct h2_out_stream *o)
 void transport_prepare(struct rpc_stream *s)
 {
     struct h2_out_stream *o = stream_out(s);
-    memset(o, 0, sizeof *o);
+    zero_words(o, sizeof *o);
     list_init(&o->pending);
     list_init(&o->all);
     o->on_drained = transport_body_drained;
@@ -37,7 +43,7 @@ void transport_prepare(struct rpc_stream *s)
 /* -- stream quota ---------------------------------------------------------------------------- */
 
 /* Locked on entry and exit. False: ctx ended, or no need to go on waiting (see t). */
-static bool transport_wait_quota(struct transport *t, sennit_ctx *ctx)
+BASE_COLD static bool transport_wait_quota(struct transport *t, sennit_ctx *ctx)
 {
     struct quota_waiter w = { .woken = false };
     list_push_back(&t->waiting, &w.node);
@@ -71,38 +77,42 @@ static uint32_t transport_headers_bound(size_t size)
     return (uint32_t)(size + (size / LIMIT_FRAME + 1) * 9);
 }
 
-/* Where the encoded constants of requests like r are kept; NULL: nowhere. Locked. */
-static struct h2_ready *transport_ready(struct transport *t, const struct rpc_request *r,
-                                        size_t path_len)
+static bool transport_is_ready(const struct ready_request *q, const struct rpc_request *r)
 {
-    if (!t->ready_requests || path_len == 0 || path_len > READY_PATH)
+    return strcmp(q->path, r->path) == 0 && q->authority == r->authority &&
+           q->user_agent == r->user_agent && q->encoding == r->encoding && q->scheme == r->scheme &&
+           q->accept_encoding == compress_accept();
+}
+
+/* Where the encoded constants of requests like r are kept; NULL: nowhere. Locked. */
+static struct ready_request *transport_ready(struct transport *t, const struct rpc_request *r)
+{
+    struct ready_request *q = t->ready_requests;
+    if (!q || !r->path[0])
         return NULL;
-    struct ready_request *q =
-        &t->ready_requests[(path_len + (uint8_t)r->path[path_len - 1]) % READY_REQUESTS];
-    const char *accept = compress_accept();
-    if (q->path_len == path_len && memcmp(q->path, r->path, path_len) == 0 &&
-        q->authority == r->authority && q->user_agent == r->user_agent &&
-        q->encoding == r->encoding && q->accept_encoding == accept && q->scheme == r->scheme)
-        return &q->ready;
+    q += (uint32_t)((uintptr_t)r->path * 0x9e3779b9u) >> 16 & (READY_REQUESTS - 1);
+    if (likely(transport_is_ready(q, r)))
+        return q;
+    size_t path_len = strlen(r->path);
+    if (path_len >= READY_PATH)
+        return NULL;
     *q = (struct ready_request){ .scheme = r->scheme,
                                  .authority = r->authority,
                                  .user_agent = r->user_agent,
                                  .encoding = r->encoding,
-                                 .accept_encoding = accept,
-                                 .path_len = (uint8_t)path_len };
+                                 .accept_encoding = compress_accept(),
+                                 .size = headers_request_size(r) };
     memcpy(q->path, r->path, path_len);
-    return &q->ready;
+    return q;
 }
 
 static void transport_append_head(struct transport *t, struct h2_out_stream *o,
-                                  const struct header_list *l, const struct rpc_request *r,
-                                  size_t path_len)
+                                  struct ready_request *q, const struct header_list *l,
+                                  const struct rpc_request *r)
 {
     struct h2_header constants[HEADERS_CONSTANTS];
-    struct h2_ready none = { 0 }, *ready = transport_ready(t, r, path_len);
+    struct h2_ready none = { 0 }, *ready = q ? &q->ready : &none;
     size_t n = 0;
-    if (!ready)
-        ready = &none;
     if (unlikely(!h2_out_ready(&t->out, ready)))
         n = headers_request_constants(constants, r);
     h2_out_headers_ready(&t->out, o, ready, constants, n, l->h, l->n,
@@ -110,8 +120,9 @@ static void transport_append_head(struct transport *t, struct h2_out_stream *o,
 }
 
 static enum transport_result transport_append_request(struct transport *t, struct rpc_stream *s,
+                                                      struct ready_request *q,
                                                       const struct header_list *l,
-                                                      const struct rpc_request *r, size_t path_len)
+                                                      const struct rpc_request *r)
 {
     struct h2_out_stream *o = stream_out(s);
     if (!h2_out_open(&t->out, o)) {
@@ -120,7 +131,8 @@ static enum transport_result transport_append_request(struct transport *t, struc
         return TRANSPORT_GONE;
     }
     s->id = o->id;
-    s->known = s->counted = true, s->sent_head = true;
+    s->known = s->counted = true;
+    transport_note(&s->sent_head);
     t->open_streams++;
     if (unlikely(t->dormant)) {
         t->dormant = false;
@@ -128,14 +140,39 @@ static enum transport_result transport_append_request(struct transport *t, struc
         transport_wake(t);
     }
     stream_ref(s); /* the reader's */
-    transport_append_head(t, o, l, r, path_len);
-    bool all = true;
-    if (r->body)
-        all = h2_out_ref(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
-    s->local_ended = o->local_closed;
+    bool all =
+        r->end && q &&
+        h2_out_whole(&t->out, o, &q->ready, l->h, l->n, (const uint8_t *)r->body, r->len, NULL);
+    if (unlikely(!all)) {
+        transport_append_head(t, o, q, l, r);
+        all = !r->body || h2_out_ref(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
+    }
+    if (o->local_closed)
+        transport_note(&s->local_ended);
     transport_changed(t, s, STREAM_OPENED | (o->local_closed ? STREAM_LOCAL_END : 0));
     s->body_waits = !all;
     return all ? TRANSPORT_OK : TRANSPORT_WAITS;
+}
+
+/* Locked; the lock may be dropped meanwhile, and then all is looked at again. */
+static enum transport_result transport_open_locked(struct transport *t, struct rpc_stream *s,
+                                                   sennit_ctx *ctx, const struct header_list *l,
+                                                   const struct rpc_request *r)
+{
+    for (bool made = false;; made = true) {
+        enum transport_result result = transport_take_slot(t, ctx);
+        if (result != TRANSPORT_OK)
+            return result;
+        struct ready_request *q = transport_ready(t, r);
+        size_t size = l->size + (q ? q->size : headers_request_size(r));
+        if (size > t->out.peer.max_header_list)
+            return TRANSPORT_TOO_LARGE;
+        size_t room = transport_headers_bound(size) + h2_ref_bound(&t->out, r->len);
+        if (likely(t->out.begun && h2_out_room(&t->out, room) && (made || !h2_out_wants(&t->out))))
+            return transport_append_request(t, s, q, l, r);
+        if (!transport_room(t, room))
+            return TRANSPORT_NO_MEMORY;
+    }
 }
 
 enum transport_result transport_open(struct transport *t, struct rpc_stream *s, sennit_ctx *ctx,
@@ -146,25 +183,8 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
     if (l.failed)
         return TRANSPORT_NO_MEMORY;
     transport_prepare(s);
-    size_t path_len = strlen(r->path), size = l.size + headers_request_size(r, path_len);
-    size_t head = transport_headers_bound(size);
     lock_take(&t->lock, LOCK_WRITE);
-    enum transport_result result;
-    for (;;) {
-        result = transport_take_slot(t, ctx);
-        if (result == TRANSPORT_OK && size > t->out.peer.max_header_list)
-            result = TRANSPORT_TOO_LARGE;
-        if (result != TRANSPORT_OK)
-            break;
-        if (!transport_room(t, head + h2_ref_bound(&t->out, r->len))) {
-            result = TRANSPORT_NO_MEMORY;
-            break;
-        }
-        if (transport_over(t) || t->open_streams >= t->out.peer.max_concurrent_streams)
-            continue; /* the lock was dropped meanwhile */
-        result = transport_append_request(t, s, &l, r, path_len);
-        break;
-    }
+    enum transport_result result = transport_open_locked(t, s, ctx, &l, r);
     lock_drop(&t->lock, LOCK_WRITE);
     if (result == TRANSPORT_OK || result == TRANSPORT_WAITS)
         transport_dirty(t);
@@ -202,12 +222,6 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
 }
 
 /* -- server ---------------------------------------------------------------------------------- */
-
-/* The lock orders them; who reads without it wants a hint. */
-static inline void transport_note(_Atomic bool *it)
-{
-    atomic_store_explicit(it, true, memory_order_release);
-}
 
 /* The end of a response is appended: the stream is over for our side. Locked. */
 static void transport_local_end(struct transport *t, struct rpc_stream *s)
@@ -267,24 +281,21 @@ static enum transport_result transport_append_response(struct transport *t, stru
     return TRANSPORT_OK;
 }
 
-/* Nearly every answer: one small message, and OK. False: it is another one, or cannot go at once.
- */
-static bool transport_answer(struct rpc_stream *s, const struct rpc_response *r)
+bool transport_answer(struct rpc_stream *s, const char *body, size_t len)
 {
     struct transport *t = s->t;
-    if (!r->end || !r->body || r->code != SENNIT_OK || r->header || r->trailer || r->encoding ||
-        r->accept_encoding || r->details.len)
-        return false;
     lock_take(&t->lock, LOCK_WRITE);
-    bool sent = !t->closed && !s->dead && !s->local_ended && !s->sent_head &&
-                h2_out_whole(&t->out, stream_out(s), &t->ready_head, NULL, 0,
-                             (const uint8_t *)r->body, r->len, &t->ready_tail);
-    if (sent) {
+    bool sent = !t->closed && !s->dead &&
+                !atomic_load_explicit(&s->local_ended, memory_order_relaxed) &&
+                !atomic_load_explicit(&s->sent_head, memory_order_relaxed) &&
+                h2_out_whole(&t->out, stream_out(s), &t->ready_head, NULL, 0, (const uint8_t *)body,
+                             len, &t->ready_tail);
+    if (likely(sent)) {
         transport_note(&s->sent_head);
         transport_local_end(t, s);
     }
     lock_drop(&t->lock, LOCK_WRITE);
-    if (sent)
+    if (likely(sent))
         transport_dirty(t);
     return sent;
 }
@@ -324,8 +335,6 @@ static enum transport_result transport_respond_once(struct rpc_stream *s,
 enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_response *r)
 {
     enum transport_result result;
-    if (likely(transport_answer(s, r)))
-        return TRANSPORT_OK;
     do
         result = transport_respond_once(s, r);
     while (result == TRANSPORT_GONE);
@@ -338,8 +347,8 @@ enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_r
     return rest.end ? transport_respond_once(s, &rest) : TRANSPORT_OK;
 }
 
-void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code code,
-                            const char *text)
+BASE_COLD void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code code,
+                                      const char *text)
 {
     struct transport *t = s->t;
     struct h2_out_stream *o = stream_out(s);
@@ -362,7 +371,7 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
 
 /* -- both ------------------------------------------------------------------------------------ */
 
-bool transport_wait_drained(struct rpc_stream *s)
+BASE_COLD bool transport_wait_drained(struct rpc_stream *s)
 {
     struct transport *t = s->t;
     for (;;) {
@@ -377,11 +386,11 @@ bool transport_wait_drained(struct rpc_stream *s)
     }
 }
 
-void transport_reset(struct rpc_stream *s, uint32_t h2_code)
+BASE_COLD void transport_reset(struct rpc_stream *s, uint32_t h2_code)
 {
     struct transport *t = s->t;
     bool dirty = false;
-    if (s->peer_reset || (s->remote_ended && s->local_ended))
+    if (stream_over(s))
         return;
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && s->known && transport_room(t, 16) && !s->dead && !t->closed) {

@@ -133,12 +133,12 @@ struct transport {
 
 /* Client: encoded constants of requests, found by what they are made of. */
 #define READY_REQUESTS 4u
-#define READY_PATH     62u
+#define READY_PATH     64u
 struct ready_request {
     struct h2_ready ready;
     const char *scheme, *authority, *user_agent, *encoding, *accept_encoding;
-    uint8_t path_len;
-    char path[READY_PATH];
+    size_t size;           /* of all of them, RFC 7541 4.1 */
+    char path[READY_PATH]; /* NUL-terminated; "": none */
 };
 
 struct quota_waiter {
@@ -167,7 +167,7 @@ struct header_list {
 #define HEADERS_CONSTANTS 10
 size_t headers_request_constants(struct h2_header h[HEADERS_CONSTANTS],
                                  const struct rpc_request *r);
-size_t headers_request_size(const struct rpc_request *r, size_t path_len);
+size_t headers_request_size(const struct rpc_request *r);
 /* All others. */
 void headers_request(struct header_list *l, struct sennit_arena *a, const struct rpc_request *r);
 void headers_response(struct header_list *l, struct sennit_arena *a, const struct rpc_response *r,

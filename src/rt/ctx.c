@@ -245,7 +245,7 @@ bool ctx_watch_add(struct sennit_ctx *ctx, struct ctx_watch *w, void (*fn)(struc
 }
 
 /* fn runs on another thread. */
-static void ctx_watch_await(struct ctx_watch *w)
+BASE_COLD static void ctx_watch_await(struct ctx_watch *w)
 {
     for (int i = 0; i < CTX_SPINS; i++) {
         if (atomic_load_explicit(&w->state, memory_order_acquire) == CTX_WATCH_IDLE)
@@ -366,8 +366,32 @@ void ctx_wait_users(struct sennit_ctx *ctx)
     ctx_wait_children(ctx);
 }
 
+/* Locked. Is there nothing to be told or waited for when ctx, alive, ends? Users first: who has
+ * left by now has left its children where they are seen. */
+static inline bool ctx_alone(struct sennit_ctx *ctx)
+{
+    return atomic_load_explicit(&ctx->users, memory_order_acquire) == 0 &&
+           list_empty(&ctx->watches) && ctx->n_children == 0 &&
+           !atomic_load_explicit(&ctx->armed, memory_order_relaxed) &&
+           atomic_load_explicit(&ctx->state, memory_order_relaxed) == CTX_LIVE;
+}
+
+void ctx_retire(struct sennit_ctx *ctx)
+{
+    struct lock *l = &ctx->root->lock;
+    lock_take(l, LOCK_CTX);
+    bool alone = ctx_alone(ctx);
+    if (likely(alone))
+        atomic_store_explicit(&ctx->state, CTX_CANCELLED, memory_order_release);
+    lock_drop(l, LOCK_CTX);
+    if (likely(alone))
+        return;
+    ctx_end(ctx, CTX_CANCELLED);
+    ctx_wait_users(ctx);
+}
+
 /* Locked. The run of the calling thread under root, if any. */
-static struct ctx_run *ctx_own_run(struct sennit_ctx *root)
+BASE_COLD static struct ctx_run *ctx_own_run(struct sennit_ctx *root)
 {
     list_each(n, &root->runs)
     {
@@ -379,7 +403,7 @@ static struct ctx_run *ctx_own_run(struct sennit_ctx *root)
 }
 
 /* Returns when no run will touch root any more; own ones (we are inside their fn) are told. */
-static void ctx_quiesce(struct sennit_ctx *root)
+BASE_COLD static void ctx_quiesce(struct sennit_ctx *root)
 {
     struct ctx_run *own;
     for (int i = 0; atomic_load_explicit(&root->active, memory_order_acquire); i++) {
@@ -399,7 +423,7 @@ static void ctx_quiesce(struct sennit_ctx *root)
 }
 
 /* Whether the caller stands in the function of ctx's own timer. */
-static bool ctx_in_own_timer(struct sennit_ctx *ctx)
+BASE_COLD static bool ctx_in_own_timer(struct sennit_ctx *ctx)
 {
     struct sennit_ctx *root = ctx->root;
     if (!atomic_load_explicit(&root->active, memory_order_acquire))
@@ -418,7 +442,7 @@ static bool ctx_in_own_timer(struct sennit_ctx *ctx)
 /* -- making and freeing ---------------------------------------------------------------------- */
 
 /* Under a parent that has ended the child has ended, too, for the same reason. */
-static void ctx_attach(struct sennit_ctx *ctx, struct sennit_ctx *parent)
+BASE_COLD static void ctx_attach(struct sennit_ctx *ctx, struct sennit_ctx *parent)
 {
     if (parent == &ctx_lame) {
         ctx->cause = sennit_no_memory;
@@ -439,7 +463,7 @@ static void ctx_attach(struct sennit_ctx *ctx, struct sennit_ctx *parent)
 void ctx_init(struct sennit_ctx *ctx, struct sennit_ctx *parent, int64_t deadline, void *first,
               size_t first_size)
 {
-    memset(ctx, 0, offsetof(struct sennit_ctx, arena)); /* the arena sees to itself */
+    zero_words(ctx, offsetof(struct sennit_ctx, arena)); /* which sees to itself */
     ctx->root = ctx;
     ctx->deadline = deadline;
     list_init(&ctx->children);
@@ -500,6 +524,13 @@ static void ctx_release(struct sennit_ctx *ctx)
 
 void ctx_fini_now(struct sennit_ctx *ctx)
 {
+    if (likely(!ctx->parent && !ctx->cleanups && !ctx->heap &&
+               !atomic_load_explicit(&ctx->armed, memory_order_relaxed) &&
+               !atomic_load_explicit(&ctx->active, memory_order_acquire))) {
+        if (unlikely(ctx->arena.blocks != NULL))
+            arena_fini(&ctx->arena);
+        return;
+    }
     ctx_disarm(ctx);
     ctx_run_cleanups(ctx);
     ctx_release(ctx);
@@ -557,17 +588,32 @@ void sennit_ctx_reset(sennit_ctx *ctx, sennit_duration timeout)
 {
     if (!ctx || ctx == &ctx_lame)
         return;
-    ctx_end(ctx, CTX_CANCELLED);
-    ctx_wait_left(ctx);
-    ctx_disarm(ctx);
+    struct lock *l = &ctx->root->lock;
+    lock_take(l, LOCK_CTX);
+    bool alone = ctx_alone(ctx);
+    if (likely(alone))
+        atomic_store_explicit(&ctx->state, CTX_CANCELLED, memory_order_release);
+    lock_drop(l, LOCK_CTX);
+    if (unlikely(!alone)) {
+        ctx_end(ctx, CTX_CANCELLED);
+        ctx_wait_left(ctx);
+        ctx_disarm(ctx);
+    }
     ctx_run_cleanups(ctx);
-    ctx_values_reset(ctx);
     struct sennit_ctx *parent = ctx->parent;
     int64_t deadline = timeout == INT64_MAX ? INT64_MAX : ctx_deadline_after(timeout);
-    lock_take(&ctx->root->lock, LOCK_CTX);
-    ctx->deadline = parent ? (deadline < parent->deadline ? deadline : parent->deadline) : deadline;
+    if (unlikely(ctx->values != NULL)) { /* in the arena */
+        lock_take(l, LOCK_CTX);
+        ctx->values = NULL;
+        lock_drop(l, LOCK_CTX);
+    }
+    arena_reset(&ctx->arena);
+    lock_take(l, LOCK_CTX);
+    for (size_t i = 0; i < CTX_SLOTS; i++)
+        ctx->slot[i] = NULL;
+    ctx->deadline = parent && parent->deadline < deadline ? parent->deadline : deadline;
     ctx->cause = parent ? parent->cause : NULL;
     atomic_store_explicit(&ctx->state, parent ? atomic_load(&parent->state) : CTX_LIVE,
                           memory_order_release);
-    lock_drop(&ctx->root->lock, LOCK_CTX);
+    lock_drop(l, LOCK_CTX);
 }

@@ -57,6 +57,8 @@ void ctx_init(struct sennit_ctx *ctx, struct sennit_ctx *parent, int64_t deadlin
 void ctx_fini(struct sennit_ctx *ctx);
 /* Parks until nobody who entered and no child is inside (for one that has ended). */
 void ctx_wait_users(struct sennit_ctx *ctx);
+/* Ends ctx and does the same: a context that nobody else has come to know has one quick look. */
+void ctx_retire(struct sennit_ctx *ctx);
 /* Same as fini without waiting: only when the caller knows that nobody else is inside. From tasks,
  * too. */
 void ctx_fini_now(struct sennit_ctx *ctx);

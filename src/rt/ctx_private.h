@@ -6,7 +6,6 @@
 
 #include "rt/ctx.h"
 
-extern struct sennit_ctx ctx_lame;             /* what constructors return without memory */
-void ctx_values_reset(struct sennit_ctx *ctx); /* values, slots and arena; nobody is inside */
+extern struct sennit_ctx ctx_lame; /* what constructors return without memory */
 
 #endif

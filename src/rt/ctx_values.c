@@ -72,15 +72,6 @@ void *ctx_slot_get(struct sennit_ctx *ctx, enum ctx_slot slot)
     return ctx ? ctx->slot[slot] : NULL;
 }
 
-void ctx_values_reset(struct sennit_ctx *ctx)
-{
-    lock_take(&ctx->root->lock, LOCK_CTX);
-    ctx->values = NULL;
-    memset(ctx->slot, 0, sizeof ctx->slot);
-    lock_drop(&ctx->root->lock, LOCK_CTX);
-    arena_reset(&ctx->arena);
-}
-
 void ctx_cleanup_add(struct sennit_ctx *ctx, struct ctx_cleanup *c)
 {
     lock_take(&ctx->root->lock, LOCK_CTX);

@@ -15,9 +15,11 @@
 #include "rt/log.h"
 #include "server/server.h"
 
-/* Octets of the arena's first block: metadata and messages of a small call without an allocation;
- * metadata alone where messages come one by one and have memory of their own. */
-#define CALL_FIRST_BLOCK  1024u
+/* Octets of the arenas' first blocks, metadata and messages of a small call without an allocation:
+ * of the context's, where the reader puts what comes in, and of the handler's own. Metadata alone
+ * where messages come one by one and have memory of their own. */
+#define CALL_FIRST_BLOCK  768u
+#define CALL_OWN_BLOCK    512u
 #define CALL_FIRST_STREAM 256u
 
 /* What lives as long as the handler: on its stack, whose page is there anyway. */
@@ -36,12 +38,16 @@ struct server_call {
     struct server_conn *conn;
     bool watched, started, small;
     struct list put_off; /* in conn->put_off; holds a reference */
+    /* Of the handler's goroutine alone, so without a lock: messages, decoded and encoded. It lives
+     * as long as the call, for the transport may refer to the answer. Not of streams. */
+    struct sennit_arena own;
     char first[];
 };
 
 /* Unary calls come and go by the thousand: the system is not asked for each. */
-static struct pool dispatch_calls = { .size = sizeof(struct server_call) + CALL_FIRST_BLOCK,
-                                      .most = LIMIT_CALLS_KEPT };
+static struct pool dispatch_calls = {
+    .size = sizeof(struct server_call) + CALL_FIRST_BLOCK + CALL_OWN_BLOCK, .most = LIMIT_CALLS_KEPT
+};
 
 static struct server_call *dispatch_call(struct rpc_stream *s)
 {
@@ -63,6 +69,8 @@ static void dispatch_free(struct rpc_stream *s)
         sys.free(m);
     }
     ctx_fini_now(&c->ctx);
+    if (unlikely(c->own.blocks != NULL))
+        arena_fini(&c->own);
     if (c->small)
         sys.free(c);
     else
@@ -101,13 +109,14 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
     c->watched = c->started = false, c->small = small;
     ctx_init(&c->ctx, NULL, INT64_MAX, c->first, small ? CALL_FIRST_STREAM : CALL_FIRST_BLOCK);
     c->ctx.arena.shared = false; /* the reader's alone until dispatch_share */
+    arena_init(&c->own, small ? NULL : c->first + CALL_FIRST_BLOCK, small ? 0 : CALL_OWN_BLOCK);
     stream_init(&c->s, &dispatch_ops, t, &c->ctx.arena);
     c->s.max_recv = server->options.max_recv_msg_size;
     c->conn = conn;
     return &c->s;
 }
 
-static void dispatch_answer(struct rpc_stream *s, sennit_code code, sennit_str message)
+BASE_COLD static void dispatch_answer(struct rpc_stream *s, sennit_code code, sennit_str message)
 {
     s->failed_in = true;
     log_line(LOG_SERVER, SENNIT_LOG_DEBUG, code, "%s of %s is refused: %s", s->request.path,
@@ -116,7 +125,7 @@ static void dispatch_answer(struct rpc_stream *s, sennit_code code, sennit_str m
 }
 
 /* grpc-go's words for paths that lead nowhere. */
-static void dispatch_unknown(struct rpc_stream *s, const struct server_registry *r)
+BASE_COLD static void dispatch_unknown(struct rpc_stream *s, const struct server_registry *r)
 {
     const char *path = s->request.path, *slash;
     sennit_str text;
@@ -135,7 +144,7 @@ static void dispatch_unknown(struct rpc_stream *s, const struct server_registry 
 
 /* The deadline passed while the handler runs: answer for it; its own answer will find the stream
  * closed. Ends of other kinds need no answer. */
-static void dispatch_expired(struct ctx_watch *w)
+BASE_COLD static void dispatch_expired(struct ctx_watch *w)
 {
     struct server_call *c = container_of(w, struct server_call, watch);
     if (atomic_load(&c->ctx.state) != CTX_EXPIRED)
@@ -161,8 +170,9 @@ static const struct server_method *dispatch_find(struct rpc_stream *s,
     return m;
 }
 
-static sennit_err dispatch_invoke_unknown(const void *service, void *self, sennit_ctx *ctx,
-                                          const void *request, void *reply, sennit_stream *stream)
+BASE_COLD static sennit_err dispatch_invoke_unknown(const void *service, void *self,
+                                                    sennit_ctx *ctx, const void *request,
+                                                    void *reply, sennit_stream *stream)
 {
     const sennit_unknown *u = service;
     (void)request, (void)reply;
@@ -170,8 +180,8 @@ static sennit_err dispatch_invoke_unknown(const void *service, void *self, senni
 }
 
 /* For the user's handler of unknown methods: an entry that lives as long as the call. */
-static const struct server_method *dispatch_own_method(struct rpc_stream *s,
-                                                       const struct sennit_server *server)
+BASE_COLD static const struct server_method *dispatch_own_method(struct rpc_stream *s,
+                                                                 const struct sennit_server *server)
 {
     struct {
         struct server_method entry;
@@ -260,7 +270,7 @@ static void dispatch_tell_header(struct server_call *c)
     message_metadata(&c->f->rpc, SENNIT_EVENT_OUT_HEADER, c->f->h.header, c->f->h.peer);
 }
 
-static sennit_err dispatch_send_header(void *call)
+BASE_COLD static sennit_err dispatch_send_header(void *call)
 {
     struct server_call *c = call;
     dispatch_tell_header(c);
@@ -343,11 +353,11 @@ static sennit_err dispatch_take_request(struct server_call *c, void **request)
     const sennit_method *m = c->m->method;
     if (m->flags & 1)
         return NULL;
-    *request = arena_alloc(&c->ctx.arena, m->request->size);
-    struct rpc_msg *msg = stream_take(&c->s);
+    *request = arena_alloc(&c->own, m->request->size);
+    struct rpc_msg *msg = c->s.first; /* the only one, and whole before this goroutine began */
     if (!*request || !msg)
         return sennit_no_memory;
-    return message_decode(&c->f->rpc, &c->s, msg, *request, &c->ctx.arena);
+    return message_decode(&c->f->rpc, &c->s, msg, *request, &c->own);
 }
 
 struct dispatch_inner {
@@ -377,6 +387,8 @@ static sennit_err dispatch_invoke(struct server_call *c, const void *request, vo
     bool stream = (c->m->method->flags & 3) != 0;
     if (likely(!o->n_interceptors))
         return dispatch_innermost(&in, &c->ctx, request, reply);
+    if (reply) /* is seen by them before the handler has it */
+        memcpy(reply, c->m->method->reply->empty, c->m->method->reply->size);
     struct intercept_call call = { .list = o->interceptors,
                                    .n = o->n_interceptors,
                                    .method = c->m->method,
@@ -390,7 +402,7 @@ static sennit_err dispatch_invoke(struct server_call *c, const void *request, vo
 static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
 {
     const sennit_method *m = c->m->method;
-    struct sennit_arena *a = &c->ctx.arena;
+    struct sennit_arena *a = c->small ? &c->ctx.arena : &c->own;
     bool replies = !(m->flags & 2);
     void *request = NULL, *reply = replies ? arena_alloc(a, m->reply->size) : NULL;
     if (replies && !reply)
@@ -398,8 +410,6 @@ static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
     sennit_err err = dispatch_take_request(c, &request);
     if (err)
         return err;
-    if (reply)
-        memcpy(reply, m->reply->empty, m->reply->size);
     err = dispatch_invoke(c, request, reply);
     if (err || !reply)
         return err;
@@ -416,13 +426,51 @@ static void dispatch_tell_end(struct server_call *c, sennit_err err)
     message_end(&f->rpc, err);
 }
 
+/* An answer of any kind. */
+static void dispatch_respond(struct server_call *c, sennit_err err, sennit_str framed)
+{
+    struct rpc_response r = {
+        .header = c->f->h.header,
+        .trailer = c->f->h.trailer,
+        .encoding = err ? NULL : dispatch_encoding(c),
+        .accept_encoding = dispatch_accepts(c),
+        .end = true,
+        .body = err ? NULL : framed.data,
+        .len = err ? 0 : framed.len,
+    };
+    if (err) {
+        r.code = err->code;
+        r.message = sennit_s(err->message);
+        r.details = details_encode(&c->ctx.arena, err);
+    }
+    if (transport_respond(&c->s, &r) == TRANSPORT_NO_MEMORY)
+        transport_reset(&c->s, TRANSPORT_CANCEL); /* no memory to say more */
+}
+
+/* Other goroutines may still be inside the stream, or hold the context: they are woken, and waited
+ * for. In a call without stream nobody but the handler waits, and it is here. */
+static void dispatch_leave(struct server_call *c)
+{
+    bool streams = dispatch_streams(c);
+    if (unlikely(c->watched))
+        ctx_watch_del(&c->watch);
+    c->watched = false;
+    if (streams)
+        stream_finish(&c->s, WHY(RETURNED), sennit_s("the handler has returned"));
+    ctx_retire(&c->ctx);
+    if (streams)
+        stream_api_fini(&c->f->stream);
+    c->ctx.slot[CTX_SLOT_RPC] = NULL;
+    c->f = NULL;
+}
+
 static void dispatch_run(void *arg)
 {
     struct server_call *c = arg;
     struct dispatch_frame f;
     sennit_str framed = { NULL, 0 };
     c->f = &f;
-    memset(&f.h, 0, sizeof f.h);
+    zero_words(&f.h, sizeof f.h);
     dispatch_prepare(c);
     struct sennit_server *server = c->conn->server;
     message_begin(&f.rpc, server->stats.event ? &server->stats : NULL, c->m->method, &c->ctx,
@@ -438,34 +486,10 @@ static void dispatch_run(void *arg)
     lock_take(&f.h.lock, LOCK_STREAM);
     f.h.over = true;
     lock_drop(&f.h.lock, LOCK_STREAM);
-    struct rpc_response r = {
-        .header = f.h.header,
-        .trailer = f.h.trailer,
-        .encoding = err ? NULL : dispatch_encoding(c),
-        .accept_encoding = dispatch_accepts(c),
-        .end = true,
-        .body = err ? NULL : framed.data,
-        .len = err ? 0 : framed.len,
-    };
-    if (err) {
-        r.code = err->code;
-        r.message = sennit_s(err->message);
-        r.details = details_encode(&c->ctx.arena, err);
-    }
-    if (transport_respond(&c->s, &r) == TRANSPORT_NO_MEMORY)
-        transport_reset(&c->s, TRANSPORT_CANCEL); /* no memory to say more */
-    if (c->watched)
-        ctx_watch_del(&c->watch);
-    c->watched = false;
-    /* Other goroutines may still be inside the stream, or hold the context: they are woken, and
-     * waited for. */
-    stream_finish(&c->s, WHY(RETURNED), sennit_s("the handler has returned"));
-    ctx_end(&c->ctx, CTX_CANCELLED);
-    ctx_wait_users(&c->ctx);
-    if (dispatch_streams(c))
-        stream_api_fini(&f.stream);
-    c->ctx.slot[CTX_SLOT_RPC] = NULL;
-    c->f = NULL;
+    bool plain = !err && framed.data && !f.h.header && !f.h.trailer && !dispatch_accepts(c);
+    if (unlikely(!plain || !transport_answer(&c->s, framed.data, framed.len)))
+        dispatch_respond(c, err, framed);
+    dispatch_leave(c);
     stream_unref(&c->s);
 }
 
@@ -502,7 +526,7 @@ static void dispatch_start(struct server_call *c)
         dispatch_go(c);
 }
 
-void dispatch_put_off(struct transport *t)
+BASE_COLD void dispatch_put_off(struct transport *t)
 {
     struct server_conn *conn = transport_owner(t);
     for (struct list *n; (n = list_pop_front(&conn->put_off));)
