@@ -15,19 +15,6 @@ struct arena_block {
     size_t size; /* with this header */
 };
 
-void arena_init(struct sennit_arena *a, void *first, size_t first_size)
-{
-    size_t skip = first ? -(uintptr_t)first & 7 : 0;
-    memset(a, 0, sizeof *a);
-    if (first && first_size > skip) {
-        a->first = (char *)first + skip;
-        a->first_size = (first_size - skip) & ~(size_t)7;
-    }
-    a->at = a->first;
-    a->end = a->first ? a->first + a->first_size : NULL;
-    a->cap = LIMIT_ARENA_CAP;
-}
-
 void arena_fini(struct sennit_arena *a)
 {
     while (a->blocks) {
