@@ -262,8 +262,9 @@ static void sched_end(struct rt_g *g)
                               memory_order_release);
 }
 
-/* Entered by rt_context_entry with a goroutine in w->coming; never returns. */
-void rt_stack_main(struct rt_stack *s)
+/* Entered by rt_context_entry with a goroutine in w->coming; never returns. Used by assembler,
+ * which link-time optimisation does not see. */
+__attribute__((used)) void rt_stack_main(struct rt_stack *s)
 {
     rt_stack_refill(sched_arrive(rt_worker_here()->coming), 0); /* for it took the last, perhaps */
     for (;;) {
