@@ -15,19 +15,6 @@ struct arena_block {
     size_t size; /* with this header */
 };
 
-void arena_init(struct sennit_arena *a, void *first, size_t first_size)
-{
-    size_t skip = first ? -(uintptr_t)first & 7 : 0;
-    memset(a, 0, sizeof *a);
-    if (first && first_size > skip) {
-        a->first = (char *)first + skip;
-        a->first_size = (first_size - skip) & ~(size_t)7;
-    }
-    a->at = a->first;
-    a->end = a->first ? a->first + a->first_size : NULL;
-    a->cap = LIMIT_ARENA_CAP;
-}
-
 void arena_fini(struct sennit_arena *a)
 {
     while (a->blocks) {
@@ -57,7 +44,7 @@ static struct arena_block *arena_free_others(struct arena_block *b)
 }
 
 /* Begins anew with the one block that is kept, or NULL: a loop of calls then allocates nothing. */
-static inline void arena_rewind(struct sennit_arena *a, struct arena_block *kept)
+static inline void arena_begin(struct sennit_arena *a, struct arena_block *kept)
 {
     a->used = kept ? kept->size : 0;
     a->failed = false;
@@ -73,7 +60,7 @@ static inline void arena_rewind(struct sennit_arena *a, struct arena_block *kept
 static __attribute__((noinline)) void arena_reset_many(struct sennit_arena *a)
 {
     a->blocks = arena_free_others(a->blocks);
-    arena_rewind(a, a->blocks);
+    arena_begin(a, a->blocks);
 }
 
 void arena_reset(struct sennit_arena *a)
@@ -82,7 +69,7 @@ void arena_reset(struct sennit_arena *a)
     if (unlikely(kept && (kept->next || kept->size > ARENA_LARGEST)))
         arena_reset_many(a);
     else
-        arena_rewind(a, kept);
+        arena_begin(a, kept);
 }
 
 static struct arena_block *arena_grow(struct sennit_arena *a, size_t size)

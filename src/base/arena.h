@@ -7,6 +7,7 @@
 #ifndef SENNIT_BASE_ARENA_H
 #define SENNIT_BASE_ARENA_H
 
+#include "base/limits.h"
 #include "base/lock.h"
 #include "sennit.h"
 
@@ -23,12 +24,20 @@ struct sennit_arena {
 };
 
 /* first may be NULL. Nothing is allocated here. */
-void arena_init(struct sennit_arena *a, void *first, size_t first_size);
+static inline void arena_init(struct sennit_arena *a, void *first, size_t first_size)
+{
+    size_t skip = first ? -(uintptr_t)first & 7 : 0;
+    zero_words(a, sizeof *a);
+    if (first && first_size > skip) {
+        a->first = (char *)first + skip;
+        a->first_size = (first_size - skip) & ~(size_t)7;
+        a->at = a->first;
+        a->end = a->first + a->first_size;
+    }
+    a->cap = LIMIT_ARENA_CAP;
+}
 void arena_fini(struct sennit_arena *a); /* frees all blocks; a may be init'ed again */
 void arena_reset(struct sennit_arena *a);
-/* Gives back what arena_alloc gave for so many octets, if that had a block of its own (large ones
- * do); nothing may point to it. */
-void arena_drop(struct sennit_arena *a, const void *p, size_t size);
 /* The same, for who seldom takes more than the block that was handed in. */
 static inline void arena_rewind(struct sennit_arena *a)
 {
@@ -37,6 +46,9 @@ static inline void arena_rewind(struct sennit_arena *a)
     else
         arena_reset(a);
 }
+/* Gives back what arena_alloc gave for so many octets, if that had a block of its own (large ones
+ * do); nothing may point to it. */
+void arena_drop(struct sennit_arena *a, const void *p, size_t size);
 void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align);
 
 /* 8-aligned, not zeroed; NULL: no memory or over the cap. */

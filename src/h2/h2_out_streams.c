@@ -38,20 +38,25 @@ void h2_out_accept(struct h2_out *o, struct h2_out_stream *s, uint32_t id)
     out_link(o, s, id);
 }
 
-void h2_out_unlink(struct h2_out *o, struct h2_out_stream *s)
+static inline void out_unlink(struct h2_out_stream *s)
 {
-    (void)o;
-    if (s->id == 0)
-        return; /* never linked: its list nodes may be raw */
-    list_remove(&s->pending);
+    if (unlikely(!list_empty(&s->pending)))
+        list_remove(&s->pending);
     list_remove(&s->all);
     s->body = NULL, s->body_len = 0;
 }
 
-static void out_local_end(struct h2_out *o, struct h2_out_stream *s)
+void h2_out_unlink(struct h2_out *o, struct h2_out_stream *s)
+{
+    (void)o;
+    if (s->id != 0) /* else it was never linked: its list nodes may be raw */
+        out_unlink(s);
+}
+
+static inline void out_local_end(struct h2_out_stream *s)
 {
     s->local_closed = true;
-    h2_out_unlink(o, s);
+    out_unlink(s);
 }
 
 BASE_COLD void h2_out_rst_id(struct h2_out *o, uint32_t id, uint32_t code)
@@ -64,7 +69,7 @@ BASE_COLD void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t co
     if (s->id == 0)
         return;
     h2_out_rst_id(o, s->id, code);
-    out_local_end(o, s);
+    out_local_end(s);
 }
 
 /* -- header blocks --------------------------------------------------------------------------- */
@@ -118,7 +123,7 @@ static void out_block_end(struct h2_out *o, struct h2_out_stream *s, const uint8
     out_cut_block(o, frame, (size_t)(end - frame) - H2_FRAME_HEADER, end_stream ? H2_END_STREAM : 0,
                   s->id);
     if (end_stream)
-        out_local_end(o, s);
+        out_local_end(s);
 }
 
 void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h, size_t n,
@@ -262,7 +267,7 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
     s->body += n;
     s->body_len -= n;
     if (end)
-        out_local_end(o, s);
+        out_local_end(s);
     return true;
 }
 
@@ -274,7 +279,7 @@ static bool out_body(struct h2_out *o, struct h2_out_stream *s, const uint8_t *b
         if (end_stream) {
             h2_out_frame(o, 0, H2_DATA, H2_END_STREAM, s->id);
             o->answered = true;
-            out_local_end(o, s);
+            out_local_end(s);
         }
         return true;
     }
@@ -368,7 +373,7 @@ bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_rea
     o->len = (size_t)(p - o->buf);
     out_earn(o, len);
     out_spend(o, s, len);
-    out_local_end(o, s);
+    out_local_end(s);
     return true;
 }
 

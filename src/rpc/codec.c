@@ -52,20 +52,17 @@ static enum pb_result codec_encode_foreign(const sennit_codec *c, const void *ms
     return c->encode(c, msg, to, len) ? PB_OK : PB_REFUSED;
 }
 
-/* Messages of any kind, both ways. */
-enum pb_result codec_to(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                        size_t headroom, const sennit_wire_options *o, sennit_str *body)
+enum pb_result codec_to_other(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                              size_t headroom, sennit_str *body)
 {
-    if (likely(codec_is_pb(d)))
-        return pb_encode_with(d, msg, a, headroom, o, body);
     *body = (sennit_str){ "", 0 };
     return d->flags & SENNIT_MSG_RAW
                ? codec_encode_raw(msg, a, headroom, body)
                : codec_encode_foreign((const sennit_codec *)d, msg, a, headroom, body);
 }
 
-static enum pb_result codec_from_foreign(const sennit_msg_desc *d, void *msg, char *body,
-                                         size_t len, struct sennit_arena *a)
+enum pb_result codec_from_other(const sennit_msg_desc *d, void *msg, char *body, size_t len,
+                                struct sennit_arena *a)
 {
     const sennit_codec *c = (const sennit_codec *)d;
     body[len] = 0;
@@ -77,13 +74,6 @@ static enum pb_result codec_from_foreign(const sennit_msg_desc *d, void *msg, ch
         return PB_REFUSED;
     }
     return PB_OK;
-}
-
-enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char *body, size_t len,
-                          struct sennit_arena *a, const sennit_wire_options *o)
-{
-    return likely(codec_is_pb(d)) ? pb_decode_with(d, msg, body, len, a, o)
-                                  : codec_from_foreign(d, msg, body, len, a);
 }
 
 const sennit_wire_options codec_plain;

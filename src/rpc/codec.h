@@ -12,11 +12,6 @@
 
 #define CODEC_PREFIX 5 /* compressed-flag and length */
 
-/* Messages of any kind, both ways. */
-enum pb_result codec_to(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                        size_t headroom, const sennit_wire_options *o, sennit_str *body);
-enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char *body, size_t len,
-                          struct sennit_arena *a, const sennit_wire_options *o);
 extern const sennit_wire_options codec_plain;
 /* r PB_OK: len is more than max. */
 sennit_err codec_encode_failed(enum pb_result r, const sennit_msg_desc *d, size_t len, size_t max)
@@ -24,9 +19,29 @@ sennit_err codec_encode_failed(enum pb_result r, const sennit_msg_desc *d, size_
 sennit_err codec_decode_failed(enum pb_result r, const sennit_msg_desc *d, size_t len,
                                const char *what) __attribute__((cold));
 
-static inline bool codec_is_pb(const sennit_msg_desc *d)
+/* Raw ones, and those of other runtimes. */
+enum pb_result codec_to_other(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                              size_t headroom, sennit_str *body);
+enum pb_result codec_from_other(const sennit_msg_desc *d, void *msg, char *body, size_t len,
+                                struct sennit_arena *a);
+
+#define CODEC_INLINE __attribute__((always_inline)) static inline
+
+/* Messages of any kind, both ways. */
+CODEC_INLINE enum pb_result codec_to(const sennit_msg_desc *d, const void *msg,
+                                     struct sennit_arena *a, size_t headroom,
+                                     const sennit_wire_options *o, sennit_str *body)
 {
-    return !(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC));
+    return likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC)))
+               ? pb_encode_with(d, msg, a, headroom, o, body)
+               : codec_to_other(d, msg, a, headroom, body);
+}
+CODEC_INLINE enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char *body, size_t len,
+                                       struct sennit_arena *a, const sennit_wire_options *o)
+{
+    return likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC)))
+               ? pb_decode_with(d, msg, body, len, a, o)
+               : codec_from_other(d, msg, body, len, a);
 }
 
 /* The message with its prefix in front, in a. max: of the message itself; 0: no limit. */
@@ -34,9 +49,7 @@ static inline sennit_err codec_encode(const sennit_msg_desc *d, const void *msg,
                                       struct sennit_arena *a, size_t max, sennit_str *framed)
 {
     sennit_str body;
-    enum pb_result r = likely(codec_is_pb(d))
-                           ? pb_encode_with(d, msg, a, CODEC_PREFIX, &codec_plain, &body)
-                           : codec_to(d, msg, a, CODEC_PREFIX, &codec_plain, &body);
+    enum pb_result r = codec_to(d, msg, a, CODEC_PREFIX, &codec_plain, &body);
     if (unlikely(r != PB_OK || (max && body.len > max)))
         return codec_encode_failed(r, d, body.len, max);
     uint8_t *prefix = (uint8_t *)(uintptr_t)body.data - CODEC_PREFIX;
@@ -51,8 +64,7 @@ static inline sennit_err codec_encode(const sennit_msg_desc *d, const void *msg,
 static inline sennit_err codec_decode(const sennit_msg_desc *d, void *msg, char *body, size_t len,
                                       struct sennit_arena *a, const char *what)
 {
-    enum pb_result r = likely(codec_is_pb(d)) ? pb_decode_with(d, msg, body, len, a, &codec_plain)
-                                              : codec_from(d, msg, body, len, a, &codec_plain);
+    enum pb_result r = codec_from(d, msg, body, len, a, &codec_plain);
     return likely(r == PB_OK) ? NULL : codec_decode_failed(r, d, len, what);
 }
 

@@ -13,27 +13,21 @@ BASE_COLD static void message_tell(struct message_rpc *r, sennit_event *e)
     r->stats->event(r->stats->self, r->ctx, e);
 }
 
-void message_begin(struct message_rpc *r, const sennit_stats_hook *stats, const sennit_method *m,
-                   sennit_ctx *ctx, bool client)
+void message_tell_begin(struct message_rpc *r)
 {
-    *r = (struct message_rpc){ .stats = stats, .method = m, .ctx = ctx, .client = client };
-    if (likely(!stats))
-        return;
     r->begin = sennit_now();
     message_tell(r, &(sennit_event){ .kind = SENNIT_EVENT_BEGIN });
 }
 
-void message_end(struct message_rpc *r, sennit_err status)
+void message_tell_end(struct message_rpc *r, sennit_err status)
 {
-    if (unlikely(r->stats))
-        message_tell(r, &(sennit_event){ .kind = SENNIT_EVENT_END, .status = status });
+    message_tell(r, &(sennit_event){ .kind = SENNIT_EVENT_END, .status = status });
 }
 
-void message_metadata(struct message_rpc *r, sennit_event_kind kind, const sennit_md *md,
-                      const sennit_peer *peer)
+void message_tell_metadata(struct message_rpc *r, sennit_event_kind kind, const sennit_md *md,
+                           const sennit_peer *peer)
 {
-    if (unlikely(r->stats))
-        message_tell(r, &(sennit_event){ .kind = kind, .metadata = md, .peer = peer });
+    message_tell(r, &(sennit_event){ .kind = kind, .metadata = md, .peer = peer });
 }
 
 BASE_COLD void message_connection(const sennit_stats_hook *stats, sennit_event_kind kind,

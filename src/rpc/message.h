@@ -18,12 +18,29 @@ struct message_rpc {
     void *tag; /* the hook's own */
     bool client;
 };
-void message_begin(struct message_rpc *r, const sennit_stats_hook *stats, const sennit_method *m,
-                   sennit_ctx *ctx, bool client);
-void message_end(struct message_rpc *r, sennit_err status);
+void message_tell_begin(struct message_rpc *r);
+static inline void message_begin(struct message_rpc *r, const sennit_stats_hook *stats,
+                                 const sennit_method *m, sennit_ctx *ctx, bool client)
+{
+    *r = (struct message_rpc){ .stats = stats, .method = m, .ctx = ctx, .client = client };
+    if (unlikely(stats != NULL))
+        message_tell_begin(r);
+}
+void message_tell_end(struct message_rpc *r, sennit_err status);
+static inline void message_end(struct message_rpc *r, sennit_err status)
+{
+    if (unlikely(r->stats != NULL))
+        message_tell_end(r, status);
+}
 /* Header or trailer; peer may be NULL. */
-void message_metadata(struct message_rpc *r, sennit_event_kind kind, const sennit_md *md,
-                      const sennit_peer *peer);
+void message_tell_metadata(struct message_rpc *r, sennit_event_kind kind, const sennit_md *md,
+                           const sennit_peer *peer);
+static inline void message_metadata(struct message_rpc *r, sennit_event_kind kind,
+                                    const sennit_md *md, const sennit_peer *peer)
+{
+    if (unlikely(r->stats != NULL))
+        message_tell_metadata(r, kind, md, peer);
+}
 /* A connection; status: of its end. From a goroutine or thread. */
 void message_connection(const sennit_stats_hook *stats, sennit_event_kind kind, bool client,
                         const sennit_peer *peer, sennit_err status);

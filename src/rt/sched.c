@@ -197,13 +197,14 @@ SCHED_INLINE struct rt_worker *sched_leave(struct rt_worker *w, void **save, voi
 }
 
 /* It was called, or after so many starts: timers, poller and global queue want a look, if there is
- * anything at all. What is deferred is asked for its age each time. */
+ * anything at all. What is deferred is asked for its age each fourth time, for that reads the
+ * clock; sysmon sees to it should these take long. */
 __attribute__((noinline)) static bool sched_native_due(struct rt_worker *w)
 {
     rt_call_answer(w);
     if (rt_defer_pending(w->index)) {
         rt_call_worker(w);
-        if (rt_defer_due(w))
+        if (w->rounds % 4 == 0 && rt_defer_due(w))
             return true;
     }
     if (atomic_load(&w->inbox_len) || atomic_load(&w->status) != RT_RUN ||
@@ -263,8 +264,9 @@ static void sched_end(struct rt_g *g)
                               memory_order_release);
 }
 
-/* Entered by rt_context_entry with a goroutine in w->coming; never returns. */
-void rt_stack_main(struct rt_stack *s)
+/* Entered by rt_context_entry with a goroutine in w->coming; never returns. Used by assembler,
+ * which link-time optimisation does not see. */
+__attribute__((used)) void rt_stack_main(struct rt_stack *s)
 {
     rt_stack_refill(sched_arrive(rt_worker_here()->coming), 0); /* for it took the last, perhaps */
     for (;;) {

@@ -10,7 +10,7 @@
 #include "rt/rt_private.h"
 #include <unistd.h>
 
-_Thread_local uintptr_t rt_local_word;
+__attribute__((used)) _Thread_local uintptr_t rt_local_word; /* by asm statements, too */
 static pthread_key_t thread_key;
 static pthread_once_t thread_once = PTHREAD_ONCE_INIT;
 static bool thread_has_key;

@@ -284,6 +284,34 @@ TEST(unknown_and_unwritten_methods_are_unimplemented)
     echo_stop(&e);
 }
 
+/* What is remembered of a method goes by its path, not by where that lies. */
+TEST(a_path_that_changes_in_its_place_is_another_method)
+{
+    static const struct echo_service none = { 0 };
+    struct echo_server e;
+    char path[128];
+    echo_start(&e, &none, NULL, (sennit_server_options){ 0 });
+    sennit_conn *c = echo_dial(e.address);
+    sennit_ctx *ctx = sennit_ctx_timeout(NULL, 10 * SENNIT_SECOND);
+    sennit_method m = echo_methods[0];
+    m.path = path;
+    for (int i = 0; i < 24; i++) { /* four times each; every third is longer than is remembered */
+        char text[128], name[80] = "M";
+        name[0] = (char)('K' + i / 4);
+        if (i / 4 % 3 == 2)
+            memset(name + 1, 'x', 70);
+        snprintf(path, sizeof path, "/test.Echo/%s", name);
+        snprintf(text, sizeof text, "unknown method %s for service test.Echo", name);
+        struct echo_msg q = { .number = 1 }, reply;
+        sennit_err err = sennit_call(c, ctx, &m, &q, &reply, NULL, 0);
+        check(err && err->code == SENNIT_UNIMPLEMENTED);
+        check_str(err->message, text);
+    }
+    sennit_ctx_free(ctx);
+    sennit_conn_free(c);
+    echo_stop(&e);
+}
+
 /* -- ends ------------------------------------------------------------------------------------ */
 
 struct ending {
