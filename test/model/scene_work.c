@@ -254,14 +254,14 @@ static void flush_task(void)
 static struct rt_g trim_g;
 static struct rt_stack trim_stack;
 static struct lock trim_queue;
-static bool trim_queued, trim_kept; /* kept: the page is in use */
-static char trim_page[4 * TRIM_PAGE];
+static bool trim_queued, trim_kept; /* kept: the second page is in use */
+static _Alignas(TRIM_PAGE) char trim_page[4 * TRIM_PAGE];
 
 static int trim_madvise(void *p, size_t n, int advice)
 {
-    (void)n, (void)advice;
+    (void)advice;
     model_read(&trim_g.sp);
-    model_check(!trim_kept, "a page is taken that is in use");
+    model_check(!trim_kept || n <= TRIM_PAGE, "a page is taken that is in use");
     model_write(p);
     return 0;
 }
@@ -300,14 +300,13 @@ static void trim_resumer(void)
     model_write(trim_page);
     atomic_store_explicit(&trim_g.state, RT_G_RUNNING, memory_order_relaxed);
 }
-/* It is resumed, and parks again where it needs the page; then it may be trimmed, but not so deep.
- */
+/* It is resumed, and parks again where it needs the second page: the first may be taken. */
 static void trim_parker(void)
 {
     trim_resumer();
     trim_kept = true;
     model_write(&trim_g.sp);
-    trim_g.sp = trim_page;
+    trim_g.sp = trim_page + 2 * TRIM_PAGE;
     atomic_store_explicit(&trim_g.state, RT_G_PARKED,
                           memory_order_release); /* as sched_run_after */
 }
