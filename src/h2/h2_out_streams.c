@@ -126,8 +126,8 @@ static void out_block_end(struct h2_out *o, struct h2_out_stream *s, const uint8
         out_local_end(s);
 }
 
-void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h, size_t n,
-                    bool end_stream)
+BASE_COLD void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h,
+                              size_t n, bool end_stream)
 {
     sn_assert(h2_out_room(o, h2_headers_bound(h, n)));
     out_block_end(o, s, out_encode(o, out_block_start(o, s), h, n, true), end_stream);
@@ -217,7 +217,7 @@ static size_t out_piece_size(const struct h2_out *o, const struct h2_out_stream 
 }
 
 /* A frame of n octets at s->body, which stay there. */
-static void out_refer(struct h2_out *o, struct h2_out_stream *s, size_t n, unsigned flags)
+BASE_COLD static void out_refer(struct h2_out *o, struct h2_out_stream *s, size_t n, unsigned flags)
 {
     struct h2_ref ref = { .octets = s->body, .len = n, .s = s };
     uint8_t *p = o->buf + o->len;
@@ -377,14 +377,14 @@ bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_rea
     return true;
 }
 
-size_t h2_pump_bound(const struct h2_out *o)
+BASE_COLD size_t h2_pump_bound(const struct h2_out *o)
 {
     const struct h2_out_stream *s = container_of(o->pending.next, struct h2_out_stream, pending);
     size_t n = o->high_water / 4;
     return s->lasts ? h2_ref_bound(o, n) : n;
 }
 
-void h2_out_pump(struct h2_out *o)
+BASE_COLD void h2_out_pump(struct h2_out *o)
 {
     while (!list_empty(&o->pending)) {
         struct h2_out_stream *s = container_of(o->pending.next, struct h2_out_stream, pending);

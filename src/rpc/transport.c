@@ -30,7 +30,7 @@ static void transport_flush_later(struct rt_defer *d)
 }
 
 /* As asked for, within what HTTP/2 allows; 0: the default. */
-static uint32_t transport_window(size_t asked, uint32_t usual)
+BASE_COLD static uint32_t transport_window(size_t asked, uint32_t usual)
 {
     if (!asked)
         return usual;
@@ -530,12 +530,12 @@ bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message)
     return stream_finish_as(s, code, message, false);
 }
 
-bool stream_finish_unprocessed(struct rpc_stream *s, sennit_code code, sennit_str message)
+BASE_COLD bool stream_finish_unprocessed(struct rpc_stream *s, sennit_code code, sennit_str message)
 {
     return stream_finish_as(s, code, message, true);
 }
 
-void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details)
+BASE_COLD void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details)
 {
     lock_take(&s->lock, LOCK_STREAM);
     if (!atomic_load_explicit(&s->done, memory_order_relaxed))
