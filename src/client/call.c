@@ -30,7 +30,8 @@ static void call_ended(struct rpc_stream *s) { (void)s; } /* the note is set any
 static void call_free(struct rpc_stream *s)
 {
     struct client_call *c = container_of(s, struct client_call, s);
-    arena_fini(&c->arena);
+    if (unlikely(c->arena.blocks != NULL))
+        arena_fini(&c->arena);
     pool_give(&call_pool, c);
 }
 
@@ -81,10 +82,9 @@ static sennit_err call_open(struct call_plan *p, struct client_call *c, bool *go
 
 static sennit_err call_status(struct call_plan *p, struct client_call *c)
 {
-    sennit_err err = call_status_error(&c->s, &c->arena, sennit_ctx_deadline(p->ctx));
-    struct rpc_msg *m = err ? NULL : c->s.first; /* the only one; it is done, so nobody adds */
-    if (err)
-        return err;
+    if (unlikely(c->s.code != SENNIT_OK))
+        return call_status_error(&c->s, &c->arena, sennit_ctx_deadline(p->ctx));
+    struct rpc_msg *m = c->s.first; /* the only one; it is done, so nobody adds */
     if (!m)
         return sennit_errorf(WHY(CARDINALITY),
                              "cardinality violation: %s ended with OK and without a response",

@@ -69,8 +69,10 @@ sennit_err call_encode(struct call_plan *p, struct sennit_arena *a, sennit_str *
 sennit_err call_open_stream(struct call_plan *p, struct rpc_stream *s, sennit_str framed, bool end,
                             bool *gone)
 {
-    const sennit_md *creds;
-    sennit_err err = call_creds_md(p, s, &creds);
+    const sennit_md *creds = NULL;
+    sennit_err err = NULL;
+    if (unlikely(p->conn->options.call_creds || p->o.credentials))
+        err = call_creds_md(p, s, &creds);
     if (err)
         return err;
     struct rpc_request r = {
@@ -79,7 +81,7 @@ sennit_err call_open_stream(struct call_plan *p, struct rpc_stream *s, sennit_st
         .authority = p->o.authority ? p->o.authority : p->conn->authority,
         .user_agent = p->conn->user_agent,
         .encoding = p->compressor ? p->compressor->name : NULL,
-        .deadline = sennit_ctx_deadline(p->ctx),
+        .deadline = p->ctx->deadline,
         .md = { ctx_slot_get(p->ctx, CTX_SLOT_MD_OUT), p->o.metadata, creds },
         .body = framed.data,
         .len = framed.len,

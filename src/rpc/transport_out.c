@@ -226,11 +226,8 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
 
 /* -- server ---------------------------------------------------------------------------------- */
 
-/* The end of a response is appended: the stream is over for our side. Locked. */
-static void transport_local_end(struct transport *t, struct rpc_stream *s)
+static void transport_local_end_more(struct transport *t, struct rpc_stream *s)
 {
-    transport_note(&s->local_ended);
-    transport_changed(t, s, STREAM_LOCAL_END);
     if (!s->end_seen && s->known) {
         /* The peer has more to send that nobody reads: tell it to stop (RFC 9113 8.1). */
         h2_out_rst(&t->out, stream_out(s), H2_NO_ERROR);
@@ -238,6 +235,16 @@ static void transport_local_end(struct transport *t, struct rpc_stream *s)
     }
     if (t->drain != DRAIN_NONE)
         transport_wake(t);
+}
+
+/* The end of a response is appended: the stream is over for our side. Locked. */
+static inline void transport_local_end(struct transport *t, struct rpc_stream *s)
+{
+    transport_note(&s->local_ended);
+    transport_changed(t, s, STREAM_LOCAL_END);
+    if (unlikely(!atomic_load_explicit(&s->end_seen, memory_order_acquire) ||
+                 t->drain != DRAIN_NONE))
+        transport_local_end_more(t, s);
 }
 
 static void transport_append_list(struct transport *t, struct h2_out_stream *o,

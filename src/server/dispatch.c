@@ -380,27 +380,33 @@ struct dispatch_inner {
     void *reply;
 };
 
+static inline sennit_err dispatch_method(struct server_call *c, sennit_ctx *ctx,
+                                         const void *request, void *reply)
+{
+    const sennit_method *m = c->m->method;
+    if (reply)
+        memcpy(reply, m->reply->empty, m->reply->size);
+    return m->invoke(c->m->service, c->m->self, ctx, request, reply,
+                     m->flags & 3 ? &c->f->stream : NULL);
+}
+
 /* Behind the interceptors; a stream's request and reply they do not see. */
 static sennit_err dispatch_innermost(void *arg, sennit_ctx *ctx, const void *request, void *reply)
 {
     const struct dispatch_inner *in = arg;
     struct server_call *c = in->c;
-    const sennit_method *m = c->m->method;
-    if (m->flags & 3)
+    if (c->m->method->flags & 3)
         request = in->request, reply = in->reply;
-    if (reply)
-        memcpy(reply, m->reply->empty, m->reply->size);
-    return m->invoke(c->m->service, c->m->self, ctx ? ctx : &c->ctx, request, reply,
-                     m->flags & 3 ? &c->f->stream : NULL);
+    return dispatch_method(c, ctx ? ctx : &c->ctx, request, reply);
 }
 
 static sennit_err dispatch_invoke(struct server_call *c, const void *request, void *reply)
 {
     const sennit_server_options *o = &c->conn->server->options;
+    if (likely(!o->n_interceptors))
+        return dispatch_method(c, &c->ctx, request, reply);
     struct dispatch_inner in = { c, request, reply };
     bool stream = (c->m->method->flags & 3) != 0;
-    if (likely(!o->n_interceptors))
-        return dispatch_innermost(&in, &c->ctx, request, reply);
     if (reply) /* is seen by them before the handler has it */
         memcpy(reply, c->m->method->reply->empty, c->m->method->reply->size);
     struct intercept_call call = { .list = o->interceptors,
