@@ -3,6 +3,7 @@
 test/house. Servers listen on port 0 and say where, so no port is guessed and nothing waits long."""
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -55,8 +56,20 @@ class Server:
         else:
             line = self.wait_for(r"server listening at \S+:(\d+)$")
             port = int(re.search(r":(\d+)$", line).group(1))
+        if graceful:
+            self._wait_catches(signal.SIGTERM)
         self.port = port
         self.addr = f"127.0.0.1:{self.port}"
+
+    def _wait_catches(self, number, seconds=5):
+        """Its waiting for signals is a goroutine, which may begin later than it listens."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.alive():
+            with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
+                caught = int(re.search(r"SigCgt:\s*(\w+)", file.read()).group(1), 16)
+            if caught >> (number - 1) & 1:
+                return
+            time.sleep(0.005)
 
     def _wait_connectable(self, port, seconds=20):
         end = time.monotonic() + seconds

@@ -252,13 +252,16 @@ static sennit_err call_kind(sennit_conn *c, sennit_ctx *ctx, int kind)
         check(err || n == ROWS);
         return err;
     }
+    sennit_err sent = NULL;
     for (; n < ROWS; n++) {
         q.number = n;
-        if (sennit_send(s, &q) || (kind == CHAT && !(m = sennit_recv(s))))
-            break; /* finish says why */
+        if ((sent = sennit_send(s, &q)) || (kind == CHAT && !(m = sennit_recv(s))))
+            break; /* finish says why, unless it was our own memory that send had not */
         check(kind != CHAT || m->number == n);
     }
     sennit_err err = sennit_finish(s, kind == COLLECT ? &reply : NULL);
+    if (!err && sent)
+        return sent;
     if (!err && n < ROWS)
         test_failed(__FILE__, __LINE__, "OK after %d messages of %d", (int)n, ROWS);
     check(err || kind != COLLECT || reply.number == ROWS * (ROWS - 1) / 2);
