@@ -119,7 +119,8 @@ BASE_COLD static const char *check_anew(struct check *c, const struct h2_event *
         memcpy(run->note, c, sizeof *c);
         run->noted = true;
     }
-    return bad ? bad : check_some(c, ev->fields + n, ev->n_fields - n);
+    /* an empty block has no fields to point to */
+    return bad || ev->n_fields == n ? bad : check_some(c, ev->fields + n, ev->n_fields - n);
 }
 
 static inline const char *check_fields(struct check *c, const struct h2_event *ev,
