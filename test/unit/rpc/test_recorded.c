@@ -73,7 +73,7 @@ static void side_start(struct side *s, int role)
 static void side_event(struct side *s, const struct h2_event *e)
 {
     check(e->kind != H2_EV_ERROR && e->kind != H2_EV_STREAM_ERROR && e->kind != H2_EV_REFUSED);
-    if (e->id == 0)
+    if (e->kind == H2_EV_NONE || e->id == 0) /* none says nothing else */
         return;
     check(e->id < 2 * STREAMS);
     struct heard *h = &s->of[e->id / 2];
