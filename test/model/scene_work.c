@@ -295,7 +295,7 @@ static void trim_resumer(void)
         if (!got)
             model_relax();
     }
-    if (atomic_load_explicit(&trim_g.trimming, memory_order_acquire))
+    if (rt_trimming(&trim_g))
         rt_trim_wait(&trim_g);
     model_write(trim_page);
     atomic_store_explicit(&trim_g.state, RT_G_RUNNING, memory_order_relaxed);
