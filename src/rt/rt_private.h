@@ -520,12 +520,23 @@ bool rt_wake_poller(void); /* true: nobody slept in epoll */
 void rt_wake_worker(struct rt_worker *w);
 enum { RT_ROUNDS = 61 }; /* starts between two looks at timers, poller and global queue */
 /* After something was changed that a worker must see to at its next scheduling point: its inbox,
- * its status, rt_state.stopping, what it has deferred. Who answers sets the limit, then looks. */
-static inline void rt_call_worker(struct rt_worker *w) { atomic_store(&w->limit, 0); }
+ * its status, rt_state.stopping. Who answers sets the limit, then looks: should that undo the call,
+ * it sees what was changed before (a fence on both sides). */
+static inline void rt_call_worker(struct rt_worker *w)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    atomic_store_explicit(&w->limit, 0, memory_order_relaxed);
+}
+static inline void rt_call_self(struct rt_worker *w) /* w itself: what it has deferred */
+{
+    atomic_store_explicit(&w->limit, 0, memory_order_relaxed);
+}
 static inline void rt_call_answer(struct rt_worker *w)
 {
-    if (unlikely(atomic_load_explicit(&w->limit, memory_order_relaxed) == 0))
-        atomic_store(&w->limit, w->looked + RT_ROUNDS);
+    if (likely(atomic_load_explicit(&w->limit, memory_order_relaxed)))
+        return;
+    atomic_store_explicit(&w->limit, w->looked + RT_ROUNDS, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
 }
 static inline uint64_t rt_tick(const struct rt_worker *w) /* its owner asks */
 {
@@ -584,6 +595,9 @@ void rt_timers_run(int64_t now);
 int64_t rt_timers_armed(void);
 bool rt_timers_busy(void); /* what was due runs at this moment */
 void rt_timers_stop(void);
+
+/* -- mutex.c --------------------------------------------------------------------------------- */
+void rt_mutex_calm(void); /* sysmon, each look: nobody waits any more */
 
 /* -- netpoll.c ------------------------------------------------------------------------------- */
 int rt_netpoll_open(void);

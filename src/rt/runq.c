@@ -268,7 +268,7 @@ void rt_inbox_push(struct rt_worker *w, uintptr_t item)
 {
     lock_take(&w->inbox_lock, LOCK_SCHED);
     runq_list_push(&w->inbox_head, &w->inbox_tail, item, item);
-    atomic_fetch_add(&w->inbox_len, 1); /* before the call, also for who answers an earlier one */
+    atomic_fetch_add_explicit(&w->inbox_len, 1, memory_order_relaxed);
     rt_call_worker(w);
     lock_drop(&w->inbox_lock, LOCK_SCHED);
 }
@@ -311,7 +311,7 @@ void rt_starved_wake(void)
         runq_list_push(&s->queue_head, &s->queue_tail, item, item);
         n++;
     }
-    atomic_store(&s->starved, 0);
+    atomic_store_explicit(&s->starved, 0, memory_order_relaxed);
     runq_count(n);
     lock_drop(&s->queue_lock, LOCK_SCHED);
 }
@@ -323,7 +323,7 @@ void rt_fresh_hold(struct rt_g *g)
     lock_take(&s->queue_lock, LOCK_SCHED);
     g->next = s->fresh_head;
     s->fresh_head = rt_item_g(g);
-    atomic_fetch_add(&s->fresh_len, 1);
+    atomic_fetch_add_explicit(&s->fresh_len, 1, memory_order_relaxed);
     lock_drop(&s->queue_lock, LOCK_SCHED);
 }
 
@@ -336,7 +336,7 @@ uintptr_t rt_fresh_pop(void)
     uintptr_t item = s->fresh_head;
     if (item) {
         s->fresh_head = rt_item_next(item);
-        atomic_fetch_sub(&s->fresh_len, 1);
+        atomic_fetch_sub_explicit(&s->fresh_len, 1, memory_order_relaxed);
     }
     lock_drop(&s->queue_lock, LOCK_SCHED);
     return item;

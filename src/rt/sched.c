@@ -220,12 +220,13 @@ __attribute__((noinline)) static bool sched_native_due(struct rt_worker *w)
 {
     rt_call_answer(w);
     if (rt_defer_pending(w->index)) {
-        rt_call_worker(w);
+        rt_call_self(w);
         if (rt_tick(w) % 4 == 0 && rt_defer_due(w))
             return true;
     }
-    if (atomic_load(&w->inbox_len) || atomic_load(&w->status) != RT_RUN ||
-        atomic_load(&rt_state.stopping))
+    if (atomic_load_explicit(&w->inbox_len, memory_order_relaxed) ||
+        atomic_load_explicit(&w->status, memory_order_relaxed) != RT_RUN ||
+        atomic_load_explicit(&rt_state.stopping, memory_order_relaxed))
         return true;
     if (!rt_look_due(w))
         return false;

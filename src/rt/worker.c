@@ -430,7 +430,7 @@ void rt_worker_run(struct rt_worker *w, uintptr_t item)
     if (unlikely(rt_defer_pending(w->index))) {
         if (rt_defer_due(w))
             rt_defer_flush(w->index);
-        rt_call_worker(w); /* to look again */
+        rt_call_self(w); /* to look again */
     }
     rt_run_g(w, rt_g_of(item));
 }

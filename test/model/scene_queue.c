@@ -18,7 +18,6 @@ static void queue_start(void)
 {
     scene_runtime(3);
     model_tentative(scene_workers[0].ring, sizeof scene_workers[0].ring);
-    model_owned(&scene_workers[0].head);
 }
 
 /* Somebody has stolen before. */
@@ -90,6 +89,17 @@ static void queue_taker(void)
     scene_got(rt_global_pop(queue_me()));
     scene_got(rt_global_pop(queue_me()));
 }
+
+/* A thief claimed in vain between its pops. */
+static void queue_owner_claimed(void)
+{
+    for (int i = 0; i < 3; i++)
+        rt_ring_push(queue_me(), scene_item(i));
+    scene_got(rt_local_pop(queue_me()));
+    atomic_store_explicit(&queue_me()->claim, RT_CLAIMED, memory_order_relaxed);
+    scene_got(rt_local_pop(queue_me()));
+}
+static void queue_thief_once(void) { scene_got(rt_ring_steal(queue_me(), &scene_workers[0])); }
 
 /* What is left is taken by the indices themselves: nobody else runs. */
 static void queue_end(void)
@@ -226,7 +236,7 @@ static void called_owner(void)
         if (atomic_load_explicit(&w->limit, memory_order_relaxed))
             continue;
         rt_call_answer(w);
-        while (atomic_load(&w->inbox_len) && scene_got(rt_inbox_pop(w)))
+        while (scene_got(rt_inbox_pop(w)))
             ;
     }
 }
@@ -258,6 +268,10 @@ const struct model_scene queue_scenes[] = {
     { "run queue, no fence",
       queue_start_fenceless,
       { queue_owner, queue_thief_again },
+      queue_end3 },
+    { "run queue, claimed in vain",
+      queue_start_fenceless,
+      { queue_owner_claimed, queue_thief_once },
       queue_end3 },
     { "full run queue", queue_start_full, { queue_owner_full, queue_thief }, queue_end_full },
     { "full run queue, who takes over",
