@@ -111,6 +111,10 @@ void h2_in_free(struct h2_in *in);
  * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
  * NONE. After ERROR it returns NONE and swallows all. */
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
+/* Right after H2_EV_HEADERS of a request that has not ended, with what comes next: if that begins
+ * with all of its DATA, one frame with END_STREAM, whole and nothing unusual about it, that goes
+ * into the same event, as an H2_EV_DATA would tell it. Returns the octets used; 0: it does not. */
+size_t h2_in_with_data(struct h2_in *in, const uint8_t *p, size_t n, struct h2_event *ev);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
 /* No octets have come for a while: frees what is only good for speed. */

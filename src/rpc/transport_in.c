@@ -242,8 +242,10 @@ static void transport_answer_http(struct rpc_stream *s)
         transport_respond_http(s, q->http_status, q->code, q->http_text);
 }
 
-static void transport_on_request(struct transport *t, const struct h2_event *ev)
+/* ev may tell of all the request's DATA, too, which is not looked at here. NULL: it is refused. */
+static struct rpc_stream *transport_on_request(struct transport *t, const struct h2_event *ev)
 {
+    bool end = ev->end_stream && !ev->len;
     struct head_run *run = ev->run ? t->head_runs[ev->run->slot] : NULL;
     if (unlikely(ev->run && (!run || run->id != ev->run->id)))
         run = headers_learn(t, ev);
@@ -253,7 +255,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         h2_in_forget(t->in, ev->id, H2_RESET_PROVOKED);
         transport_effect(
             t, &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = H2_REFUSED_STREAM });
-        return;
+        return NULL;
     }
     const struct h2_field *path = NULL;
     if (run) {
@@ -262,7 +264,10 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     }
     s->id = ev->id;
     s->head_seen = true;
-    s->remote_ended = s->end_seen = ev->end_stream;
+    if (unlikely(end)) {
+        atomic_store_explicit(&s->remote_ended, true, memory_order_relaxed);
+        atomic_store_explicit(&s->end_seen, true, memory_order_relaxed);
+    }
     h2_in_set_user(t->in, ev->id, s);
     transport_prepare(s);
     lock_take(&t->lock, LOCK_WRITE);
@@ -281,7 +286,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         };
         s->failed_in = true;
         transport_respond(s, &r);
-        return;
+        return s;
     }
     t->turn->current = s, t->turn->current_path = path;
     if (s->request.http_status != 200)
@@ -289,9 +294,10 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     else
         t->ops->accept(s);
     t->turn->current = NULL;
-    if (ev->end_stream)
+    if (end)
         messages_end(s);
     transport_answer_http(s);
+    return s;
 }
 
 void transport_memo(struct rpc_stream *s, uint16_t memo)
@@ -305,10 +311,6 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
     t->turn->n_heads += ev->kind == H2_EV_HEADERS;
-    if (t->server && ev->kind == H2_EV_HEADERS) {
-        transport_on_request(t, ev);
-        return;
-    }
     if (!s)
         return;
     messages_tell(s);
@@ -521,10 +523,16 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
     struct h2_event ev;
     size_t used;
     do {
-        used = 0;
         h2_in_next(t->in, p, n, &used, &ev);
         p += used, n -= used;
-        if (ev.kind == H2_EV_DATA)
+        if (ev.kind == H2_EV_HEADERS && t->server) {
+            used = h2_in_with_data(t->in, p, n, &ev);
+            p += used, n -= used;
+            t->turn->n_heads++;
+            ev.user = transport_on_request(t, &ev);
+            if (ev.len)
+                transport_on_data(t, &ev);
+        } else if (ev.kind == H2_EV_DATA)
             transport_on_data(t, &ev);
         else if (ev.kind == H2_EV_HEADERS || ev.kind == H2_EV_TRAILERS)
             transport_on_headers(t, &ev);

@@ -296,7 +296,7 @@ BASE_COLD void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len)
 void messages_end(struct rpc_stream *s)
 {
     messages_tell(s);
-    s->end_seen = true;
+    atomic_store_explicit(&s->end_seen, true, memory_order_release);
     if (!s->t->server) { /* a response ends with trailers, not with DATA */
         if (s->http_status != 200 || s->page || s->failed_in) {
             headers_no_grpc(s);
@@ -313,7 +313,8 @@ void messages_end(struct rpc_stream *s)
     else if (!s->failed_in && s->one_in && s->n_messages == 0)
         messages_fail(s, H2_NO_ERROR, WHY(CARDINALITY),
                       "cardinality violation: the stream ended without a request message");
-    s->remote_ended = true; /* now: a receiver that sees it takes the end for a good one */
+    /* now: a receiver that sees it takes the end for a good one */
+    atomic_store_explicit(&s->remote_ended, true, memory_order_release);
     if (!s->one_in)
         rt_note_set(&s->note);
 }
