@@ -257,6 +257,10 @@ struct h2_ready {
     uint8_t len, octets[15];
 };
 bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r); /* as fresh as the table */
+/* All of an answer on the peer's stream id, which was not accepted and needs not be then: head, one
+ * DATA frame, tail with END_STREAM. False: nothing was done; accept it, and go the long way. */
+bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
+                   size_t len, const struct h2_ready *tail);
 /* A block of the constants (not looked at when ready is fresh; else ready keeps what may be kept)
  * and h. Room as for all of them. */
 void h2_out_headers_ready(struct h2_out *o, struct h2_out_stream *s, struct h2_ready *ready,
