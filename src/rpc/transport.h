@@ -102,6 +102,7 @@ struct rpc_stream {
     _Atomic bool local_ended; /* likewise */
     bool dead, counted;
     bool body_waits; /* a body was not yet wholly appended */
+    bool leaves;     /* server: then the end follows, and nobody waits for that */
     uint32_t consumed;
     uint32_t unreported; /* of the receiver: consumed and not yet told */
 
@@ -217,6 +218,8 @@ struct rpc_response {
     const char *body; /* NULL: none; with end as above, else until drained or dead */
     size_t len;
     bool end;         /* then code, message, details and trailer go out */
+    bool leaves; /* end, with OK and no trailer: TRANSPORT_WAITS means that body, valid as long as
+                    the stream, and the end go out by themselves once the peer gives window */
     sennit_code code; /* or a WHY() */
     sennit_str message, details;
     const char *encoding;        /* of its messages; NULL: plain */

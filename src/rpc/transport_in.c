@@ -187,6 +187,8 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
             return true;
         }
     }
+    if (changes & STREAM_DRAINED)
+        transport_end_left(s);
     if (changes & STREAM_CONSUMED) {
         uint32_t increment = h2_in_consumed(t->in, s->id, consumed);
         if (increment)

@@ -13,7 +13,8 @@ enum stream_change {
     STREAM_LOCAL_END = 2, /* END_STREAM is appended */
     STREAM_RESET = 4,     /* RST_STREAM is appended */
     STREAM_CONSUMED = 8,  /* s->consumed octets were read by the owner */
-    STREAM_WANTED = 16    /* the receiver waits for the message that is under way */
+    STREAM_WANTED = 16,   /* the receiver waits for the message that is under way */
+    STREAM_DRAINED = 32   /* server: the body is out, the end of a response that was left is due */
 };
 
 /* What a read batch wants of h2_out; applied in one locked section. */
@@ -212,6 +213,7 @@ void headers_no_grpc(struct rpc_stream *s);
 void transport_prepare(struct rpc_stream *s); /* its sending half, before open or accept */
 /* Asks for the end; locked, text is static, and it was not asked before. */
 void transport_note_end(struct transport *t, sennit_code code, const char *text);
+void transport_end_left(struct rpc_stream *s); /* (task) see STREAM_DRAINED */
 /* transport.c: call with lock held; makes room for n octets, may drop and retake the lock. False:
  * no memory. */
 bool transport_room(struct transport *t, size_t n);
