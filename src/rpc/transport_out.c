@@ -35,6 +35,13 @@ static void transport_body_drained(struct h2_out_stream *o)
     rt_note_set(&s->drained);
 }
 
+/* A body waits; locked. */
+static void transport_note_tight(struct transport *t)
+{
+    if (t->out.kept >= LIMIT_KEPT)
+        atomic_store_explicit(&t->tight, true, memory_order_relaxed);
+}
+
 void transport_prepare(struct rpc_stream *s)
 {
     struct h2_out_stream *o = stream_out(s);
@@ -352,6 +359,7 @@ BASE_COLD static bool transport_leave(struct rpc_stream *s)
     struct transport *t = s->t;
     lock_take(&t->lock, LOCK_WRITE);
     s->leaves = s->body_waits && !s->dead && !t->closed;
+    transport_note_tight(t);
     lock_drop(&t->lock, LOCK_WRITE);
     return s->leaves;
 }
@@ -410,6 +418,7 @@ BASE_COLD bool transport_wait_drained(struct rpc_stream *s)
     for (;;) {
         lock_take(&t->lock, LOCK_WRITE);
         bool over = t->closed || s->dead, waits = s->body_waits;
+        transport_note_tight(t);
         lock_drop(&t->lock, LOCK_WRITE);
         if (!waits)
             return true; /* also when the stream has ended since */

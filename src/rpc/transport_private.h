@@ -124,7 +124,8 @@ struct transport {
     struct list changed;                    /* streams with news for h2_in */
     struct list waiting;                    /* for stream quota: struct quota_waiter */
     uint32_t open_streams; /* client: that count against the peer's limit; server: that live */
-    unsigned put_off;      /* requests that transport_put_off told to wait, since ops->room */
+    unsigned put_off;      /* requests that transport_put_off told to wait, since ops->room; only
+                              the reader writes it */
     bool closed;           /* the reader has ended it */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused, timer_fired;
@@ -144,6 +145,7 @@ struct transport {
     _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
     bool write_failed;
     _Atomic bool blocked; /* the socket took no more: writability wakes the task */
+    _Atomic bool tight;   /* much waits for windows: transport_put_off looks closer */
 };
 
 /* Client: encoded constants of requests, found by what they are made of. */
