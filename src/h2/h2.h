@@ -177,7 +177,8 @@ void h2_in_memo(struct h2_in *in, const struct h2_field *f, uint16_t memo);
 
 /* Sending half of a stream, embedded in its owner. */
 struct h2_out_stream {
-    uint32_t id; /* 0: not opened yet */
+    uint32_t id;   /* 0: not opened yet */
+    uint32_t kept; /* what it adds to out->kept */
     int64_t window;
     struct list pending; /* in out->pending while body octets wait for all but the own window */
     struct list all;     /* in out->all: SETTINGS changes touch every stream */
@@ -216,6 +217,7 @@ struct h2_out {
     size_t high_water;     /* DATA is appended only while len and held are below this */
     size_t tail, tail_end; /* where a DATA frame of tail_id begins and ends, which may grow */
     uint32_t tail_id;      /* while it is the last thing in buf; 0: there is none */
+    size_t kept;           /* by the bodies that wait: see h2_out_shut */
     size_t held;           /* octets that were taken and that the socket did not take yet */
     size_t refs, last_ref; /* offsets in buf of the first and the last struct h2_ref; 0: none */
     size_t ref_octets;     /* what they refer to, less the room that they take */
@@ -226,6 +228,8 @@ struct h2_out {
     bool answered;                         /* HEADERS or DATA were appended; the caller clears it */
     uint32_t earned; /* by the peer, for DATA appended: see h2_in_earned; the caller zeroes it */
 };
+/* Much waits for windows, and what is begun now would wait, too. */
+bool h2_out_shut(const struct h2_out *o);
 int h2_out_init(struct h2_out *o, bool server); /* 0, or -1 no memory */
 /* Before anything else: appends preface (client), SETTINGS and the connection's window. */
 #define H2_OUT_BEGIN 128 /* octets */

@@ -103,6 +103,7 @@ struct rpc_stream {
     _Atomic bool local_ended; /* likewise */
     bool dead, counted;
     bool body_waits; /* a body was not yet wholly appended */
+    bool leaves;     /* server: then the end follows, and nobody waits for that */
     uint32_t consumed;
     uint32_t unreported; /* of the receiver: consumed and not yet told */
 
@@ -141,7 +142,8 @@ struct transport_ops {
     void (*ready)(struct transport *t);
     /* (task) Client: GOAWAY came; open no more streams here. */
     void (*draining)(struct transport *t);
-    /* (task) Server: the peer reads again, or the connection is over: see transport_put_off. */
+    /* (task) Server: the peer reads again or gives window, or the connection is over: see
+     * transport_put_off. */
     void (*room)(struct transport *t);
     /* (task) The connection has ended, its streams too. reason lives as long as the transport. */
     void (*closed)(struct transport *t, const char *reason);
@@ -233,7 +235,9 @@ struct rpc_response {
     const sennit_md *header, *trailer;
     const char *body; /* NULL: none; with end as above, else until drained or dead */
     size_t len;
-    bool end;         /* then code, message, details and trailer go out */
+    bool end;    /* then code, message, details and trailer go out */
+    bool leaves; /* end, with OK and no trailer: TRANSPORT_WAITS means that body, valid as long as
+                    the stream, and the end go out by themselves once the peer gives window */
     sennit_code code; /* or a WHY() */
     sennit_str message, details;
     const char *encoding;        /* of its messages; NULL: plain */
@@ -248,8 +252,9 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
                             const char *text);
 /* (task) Remembers what the path of the current request means, with its table entry. */
 void transport_memo(struct rpc_stream *s, uint16_t memo);
-/* (task) Server: true if more is unsent than the peer should be owed; then the owner begins nothing
- * new until ops->room. Past LIMIT_PUT_OFF of these nothing more is read. */
+/* (task) Server: true if more is unsent, or waits for the peer's windows, than it should be owed;
+ * then the owner begins nothing new until ops->room. Past LIMIT_PUT_OFF of these nothing more is
+ * read, if it is the peer who does not read. */
 bool transport_put_off(struct transport *t);
 
 /* -- both ------------------------------------------------------------------------------------ */

@@ -359,7 +359,7 @@ BASE_COLD static void transport_read_failed(struct transport *t, ssize_t got)
 static bool transport_choked(const struct transport *t)
 {
     return h2_out_octets(&t->out) > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL ||
-           t->put_off >= LIMIT_PUT_OFF;
+           (t->put_off >= LIMIT_PUT_OFF && h2_out_octets(&t->out) >= LIMIT_OUT_HIGH_WATER);
 }
 
 /* Over, or the peer does not read. */
@@ -371,33 +371,41 @@ static bool transport_stalled(struct transport *t)
     return stalled;
 }
 
-/* Locked. */
+/* More is unsent, or waits for windows, than the peer should be owed; locked. */
 static bool transport_full(const struct transport *t)
 {
-    return h2_out_octets(&t->out) >= LIMIT_OUT_HIGH_WATER && !t->close_wanted;
+    return (h2_out_octets(&t->out) >= LIMIT_OUT_HIGH_WATER || h2_out_shut(&t->out)) &&
+           !t->close_wanted;
 }
 
 bool transport_put_off(struct transport *t)
 {
-    if (likely(!atomic_load_explicit(&t->blocked, memory_order_relaxed)))
+    if (likely(!atomic_load_explicit(&t->blocked, memory_order_relaxed) &&
+               !atomic_load_explicit(&t->tight, memory_order_relaxed)))
         return false;
     lock_take(&t->lock, LOCK_WRITE);
     bool full = transport_full(t);
     t->put_off += full;
+    if (t->out.kept < LIMIT_KEPT)
+        atomic_store_explicit(&t->tight, false, memory_order_relaxed);
     lock_drop(&t->lock, LOCK_WRITE);
     return full;
 }
 
-/* The peer reads again, or the connection is over: what was put off begins. */
+/* The peer reads again or gave window, or the connection is over: what was put off begins. */
 static void transport_begin_put_off(struct transport *t)
 {
+    if (likely(!t->put_off))
+        return;
     lock_take(&t->lock, LOCK_WRITE);
-    bool begin = t->put_off && !transport_full(t);
+    bool begin = !transport_full(t);
     if (begin)
         t->put_off = 0;
     lock_drop(&t->lock, LOCK_WRITE);
-    if (begin)
-        t->ops->room(t);
+    if (!begin)
+        return;
+    t->ops->room(t);
+    transport_apply(t); /* the window that was held back */
 }
 
 /* What the time gone by gives back; transport_tell does the same for what we sent. */
@@ -559,6 +567,7 @@ void transport_task(struct rt_task *task)
     bool again = transport_turn(t);
     transport_tell(t);
     transport_apply(t);
+    transport_begin_put_off(t);
     transport_check_slow(t);
     clock_step(t);
     h2_in_lend(t->in, NULL);

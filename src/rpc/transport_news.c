@@ -105,7 +105,8 @@ void transport_apply(struct transport *t)
     struct rpc_stream *gone[EFFECTS];
     struct turn *turn = t->turn;
     size_t n_gone = 0, n = turn->n_effects;
-    uint32_t credit = h2_in_connection_credit(t->in);
+    /* While requests are put off the peer may send the rest of its window, and no more. */
+    uint32_t credit = unlikely(t->put_off) ? 0 : h2_in_connection_credit(t->in);
     bool bdp = h2_in_bdp_due(t->in); /* with the WINDOW_UPDATE that is among the effects */
     if (n == 0 && credit == 0)
         return;
@@ -177,6 +178,8 @@ static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_
             return true;
         }
     }
+    if (changes & STREAM_DRAINED)
+        transport_end_left(s);
     if (changes & STREAM_CONSUMED) {
         uint32_t increment = h2_in_consumed(t->in, s->id, consumed);
         if (increment)

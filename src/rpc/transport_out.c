@@ -22,6 +22,10 @@ static void transport_body_drained(struct h2_out_stream *o)
 {
     struct rpc_stream *s = container_of(o, struct rpc_stream, h2);
     s->body_waits = false;
+    if (s->leaves && s->known) {
+        transport_changed(s->t, s, STREAM_DRAINED);
+        transport_wake(s->t);
+    }
     if (o->local_closed && !s->local_ended) {
         s->local_ended = true;
         transport_changed(s->t, s, STREAM_LOCAL_END);
@@ -29,6 +33,13 @@ static void transport_body_drained(struct h2_out_stream *o)
             transport_wake(s->t);
     }
     rt_note_set(&s->drained);
+}
+
+/* A body waits; locked. */
+static void transport_note_tight(struct transport *t)
+{
+    if (t->out.kept >= LIMIT_KEPT)
+        atomic_store_explicit(&t->tight, true, memory_order_relaxed);
 }
 
 void transport_prepare(struct rpc_stream *s)
@@ -355,6 +366,24 @@ static enum transport_result transport_respond_once(struct rpc_stream *s,
     return result;
 }
 
+/* False: it need not wait, or is over. */
+BASE_COLD static bool transport_leave(struct rpc_stream *s)
+{
+    struct transport *t = s->t;
+    lock_take(&t->lock, LOCK_WRITE);
+    s->leaves = s->body_waits && !s->dead && !t->closed;
+    transport_note_tight(t);
+    lock_drop(&t->lock, LOCK_WRITE);
+    return s->leaves;
+}
+
+BASE_COLD void transport_end_left(struct rpc_stream *s)
+{
+    struct rpc_response end = { .end = true };
+    if (transport_respond_once(s, &end) == TRANSPORT_NO_MEMORY)
+        transport_reset(s, TRANSPORT_CANCEL);
+}
+
 enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_response *r)
 {
     enum transport_result result;
@@ -363,6 +392,8 @@ enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_r
     while (result == TRANSPORT_GONE);
     if (result != TRANSPORT_WAITS)
         return result;
+    if (r->leaves && transport_leave(s))
+        return TRANSPORT_WAITS;
     if (!transport_wait_drained(s))
         return TRANSPORT_DEAD;
     struct rpc_response rest = *r;
@@ -400,6 +431,7 @@ BASE_COLD bool transport_wait_drained(struct rpc_stream *s)
     for (;;) {
         lock_take(&t->lock, LOCK_WRITE);
         bool over = t->closed || s->dead, waits = s->body_waits;
+        transport_note_tight(t);
         lock_drop(&t->lock, LOCK_WRITE);
         if (!waits)
             return true; /* also when the stream has ended since */

@@ -13,7 +13,8 @@ enum stream_change {
     STREAM_LOCAL_END = 2, /* END_STREAM is appended */
     STREAM_RESET = 4,     /* RST_STREAM is appended */
     STREAM_CONSUMED = 8,  /* s->consumed octets were read by the owner */
-    STREAM_WANTED = 16    /* the receiver waits for the message that is under way */
+    STREAM_WANTED = 16,   /* the receiver waits for the message that is under way */
+    STREAM_DRAINED = 32   /* server: the body is out, the end of a response that was left is due */
 };
 
 /* What a read batch wants of h2_out; applied in one locked section. */
@@ -126,7 +127,8 @@ struct transport {
     struct list waiting;                    /* for stream quota: struct quota_waiter */
     /* Client: that count against the peer's limit. Server: that live; the reader's. */
     uint32_t open_streams;
-    unsigned put_off; /* requests that transport_put_off told to wait, since ops->room */
+    unsigned put_off; /* requests that transport_put_off told to wait, since ops->room; only the
+                         reader writes it */
     bool closed;      /* the reader has ended it */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused, timer_fired;
@@ -146,6 +148,7 @@ struct transport {
     _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
     bool write_failed;
     _Atomic bool blocked; /* the socket took no more: writability wakes the task */
+    _Atomic bool tight;   /* much waits for windows: transport_put_off looks closer */
 };
 
 /* Client: encoded constants of requests, found by what they are made of. */
@@ -231,6 +234,7 @@ void headers_no_grpc(struct rpc_stream *s);
 void transport_prepare(struct rpc_stream *s); /* its sending half, before open or accept */
 /* Asks for the end; locked, text is static, and it was not asked before. */
 void transport_note_end(struct transport *t, sennit_code code, const char *text);
+void transport_end_left(struct rpc_stream *s); /* (task) see STREAM_DRAINED */
 /* transport.c: call with lock held; makes room for n octets, may drop and retake the lock. False:
  * no memory. */
 bool transport_room(struct transport *t, size_t n);

@@ -492,8 +492,8 @@ static void dispatch_tell_end(struct server_call *c, sennit_err err)
     message_end(&f->rpc, err);
 }
 
-/* An answer of any kind. */
-static void dispatch_respond(struct server_call *c, sennit_err err, sennit_str framed)
+/* An answer of any kind. True: it waits for the peer's window, and goes without us. */
+static bool dispatch_respond(struct server_call *c, sennit_err err, sennit_str framed)
 {
     struct rpc_response r = {
         .header = c->f->h.header,
@@ -501,6 +501,7 @@ static void dispatch_respond(struct server_call *c, sennit_err err, sennit_str f
         .encoding = err ? NULL : dispatch_encoding(c),
         .accept_encoding = dispatch_accepts(c),
         .end = true,
+        .leaves = !err && !c->f->h.trailer && !dispatch_streams(c),
         .body = err ? NULL : framed.data,
         .len = err ? 0 : framed.len,
     };
@@ -509,8 +510,19 @@ static void dispatch_respond(struct server_call *c, sennit_err err, sennit_str f
         r.message = sennit_s(err->message);
         r.details = details_encode(&c->ctx.arena, err);
     }
-    if (transport_respond(&c->s, &r) == TRANSPORT_NO_MEMORY)
+    enum transport_result result = transport_respond(&c->s, &r);
+    if (result == TRANSPORT_NO_MEMORY)
         transport_reset(&c->s, TRANSPORT_CANCEL); /* no memory to say more */
+    return result == TRANSPORT_WAITS;
+}
+
+/* The answer may wait as long as the peer likes: of all that the call needed, it alone is held. The
+ * handler has left its context, and the reader has told all of a unary request. */
+BASE_COLD static void dispatch_keep_answer(struct server_call *c, sennit_str framed)
+{
+    arena_keep_only(&c->own, framed.data);
+    if (!c->ctx.cleanups)
+        arena_keep_only(&c->ctx.arena, framed.data);
 }
 
 /* Other goroutines may still be inside the stream, or hold the context: they are woken, and waited
@@ -559,9 +571,12 @@ static void dispatch_run(void *arg)
     f.h.over = true;
     lock_drop(&f.h.lock, LOCK_STREAM);
     bool plain = !err && framed.data && !f.h.header && !f.h.trailer && !dispatch_accepts(c);
+    bool left = false;
     if (unlikely(!plain || !transport_answer(&c->s, framed.data, framed.len)))
-        dispatch_respond(c, err, framed);
+        left = dispatch_respond(c, err, framed);
     dispatch_leave(c);
+    if (unlikely(left))
+        dispatch_keep_answer(c, framed);
     stream_unref(&c->s);
 }
 

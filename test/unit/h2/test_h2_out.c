@@ -546,6 +546,34 @@ TEST(bodies_by_reference_are_the_same_octets_and_each_is_held_once)
     check(holds > 1000);
 }
 
+TEST(bodies_behind_closed_windows_shut_it_until_some_have_gone)
+{
+    const uint32_t each = LIMIT_KEPT_EACH + LIMIT_KEPT_CALL, most = countof(streams);
+    start(&client_config);
+    check(!send_body(open_stream(0), 70000, true));
+    check_int(out.kept, each);
+    check(h2_out_window(&out, &streams[0], 5000) && h2_out_window(&out, NULL, 5000));
+    appended();
+    h2_out_pump(&out);
+    check_int(out.kept, 0); /* it has gone */
+    for (uint32_t i = 1; i < most; i++)
+        check(!send_body(open_stream((int)i), 60000, true));
+    check(!send_body(open_stream(0), 100, true));
+    check_int(out.kept, (most - 1) * each + 100 + LIMIT_KEPT_CALL);
+    check(!h2_out_shut(&out)); /* not yet so much */
+    out.kept += LIMIT_KEPT;
+    check(h2_out_shut(&out));
+    check(h2_out_window(&out, NULL, 16384 - (uint32_t)out.window));
+    check(!h2_out_shut(&out)); /* what begins now can go */
+    out.peer.initial_window = 0;
+    check(h2_out_shut(&out)); /* it cannot */
+    out.kept -= LIMIT_KEPT;
+    for (uint32_t i = 0; i < most; i++)
+        h2_out_rst(&out, &streams[i], H2_CANCEL);
+    check_int(out.kept, 0);
+    h2_out_fini(&out);
+}
+
 TEST(two_buffers_take_turns)
 {
     uint8_t *a, *b;
