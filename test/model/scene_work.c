@@ -275,12 +275,25 @@ static void refs_start_stream(void)
     static const struct rpc_stream_ops ops = { .free = refs_free };
     scene_runtime(0);
     memset(&refs_s, 0, sizeof refs_s);
-    refs_s.ops = &ops, refs_s.refs = 2;
+    refs_s.ops = &ops, refs_s.refs = 2, refs_s.holds = true;
+}
+static void refs_start_known(void)
+{
+    static struct transport t;
+    refs_start_stream();
+    memset(&t, 0, sizeof t);
+    t.refs = 1;
+    refs_s.t = &t, refs_s.holds = false;
 }
 static void refs_stream_user(void)
 {
     model_read(&refs_s);
     stream_unref(&refs_s);
+}
+static void refs_stream_reader(void)
+{
+    model_read(&refs_s);
+    stream_unref_known(&refs_s);
 }
 
 /* -- who waits for a message, and the reader that has no window for it ----------------------- */
@@ -416,6 +429,7 @@ const struct model_scene work_scenes[] = {
     { "flush, full socket", flush_start_full, { flush_appender, flush_task }, flush_end },
     { "references of a connection", refs_start, { refs_user, refs_user } },
     { "references of a stream", refs_start_stream, { refs_stream_user, refs_stream_user } },
+    { "stream of a reader", refs_start_known, { refs_stream_user, refs_stream_reader } },
     { "window wanted", wants_start, { wants_waiter, wants_reader }, wants_end },
     { "stream ended", done_start, { done_finisher, done_asker } },
     { "trim", trim_start, { trim_trimmer, trim_waker, trim_resumer } },
