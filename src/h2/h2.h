@@ -111,6 +111,22 @@ void h2_in_free(struct h2_in *in);
  * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
  * NONE. After ERROR it returns NONE and swallows all. */
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
+/* The usual case of h2_in_next, many times at once: p begins with whole DATA frames of one stream
+ * that lives, without padding or END_STREAM, none of them empty. Takes as many as there are, as
+ * h2_in_next would, and fills run; how many octets they have, with their headers. 0: nothing was
+ * done, h2_in_next must look. */
+struct h2_run {
+    void *user;
+    uint32_t id, octets; /* octets: of data, all of it credit */
+};
+/* The data of a run's frame at p; the next one begins behind it. */
+static inline const uint8_t *h2_run_data(const uint8_t *p, uint32_t *len)
+{
+    *len = load_be24(p);
+    return p + 9;
+}
+bool h2_in_runs(const struct h2_in *in); /* asked before, and again after each h2_in_next */
+size_t h2_in_run(struct h2_in *in, const uint8_t *p, size_t n, struct h2_run *run);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
 /* No octets have come for a while: frees what is only good for speed. */

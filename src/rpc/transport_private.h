@@ -246,11 +246,13 @@ void clock_step(struct transport *t);
 /* transport_in.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);
+void transport_on_data(struct transport *t, const struct h2_event *ev);
 /* transport_first.c (task): of a connection whose peer has not settled. True: it speaks something
  * else, and the connection is over. */
 bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
 /* transport_messages.c (task): DATA and ends of streams. */
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
+size_t messages_runs(struct transport *t, const uint8_t *p, size_t n); /* see h2_in_run */
 void messages_tell(struct rpc_stream *s); /* its receiver, of the whole messages in s->open */
 void messages_end(struct rpc_stream *s);  /* END_STREAM on DATA, or on a request's HEADERS */
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);
