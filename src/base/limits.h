@@ -31,6 +31,9 @@
 /* -- HTTP/2, sending ------------------------------------------------------------------------- */
 #define LIMIT_OUT_HIGH_WATER 262144u /* octets appended and unsent: above it DATA waits */
 #define LIMIT_PUT_OFF        64u     /* requests not begun as nobody reads; then none is read */
+#define LIMIT_KEPT           262144u /* octets of bodies behind closed windows; then none begins */
+#define LIMIT_KEPT_EACH      32768u  /* what one body counts at most: few large ones are no abuse */
+#define LIMIT_KEPT_CALL      2048u   /* what it counts beside its octets */
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
 /* -- borrowed while a connection is busy -- */

@@ -115,6 +115,10 @@ void h2_in_free(struct h2_in *in);
  * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
  * NONE. After ERROR it returns NONE and swallows all. */
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
+/* Right after H2_EV_HEADERS of a request that has not ended, with what comes next: if that begins
+ * with all of its DATA, one frame with END_STREAM, whole and nothing unusual about it, that goes
+ * into the same event, as an H2_EV_DATA would tell it. Returns the octets used; 0: it does not. */
+size_t h2_in_with_data(struct h2_in *in, const uint8_t *p, size_t n, struct h2_event *ev);
 /* The usual case of h2_in_next, many times at once: p begins with whole DATA frames of one stream
  * that lives, without padding or END_STREAM, none of them empty. Takes as many as there are, as
  * h2_in_next would, and fills run; how many octets they have, with their headers. 0: nothing was
@@ -130,6 +134,10 @@ static inline const uint8_t *h2_run_data(const uint8_t *p, uint32_t *len)
     return p + H2_FRAME_HEADER;
 }
 bool h2_in_runs(const struct h2_in *in); /* asked before, and again after each h2_in_next */
+static inline bool h2_run_likely(const uint8_t *p, size_t n) /* DATA without flags */
+{
+    return n > H2_FRAME_HEADER && !(p[3] | p[4]);
+}
 size_t h2_in_run(struct h2_in *in, const uint8_t *p, size_t n, struct h2_run *run);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
@@ -193,7 +201,8 @@ void h2_in_memo(struct h2_in *in, const struct h2_field *f, uint16_t memo);
 
 /* Sending half of a stream, embedded in its owner. */
 struct h2_out_stream {
-    uint32_t id; /* 0: not opened yet */
+    uint32_t id;   /* 0: not opened yet */
+    uint32_t kept; /* what it adds to out->kept */
     int64_t window;
     struct list pending; /* in out->pending while body octets wait for all but the own window */
     struct list all;     /* in out->all: SETTINGS changes touch every stream */
@@ -232,6 +241,7 @@ struct h2_out {
     size_t high_water;     /* DATA is appended only while len and held are below this */
     size_t tail, tail_end; /* where a DATA frame of tail_id begins and ends, which may grow */
     uint32_t tail_id;      /* while it is the last thing in buf; 0: there is none */
+    size_t kept;           /* by the bodies that wait: see h2_out_shut */
     size_t held;           /* octets that were taken and that the socket did not take yet */
     size_t refs, last_ref; /* offsets in buf of the first and the last struct h2_ref; 0: none */
     size_t ref_octets;     /* what they refer to, less the room that they take */
@@ -242,6 +252,8 @@ struct h2_out {
     bool answered;                         /* HEADERS or DATA were appended; the caller clears it */
     uint32_t earned; /* by the peer, for DATA appended: see h2_in_earned; the caller zeroes it */
 };
+/* Much waits for windows, and what is begun now would wait, too. */
+bool h2_out_shut(const struct h2_out *o);
 int h2_out_init(struct h2_out *o, bool server); /* 0, or -1 no memory */
 /* Before anything else: appends preface (client), SETTINGS and the connection's window. */
 #define H2_OUT_BEGIN 128 /* octets */
@@ -273,6 +285,10 @@ struct h2_ready {
     uint8_t len, octets[15];
 };
 bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r); /* as fresh as the table */
+/* All of an answer on the peer's stream id, which was not accepted and needs not be then: head, one
+ * DATA frame, tail with END_STREAM. False: nothing was done; accept it, and go the long way. */
+bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
+                   size_t len, const struct h2_ready *tail);
 /* A block of the constants (not looked at when ready is fresh; else ready keeps what may be kept)
  * and h. Room as for all of them. */
 void h2_out_headers_ready(struct h2_out *o, struct h2_out_stream *s, struct h2_ready *ready,
@@ -328,9 +344,9 @@ static inline bool h2_out_join(struct h2_out *o, struct h2_out_stream *s, const 
                                size_t len)
 {
     size_t n = o->len - o->tail - H2_FRAME_HEADER + len;
-    if (o->tail_id != s->id || o->tail_end != o->len || n > H2_DEFAULT_FRAME ||
-        s->body_len || s->window < (int64_t)len || o->window < (int64_t)len ||
-        !h2_out_room(o, len) || h2_out_octets(o) >= o->high_water)
+    if (o->tail_id != s->id || o->tail_end != o->len || n > H2_DEFAULT_FRAME || s->body_len ||
+        s->window < (int64_t)len || o->window < (int64_t)len || !h2_out_room(o, len) ||
+        h2_out_octets(o) >= o->high_water)
         return false;
     sn_assert(!s->local_closed);
     store_be24(o->buf + o->tail, (uint32_t)n);

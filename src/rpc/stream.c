@@ -258,8 +258,8 @@ static sennit_err stream_send_failed(struct sennit_stream *st, enum transport_re
 }
 
 /* Any message, on any stream. */
-__attribute__((noinline)) static sennit_err
-stream_send_any(struct sennit_stream *st, const void *msg, struct sennit_arena *a)
+__attribute__((noinline)) static sennit_err stream_send_any(struct sennit_stream *st,
+                                                            const void *msg, struct sennit_arena *a)
 {
     sennit_str framed;
     if (atomic_load(&st->closed_send))
