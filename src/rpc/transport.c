@@ -314,6 +314,7 @@ static bool transport_flush_round(struct transport *t)
             transport_unlock_stripped(t);
             return false;
         }
+        t->flush_due = false;
         lock_drop(&t->lock, LOCK_WRITE);
         t->unsent_at = 0;
     }

@@ -125,7 +125,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
     transport_check_over(t, s);
 }
 
-static void transport_on_data(struct transport *t, const struct h2_event *ev)
+void transport_on_data(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
     if (!s)
@@ -323,6 +323,9 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
     struct h2_event ev;
     size_t used;
     do {
+        used = h2_run_likely(p, n) && h2_in_runs(t->in) ? messages_runs(t, p, n) : 0;
+        p += used, n -= used;
+        used = 0;
         h2_in_next(t->in, p, n, &used, &ev);
         p += used, n -= used;
         if (ev.kind == H2_EV_HEADERS && t->server) {

@@ -321,8 +321,10 @@ static enum transport_result dispatch_stream_send(struct sennit_stream *st, cons
                                                   size_t len, struct rpc_stream **to)
 {
     struct rpc_stream *s = *to = atomic_load_explicit(&st->s, memory_order_relaxed); /* for good */
-    if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire)))
+    if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire))) {
+        st->steady = !st->rpc->stats && !dispatch_encoding(dispatch_call(s)); /* which is final */
         return transport_send(s, framed, len, false);
+    }
     struct rpc_handler *h = handler_of(st->ctx);
     lock_take(&h->lock, LOCK_STREAM);
     h->header_sent = true;
