@@ -2,6 +2,7 @@
  *
  * pool.h: blocks of one size that are borrowed for a moment by whoever is busy (a turn of reading,
  * a batch being sent), so that what is idle holds none and what is busy asks the system for none.
+ * The runtime trims them with the system's blocks: once a second while it works, and twice after.
  * Any thread; a pool is static, and its initialiser names the first four members. */
 #ifndef SENNIT_BASE_POOL_H
 #define SENNIT_BASE_POOL_H
@@ -14,7 +15,7 @@ struct pool {
     size_t cleared; /* octets of a fresh block that are zeroed */
     void (*fini)(void *block); /* before it is freed; or NULL */
     struct lock lock;
-    unsigned n; /* guarded, as the rest */
+    unsigned n, least; /* there are; and were at least since the last trim. Guarded, as the rest */
     void *first;
     struct pool *next; /* of those that were used, for pool_stop */
     bool listed;
@@ -23,6 +24,8 @@ struct pool {
 void *pool_take(struct pool *p); /* as it was given, but for its first pointer; NULL: no memory */
 /* Also what sys.malloc gave, of that size. NULL is fine. */
 void pool_give(struct pool *p, void *block);
+/* Frees what nobody has needed since the last call. True: some are left, call again. */
+bool pool_trim(void);
 void pool_stop(void); /* frees what all pools keep; nobody else runs */
 
 #endif

@@ -86,7 +86,7 @@ BASE_COLD void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code
 static struct rpc_msg *messages_new(struct rpc_stream *s, size_t len)
 {
     size_t size = sizeof(struct rpc_msg) + len + 1;
-    struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(size);
+    struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(sys_size(size));
     if (m)
         *m = (struct rpc_msg){ .len = (uint32_t)len,
                                .compressed = s->prefix[0] == 1,
@@ -134,7 +134,7 @@ static struct rpc_msg *messages_open(struct rpc_stream *s, size_t n, size_t comi
     size_t room = s->open ? (size_t)s->open->len * MESSAGES_GROWTH : n;
     messages_tell(s);
     room = max_size(min_size(max_size(room, coming), MESSAGES_BLOCK), n);
-    struct rpc_msg *m = sys.malloc(sizeof *m + room + 1);
+    struct rpc_msg *m = sys.malloc(sys_size(sizeof *m + room + 1));
     if (!m)
         return NULL;
     m->owner = s, m->len = (uint32_t)room, m->more = 0;

@@ -52,6 +52,7 @@ struct server_call {
 static struct pool dispatch_calls = {
     .size = sizeof(struct server_call) + CALL_FIRST_BLOCK + CALL_OWN_BLOCK, .most = LIMIT_CALLS_KEPT
 };
+static struct pool dispatch_small_calls = { .size = CALL_SMALL, .most = LIMIT_CALLS_KEPT };
 
 static struct server_call *dispatch_call(struct rpc_stream *s)
 {
@@ -74,7 +75,7 @@ static void dispatch_free(struct rpc_stream *s)
     }
     ctx_fini_now(&c->ctx);
     if (c->small) {
-        sys.free(c);
+        pool_give(&dispatch_small_calls, c);
         return;
     }
     if (unlikely(c->own.blocks != NULL))
@@ -106,7 +107,7 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
         return NULL; /* reset streams whose handlers still run count, too */
     const struct server_method *m = dispatch_remembered(&server->registry, memo);
     bool small = m && (m->method->flags & 1);
-    struct server_call *c = small ? sys.malloc(CALL_SMALL) : pool_take(&dispatch_calls);
+    struct server_call *c = pool_take(small ? &dispatch_small_calls : &dispatch_calls);
     if (!c)
         return NULL;
     c->f = NULL, c->m = NULL; /* s and ctx see to themselves, watch and put_off when linked */
