@@ -2,8 +2,9 @@
  *
  * fuzz_h2_in.c: the receiving machine against any octets. The first octet chooses the role, whether
  * preface and SETTINGS are given for free, and the size of the pieces. Every input is fed twice,
- * whole and in pieces: the events must be the same (pieces of DATA added up). The owner answers as
- * a transport would: ends, resets, consumes and grants by a rule that depends on the events alone.
+ * whole (requests then with their DATA, where that may be) and in pieces: the events must be the
+ * same (pieces of DATA added up). The owner answers as a transport would: ends, resets, consumes
+ * and grants by a rule that depends on the events alone.
  */
 #include "base/sys.h"
 #include "fuzz.h"
@@ -14,6 +15,7 @@ struct run {
     uint64_t hash;
     uint64_t events, octets, credit;
     bool server, over;
+    bool joins; /* requests and their DATA */
 };
 
 static void mix(struct run *r, uint64_t v) { r->hash = (r->hash ^ v) * 0x100000001b3ull; }
@@ -70,7 +72,14 @@ static void feed(struct run *r, const uint8_t *p, size_t n)
         at += used;
         if (ev.kind != H2_EV_NONE) {
             demand(!r->over);
-            note_event(r, &ev);
+            struct h2_event first = ev;
+            if (r->joins && ev.kind == H2_EV_HEADERS && ev.id % 7) /* see answer */
+                at += h2_in_with_data(r->in, p + at, n - at, &ev);
+            note_event(r, &first);
+            if (ev.len && ev.kind == H2_EV_HEADERS) {
+                ev.kind = H2_EV_DATA, ev.n_fields = 0;
+                note_event(r, &ev);
+            }
         }
     } while (at < n || ev.kind != H2_EV_NONE);
 }
@@ -84,7 +93,10 @@ static struct run run_once(const uint8_t *p, size_t n, size_t piece)
                            .connection_window = 65535,
                            .max_header_list = 16384,
                            .max_frame = 16384 };
-    struct run r = { .in = h2_in_new(&c), .hash = 0xcbf29ce484222325ull, .server = c.server };
+    struct run r = { .in = h2_in_new(&c),
+                     .hash = 0xcbf29ce484222325ull,
+                     .server = c.server,
+                     .joins = c.server && piece == n };
     void *user;
     demand(r.in);
     for (uint32_t id = 1; !c.server && id < 20; id += 2)

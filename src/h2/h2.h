@@ -111,6 +111,10 @@ void h2_in_free(struct h2_in *in);
  * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
  * NONE. After ERROR it returns NONE and swallows all. */
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
+/* Right after H2_EV_HEADERS of a request that has not ended, with what comes next: if that begins
+ * with all of its DATA, one frame with END_STREAM, whole and nothing unusual about it, that goes
+ * into the same event, as an H2_EV_DATA would tell it. Returns the octets used; 0: it does not. */
+size_t h2_in_with_data(struct h2_in *in, const uint8_t *p, size_t n, struct h2_event *ev);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
 /* No octets have come for a while: frees what is only good for speed. */
@@ -257,6 +261,10 @@ struct h2_ready {
     uint8_t len, octets[15];
 };
 bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r); /* as fresh as the table */
+/* All of an answer on the peer's stream id, which was not accepted and needs not be then: head, one
+ * DATA frame, tail with END_STREAM. False: nothing was done; accept it, and go the long way. */
+bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
+                   size_t len, const struct h2_ready *tail);
 /* A block of the constants (not looked at when ready is fresh; else ready keeps what may be kept)
  * and h. Room as for all of them. */
 void h2_out_headers_ready(struct h2_out *o, struct h2_out_stream *s, struct h2_ready *ready,

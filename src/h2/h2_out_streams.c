@@ -397,6 +397,30 @@ bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_rea
     return true;
 }
 
+bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
+                   size_t len, const struct h2_ready *tail)
+{
+    const size_t blocks = 2 * sizeof head->octets;
+    uint64_t epoch = hpack_encoder_epoch(o->hpack);
+    if (unlikely(!epoch || head->epoch != epoch || tail->epoch != epoch ||
+                 len - 1 >= H2_REF_LEAST || len > o->peer.initial_window ||
+                 (int64_t)len > o->window || h2_out_octets(o) >= o->high_water ||
+                 !h2_out_room(o, 3 * H2_FRAME_HEADER + blocks + len)))
+        return false;
+    uint8_t *p = o->buf + o->len;
+    h2_out_frame_header(p, head->len, H2_HEADERS, H2_END_HEADERS, id);
+    p = out_put_ready(p + H2_FRAME_HEADER, head);
+    h2_out_frame_header(p, len, H2_DATA, 0, id);
+    p = (uint8_t *)mempcpy(p + H2_FRAME_HEADER, body, len);
+    h2_out_frame_header(p, tail->len, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id);
+    p = out_put_ready(p + H2_FRAME_HEADER, tail);
+    o->len = (size_t)(p - o->buf);
+    o->answered = true;
+    o->window -= (int64_t)len;
+    out_earn(o, len);
+    return true;
+}
+
 BASE_COLD size_t h2_pump_bound(const struct h2_out *o)
 {
     const struct h2_out_stream *s = container_of(o->pending.next, struct h2_out_stream, pending);

@@ -475,14 +475,9 @@ void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct 
 void stream_init_held(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                       struct sennit_arena *arena)
 {
-    zero_words(s, offsetof(struct rpc_stream, h2)); /* which transport_prepare sees to */
-    s->ops = ops, s->t = t, s->arena = arena;
-    s->last = &s->first;
-    s->message = (sennit_str){ "", 0 };
-    s->request.timeout = INT64_MAX;
-    list_init(&s->changed);
-    list_init(&s->starved);
-    atomic_init(&s->refs, 1);
+    stream_init_known(s, ops, t, arena);
+    s->request = (struct rpc_request_head){ .timeout = INT64_MAX };
+    s->holds = true;
 }
 
 void stream_ref(struct rpc_stream *s)
@@ -496,11 +491,31 @@ void stream_unref(struct rpc_stream *s)
         return;
     struct transport *t = s->t;
     struct head_run *run = s->run;
+    sn_assert(s->holds);
     s->ops->free(s);
     if (run)
         headers_run_unref(run);
     if (t)
         transport_unref(t);
+}
+
+/* Nobody else has it, and so nobody will: no other thread is told of anything. */
+void stream_unref_known(struct rpc_stream *s)
+{
+    struct head_run *run = s->run;
+    if (likely(atomic_load_explicit(&s->refs, memory_order_acquire) == 1 && !s->holds)) {
+        s->ops->free(s);
+    } else {
+        if (!s->holds) { /* a client's does from the start */
+            transport_ref(s->t);
+            if (run)
+                atomic_fetch_add_explicit(&run->refs, 1, memory_order_relaxed);
+            s->holds = true; /* before the reference goes */
+        }
+        stream_unref(s);
+    }
+    if (run)
+        headers_run_leave(run);
 }
 
 static bool stream_finish_as(struct rpc_stream *s, sennit_code code, sennit_str message,

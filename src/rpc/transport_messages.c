@@ -234,22 +234,41 @@ static void messages_complete(struct rpc_stream *s)
     messages_queue(s, m);
 }
 
-/* The usual case of one_in: plain, small, and all that p has. False: nothing was done. */
-static inline bool messages_take_only(struct rpc_stream *s, const uint8_t *p, size_t len)
+/* The usual case of one_in: plain, small, and all that p has. NULL: nothing was done. */
+static inline struct rpc_msg *messages_only(struct rpc_stream *s, const uint8_t *p, size_t len)
 {
-    if (!s->one_in || s->part || s->prefix_have || s->n_messages || len < 5 || p[0] != 0)
-        return false;
+    if (unlikely(len < 5 || p[0] != 0))
+        return NULL;
     size_t n = load_be32(p + 1);
-    if (n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW / 2)
-        return false;
+    if (unlikely(n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW / 2))
+        return NULL;
     struct rpc_msg *m = arena_alloc(s->arena, sizeof *m + n + 1);
-    if (!m)
-        return false;
+    if (unlikely(!m))
+        return NULL;
     *m = (struct rpc_msg){ .len = (uint32_t)n, .body = (char *)(m + 1) };
     memcpy(m->body, p + 5, n);
     m->body[n] = 0;
     s->n_messages = 1;
-    messages_queue(s, m);
+    return m;
+}
+
+static inline bool messages_take_only(struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    bool first = s->one_in && !s->part && !s->prefix_have && !s->n_messages;
+    struct rpc_msg *m = first ? messages_only(s, p, len) : NULL;
+    if (m)
+        messages_queue(s, m);
+    return m != NULL;
+}
+
+bool messages_request(struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    struct rpc_msg *m = likely(s->one_in && !s->failed_in) ? messages_only(s, p, len) : NULL;
+    if (unlikely(!m))
+        return false;
+    s->first = m, s->last = &m->next; /* nobody else looks there before its handler begins */
+    atomic_store_explicit(&s->end_seen, true, memory_order_release);
+    atomic_store_explicit(&s->remote_ended, true, memory_order_release);
     return true;
 }
 
@@ -296,7 +315,7 @@ BASE_COLD void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len)
 void messages_end(struct rpc_stream *s)
 {
     messages_tell(s);
-    s->end_seen = true;
+    atomic_store_explicit(&s->end_seen, true, memory_order_release);
     if (!s->t->server) { /* a response ends with trailers, not with DATA */
         if (s->http_status != 200 || s->page || s->failed_in) {
             headers_no_grpc(s);
@@ -313,7 +332,8 @@ void messages_end(struct rpc_stream *s)
     else if (!s->failed_in && s->one_in && s->n_messages == 0)
         messages_fail(s, H2_NO_ERROR, WHY(CARDINALITY),
                       "cardinality violation: the stream ended without a request message");
-    s->remote_ended = true; /* now: a receiver that sees it takes the end for a good one */
+    /* now: a receiver that sees it takes the end for a good one */
+    atomic_store_explicit(&s->remote_ended, true, memory_order_release);
     if (!s->one_in)
         rt_note_set(&s->note);
 }

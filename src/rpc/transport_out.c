@@ -51,6 +51,14 @@ void transport_prepare(struct rpc_stream *s)
     o->on_drained = transport_body_drained;
 }
 
+BASE_COLD struct h2_out_stream *transport_accept(struct rpc_stream *s)
+{
+    struct h2_out_stream *o = stream_out(s);
+    transport_prepare(s);
+    h2_out_accept(&s->t->out, o, s->id);
+    return o;
+}
+
 /* -- stream quota ---------------------------------------------------------------------------- */
 
 /* Locked on entry and exit. False: ctx ended, or no need to go on waiting (see t). */
@@ -241,7 +249,7 @@ static void transport_local_end_more(struct transport *t, struct rpc_stream *s)
 {
     if (!s->end_seen && s->known) {
         /* The peer has more to send that nobody reads: tell it to stop (RFC 9113 8.1). */
-        h2_out_rst(&t->out, stream_out(s), H2_NO_ERROR);
+        h2_out_rst(&t->out, transport_out(s), H2_NO_ERROR);
         transport_changed(t, s, STREAM_RESET);
     }
     if (t->drain != DRAIN_NONE)
@@ -270,10 +278,10 @@ static enum transport_result transport_append_response(struct transport *t, stru
                                                        const struct header_list *tail,
                                                        const struct rpc_response *r)
 {
-    struct h2_out_stream *o = stream_out(s);
     struct h2_ready none = { 0 };
     if (t->closed || s->dead || s->local_ended)
         return TRANSPORT_DEAD;
+    struct h2_out_stream *o = transport_out(s);
     if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
         h2_out_rst(&t->out, o, H2_CANCEL);
         s->dead = true, s->local_ended = true;
@@ -305,12 +313,17 @@ static enum transport_result transport_append_response(struct transport *t, stru
 bool transport_answer(struct rpc_stream *s, const char *body, size_t len)
 {
     struct transport *t = s->t;
+    bool ended = atomic_load_explicit(&s->end_seen, memory_order_acquire);
     lock_take(&t->lock, LOCK_WRITE);
     bool sent = !t->closed && !s->dead &&
                 !atomic_load_explicit(&s->local_ended, memory_order_relaxed) &&
-                !atomic_load_explicit(&s->sent_head, memory_order_relaxed) &&
-                h2_out_whole(&t->out, stream_out(s), &t->ready_head, NULL, 0, (const uint8_t *)body,
-                             len, &t->ready_tail);
+                !atomic_load_explicit(&s->sent_head, memory_order_relaxed);
+    if (likely(sent && ended && stream_out(s)->id == 0))
+        sent = h2_out_answer(&t->out, s->id, &t->ready_head, (const uint8_t *)body, len,
+                             &t->ready_tail);
+    else if (sent)
+        sent = h2_out_whole(&t->out, transport_out(s), &t->ready_head, NULL, 0,
+                            (const uint8_t *)body, len, &t->ready_tail);
     if (likely(sent)) {
         transport_note(&s->sent_head);
         transport_local_end(t, s);
@@ -392,7 +405,6 @@ BASE_COLD void transport_respond_http(struct rpc_stream *s, unsigned status, sen
                                       const char *text)
 {
     struct transport *t = s->t;
-    struct h2_out_stream *o = stream_out(s);
     struct header_list head;
     size_t len = strlen(text);
     headers_http(&head, s->arena, status, code, text);
@@ -400,6 +412,7 @@ BASE_COLD void transport_respond_http(struct rpc_stream *s, unsigned status, sen
         return;
     lock_take(&t->lock, LOCK_WRITE);
     if (transport_room(t, h2_headers_bound(head.h, head.n) + len + 64) && !s->dead) {
+        struct h2_out_stream *o = transport_out(s);
         h2_out_headers(&t->out, o, head.h, head.n, false);
         s->sent_head = true;
         /* Without a window for one line it waits like any body: text is static. */
@@ -436,7 +449,7 @@ BASE_COLD void transport_reset(struct rpc_stream *s, uint32_t h2_code)
         return;
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && s->known && transport_room(t, 16) && !s->dead && !t->closed) {
-        h2_out_rst(&t->out, stream_out(s), h2_code);
+        h2_out_rst(&t->out, transport_out(s), h2_code);
         s->dead = true, s->local_ended = true;
         transport_changed(t, s, STREAM_RESET);
         transport_wake(t); /* lets go of it without waiting for the peer */

@@ -60,9 +60,11 @@ struct head_said {
     bool grpc, host;
 };
 /* What a run of fields (see hpack_run) that requests begin with says: read once, then shared by all
- * requests that begin so. Each stream that does holds it, and its slot. */
+ * requests that begin so. users is the reader's: its slot, and each stream that began so and is
+ * known. They have one reference together; a stream that others hold longer has one of its own. */
 struct head_run {
     _Atomic uint32_t refs;
+    uint32_t users;
     uint64_t id;
     struct head_said said;
     struct sennit_arena arena;
@@ -125,12 +127,13 @@ struct transport {
     struct h2_ready ready_head, ready_tail; /* server: of responses */
     struct list changed;                    /* streams with news for h2_in */
     struct list waiting;                    /* for stream quota: struct quota_waiter */
-    uint32_t open_streams; /* client: that count against the peer's limit; server: that live */
-    unsigned put_off;      /* requests that transport_put_off told to wait, since ops->room; only
-                              the reader writes it */
-    bool closed;           /* the reader has ended it */
-    bool lingers;          /* server: when it ends, the peer is given time to read why, */
-    bool lingering;        /* and this is that time: written by the reader */
+    /* Client: that count against the peer's limit. Server: that live; the reader's. */
+    uint32_t open_streams;
+    unsigned put_off; /* requests that transport_put_off told to wait, since ops->room; only the
+                         reader writes it */
+    bool closed;      /* the reader has ended it */
+    bool lingers;     /* server: when it ends, the peer is given time to read why, */
+    bool lingering;   /* and this is that time: written by the reader */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused, timer_fired;
     bool dormant; /* client: no pings without streams; the next one wakes the task */
@@ -176,7 +179,17 @@ struct quota_waiter {
 static inline struct h2_out_stream *stream_out(struct rpc_stream *s)
 {
     _Static_assert(sizeof(struct h2_out_stream) <= sizeof s->h2, "room for h2_out_stream");
+    _Static_assert(offsetof(struct h2_out_stream, id) == 0, "stream_init_known zeroes it");
     return (struct h2_out_stream *)(void *)s->h2.octets;
+}
+
+/* Its sending half, which a request has only once there is something to do with it: nearly all are
+ * answered whole, and need none. Locked. */
+struct h2_out_stream *transport_accept(struct rpc_stream *s);
+static inline struct h2_out_stream *transport_out(struct rpc_stream *s)
+{
+    struct h2_out_stream *o = stream_out(s);
+    return likely(o->id) || !s->id ? o : transport_accept(s);
 }
 
 /* Header list under construction; spills into the arena. */
@@ -206,12 +219,18 @@ void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status
 /* (task) What header blocks mean. */
 struct head_run *headers_learn(struct transport *t, const struct h2_event *ev); /* or NULL */
 void headers_run_unref(struct head_run *r);
+static inline void headers_run_leave(struct head_run *r) /* (task) */
+{
+    if (unlikely(--r->users == 0))
+        headers_run_unref(r);
+}
 void headers_forget_runs(struct transport *t);
 uint16_t headers_memo(const struct h2_event *ev); /* of the path; 0: none */
 bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
                           const struct h2_field **path); /* false: no memory */
 void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
 
+void stream_unref_known(struct rpc_stream *s); /* (task) the reader's reference */
 /* Before stream_finish; nothing if the stream has ended otherwise. */
 void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details);
 /* Ends s, whose answer is no gRPC: the HTTP status and the page say why. */
@@ -257,15 +276,19 @@ void clock_step(struct transport *t);
 void transport_end(struct transport *t);                   /* and perhaps frees it */
 void transport_linger(struct transport *t, uint8_t *slab); /* likewise; slab: LIMIT_READ_SLAB */
 /* transport_in.c (task) */
-void transport_tell(struct transport *t); /* what goroutines did, to h2_in */
-void transport_let_go(struct transport *t, struct rpc_stream *s);
 void transport_begin_put_off(struct transport *t);
+/* transport_news.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);
+void transport_tell(struct transport *t);
+void transport_let_go(struct transport *t, struct rpc_stream *s); /* soon */
 /* transport_first.c (task): of a connection whose peer has not settled. True: it speaks something
  * else, and the connection is over. */
 bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
 /* transport_messages.c (task): DATA and ends of streams. */
+/* All DATA of a request, which is fresh: its message, and its end. False: it is not one that is
+ * plain, small, and whole, and nothing was done. */
+bool messages_request(struct rpc_stream *s, const uint8_t *p, size_t len);
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
 void messages_tell(struct rpc_stream *s); /* its receiver, of the whole messages in s->open */
 void messages_end(struct rpc_stream *s);  /* END_STREAM on DATA, or on a request's HEADERS */

@@ -693,6 +693,58 @@ TEST(a_small_message_goes_whole_or_not_at_all)
     h2_out_fini(&out);
 }
 
+/* An answer to a stream that was never accepted: the same octets as to one that was. */
+TEST(an_answer_needs_no_stream)
+{
+    static const struct h2_header first = { ":status", "200", 7, 3, HPACK_INDEX },
+                                  last = { ":scheme", "http", 7, 4, HPACK_INDEX };
+    struct h2_ready begin = { 0 }, tail = { 0 }, none = { 0 };
+    uint8_t steps[400];
+    start(&server_config);
+    appended();
+    streams[0] = (struct h2_out_stream){ 0 };
+    room(8192);
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail)); /* not ready */
+    h2_out_accept(&out, &streams[0], 1);
+    h2_out_headers_ready(&out, &streams[0], &begin, &first, 1, NULL, 0, false);
+    check(h2_out_data(&out, &streams[0], body, 99, false));
+    h2_out_headers_ready(&out, &streams[0], &tail, &last, 1, NULL, 0, true);
+    size_t len = out.len, earned = out.earned;
+    int64_t window = out.window;
+    memcpy(steps, out.buf, len);
+    check_str(appended(), "H1/ D1:99 H1./");
+
+    check(!h2_out_answer(&out, 3, &begin, body, 0, &tail));
+    check(!h2_out_answer(&out, 3, &begin, body, H2_REF_LEAST + 1, &tail));
+    check(!h2_out_answer(&out, 3, &none, body, 99, &tail));
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &none));
+    out.window = 98;
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    out.window = window;
+    uint32_t initial = out.peer.initial_window; /* which is that of a stream it did not accept */
+    out.peer.initial_window = 98;
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    out.peer.initial_window = initial;
+    size_t cap = out.cap, water = out.high_water;
+    out.cap = out.len + 99 + 27;
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    out.cap = cap, out.high_water = 0;
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    out.high_water = water;
+    check_int(out.len, 0);
+
+    room(8192);
+    check(h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    check_int(out.len, len);
+    check_int(out.earned, 2 * earned);
+    check_int(out.window, window - 99);
+    for (size_t i = 0; i < len; i++)
+        check(out.buf[i] == steps[i] || out.buf[i] == 3); /* but for the stream's number */
+    check_str(appended(), "H3/ D3:99 H3./");
+    check(list_empty(&out.all));
+    h2_out_fini(&out);
+}
+
 TEST(an_idle_sender_gives_up_buffers_that_are_small_enough)
 {
     uint8_t *a, *b;
