@@ -81,6 +81,8 @@
 #define LIMIT_PAGE                  256u    /* octets kept of a web page in an answer's place */
 #define LIMIT_TOKEN                 8192u   /* octets of a token file: half a header list */
 #define LIMIT_RETRY_BUFFER          262144u /* octets kept of an unanswered stream: A6 */
+#define LIMIT_LINGER_NS             1000000000ll    /* a closed connection, for the peer's end */
+#define LIMIT_LINGER                1048576u        /* octets dropped then: a window's worth */
 #define LIMIT_SLOW_NS               10000000000ll   /* a header block or frame, to its end */
 #define LIMIT_HANDSHAKE_NS          10000000000ll   /* preface, SETTINGS, then the first HEADERS */
 #define LIMIT_CONNECT_NS            20000000000ll   /* for one attempt: gRPC connection backoff */
