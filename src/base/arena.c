@@ -146,6 +146,22 @@ BASE_COLD void arena_drop(struct sennit_arena *a, const void *p, size_t size)
     lock_drop(&a->lock, LOCK_ARENA);
 }
 
+BASE_COLD void arena_keep_only(struct sennit_arena *a, const void *p)
+{
+    lock_take(&a->lock, LOCK_ARENA);
+    for (struct arena_block **at = &a->blocks, *b; (b = *at);) {
+        if ((uintptr_t)p - (uintptr_t)b < b->size) {
+            at = &b->next;
+            continue;
+        }
+        *at = b->next;
+        a->used -= b->size;
+        sys.free(b);
+    }
+    a->at = a->end = NULL;
+    lock_drop(&a->lock, LOCK_ARENA);
+}
+
 void *arena_zalloc(struct sennit_arena *a, size_t size)
 {
     void *p = arena_alloc(a, size);

@@ -63,15 +63,15 @@ void lock_slow(struct lock *l)
         lock_relax();
     }
     _Atomic uint32_t *bucket = lock_bucket(l);
-    atomic_fetch_add(bucket, 1);
-    atomic_fetch_add(&lock_sleepers, 1);
+    atomic_fetch_add_explicit(bucket, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&lock_sleepers, 1, memory_order_relaxed);
     struct timespec tick = { 0, 1000000 }, *limit = asym_heavy() ? NULL : &tick;
     for (uint32_t zero = 0; !atomic_compare_exchange_strong_explicit(
              &l->state, &zero, 1, memory_order_acquire, memory_order_relaxed);
          zero = 0)
         sys.futex_wait(&l->state, 1, limit);
-    atomic_fetch_sub(&lock_sleepers, 1);
-    atomic_fetch_sub(bucket, 1);
+    atomic_fetch_sub_explicit(&lock_sleepers, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(bucket, 1, memory_order_relaxed);
 }
 
 /* l itself may be gone. */

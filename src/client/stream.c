@@ -236,8 +236,10 @@ static enum transport_result client_stream_send(struct sennit_stream *st, const 
             return r;
     }
     struct rpc_stream *s = *to = atomic_load_explicit(&st->s, memory_order_acquire);
-    if (atomic_load_explicit(&c->repeated, memory_order_relaxed) && !transport_wait_drained(s))
+    bool repeated = atomic_load_explicit(&c->repeated, memory_order_relaxed);
+    if (repeated && !transport_wait_drained(s))
         return TRANSPORT_DEAD; /* what is repeated goes first */
+    st->steady = !st->rpc->stats && !repeated && !c->plan.compressor;
     return transport_send(s, framed, len, false);
 }
 

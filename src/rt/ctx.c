@@ -389,8 +389,8 @@ void ctx_retire(struct sennit_ctx *ctx)
     struct lock *l = &ctx->root->lock;
     lock_take(l, LOCK_CTX);
     bool alone = ctx_alone(ctx);
-    if (likely(alone))
-        atomic_store_explicit(&ctx->state, CTX_CANCELLED, memory_order_release);
+    if (likely(alone)) /* without a cause */
+        atomic_store_explicit(&ctx->state, CTX_CANCELLED, memory_order_relaxed);
     lock_drop(l, LOCK_CTX);
     if (likely(alone))
         return;
@@ -434,7 +434,7 @@ BASE_COLD static void ctx_quiesce(struct sennit_ctx *root)
 BASE_COLD static bool ctx_in_own_timer(struct sennit_ctx *ctx)
 {
     struct sennit_ctx *root = ctx->root;
-    if (!atomic_load_explicit(&root->active, memory_order_acquire))
+    if (!atomic_load_explicit(&root->active, memory_order_relaxed)) /* our own run counts there */
         return false;
     bool in = false;
     lock_take(&root->lock, LOCK_CTX);
@@ -462,7 +462,8 @@ BASE_COLD static void ctx_attach(struct sennit_ctx *ctx, struct sennit_ctx *pare
     if (parent->deadline < ctx->deadline)
         ctx->deadline = parent->deadline;
     ctx->cause = parent->cause;
-    atomic_store_explicit(&ctx->state, atomic_load(&parent->state), memory_order_relaxed);
+    atomic_store_explicit(&ctx->state, atomic_load_explicit(&parent->state, memory_order_relaxed),
+                          memory_order_relaxed);
     list_push_back(&parent->children, &ctx->sibling);
     parent->n_children++;
     lock_drop(&ctx->root->lock, LOCK_CTX);
@@ -471,15 +472,7 @@ BASE_COLD static void ctx_attach(struct sennit_ctx *ctx, struct sennit_ctx *pare
 void ctx_init(struct sennit_ctx *ctx, struct sennit_ctx *parent, int64_t deadline, void *first,
               size_t first_size)
 {
-    zero_words(ctx, offsetof(struct sennit_ctx, arena)); /* which sees to itself */
-    ctx->root = ctx;
-    ctx->deadline = deadline;
-    list_init(&ctx->children);
-    list_init(&ctx->sibling);
-    list_init(&ctx->watches);
-    list_init(&ctx->runs);
-    arena_init(&ctx->arena, first, first_size);
-    ctx->arena.shared = true;
+    ctx_init_root(ctx, deadline, first, first_size);
     if (parent)
         ctx_attach(ctx, parent);
 }
@@ -599,8 +592,8 @@ void sennit_ctx_reset(sennit_ctx *ctx, sennit_duration timeout)
     struct lock *l = &ctx->root->lock;
     lock_take(l, LOCK_CTX);
     bool alone = ctx_alone(ctx);
-    if (likely(alone))
-        atomic_store_explicit(&ctx->state, CTX_CANCELLED, memory_order_release);
+    if (likely(alone)) /* without a cause */
+        atomic_store_explicit(&ctx->state, CTX_CANCELLED, memory_order_relaxed);
     lock_drop(l, LOCK_CTX);
     if (unlikely(!alone)) {
         ctx_end(ctx, CTX_CANCELLED);
@@ -621,7 +614,8 @@ void sennit_ctx_reset(sennit_ctx *ctx, sennit_duration timeout)
         ctx->slot[i] = NULL;
     ctx->deadline = parent && parent->deadline < deadline ? parent->deadline : deadline;
     ctx->cause = parent ? parent->cause : NULL;
-    atomic_store_explicit(&ctx->state, parent ? atomic_load(&parent->state) : CTX_LIVE,
-                          memory_order_release);
+    atomic_store_explicit(
+        &ctx->state, parent ? atomic_load_explicit(&parent->state, memory_order_relaxed) : CTX_LIVE,
+        memory_order_release);
     lock_drop(l, LOCK_CTX);
 }

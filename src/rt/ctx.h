@@ -51,6 +51,19 @@ bool ctx_is_lame(const struct sennit_ctx *ctx);
 
 /* Embedded contexts. first: a block for the arena, or NULL. deadline absolute, INT64_MAX for none.
  */
+static inline void ctx_init_root(struct sennit_ctx *ctx, int64_t deadline, void *first,
+                                 size_t first_size)
+{
+    zero_words(ctx, offsetof(struct sennit_ctx, arena)); /* which sees to itself */
+    ctx->root = ctx;
+    ctx->deadline = deadline;
+    list_init(&ctx->children);
+    list_init(&ctx->sibling);
+    list_init(&ctx->watches);
+    list_init(&ctx->runs);
+    arena_init(&ctx->arena, first, first_size);
+    ctx->arena.shared = true;
+}
 void ctx_init(struct sennit_ctx *ctx, struct sennit_ctx *parent, int64_t deadline, void *first,
               size_t first_size);
 /* Cancels, waits until all users have left, ends the arena. Parks; not from tasks. */

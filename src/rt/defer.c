@@ -72,7 +72,7 @@ void rt_defer(struct rt_defer *d)
     atomic_fetch_add_explicit(&l->len, 1, memory_order_relaxed);
     lock_drop(&l->lock, LOCK_TIMER);
     if (w)
-        rt_call_worker(w);
+        rt_call_self(w);
 }
 
 /* Under l's lock. */

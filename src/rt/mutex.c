@@ -117,7 +117,7 @@ static inline bool mutex_release_alone(struct mutex_rep *m)
     atomic_store_explicit(&w->popping, 1, memory_order_relaxed);
     asym_light();
     bool alone =
-        atomic_load_explicit(&rt_state.mutex_waits, memory_order_acquire) == RT_MUTEX_ALONE &&
+        atomic_load_explicit(&rt_state.mutex_waits, memory_order_relaxed) == RT_MUTEX_ALONE &&
         atomic_load_explicit(&m->state, memory_order_relaxed) == MUTEX_LOCKED;
     if (likely(alone))
         atomic_store_explicit(&m->state, 0, memory_order_release);
@@ -146,7 +146,15 @@ static void mutex_wait_begin(void)
 
 static void mutex_wait_end(void)
 {
-    atomic_fetch_sub_explicit(&rt_state.mutex_waits, RT_MUTEX_WAIT, memory_order_release);
+    atomic_fetch_sub_explicit(&rt_state.mutex_waits, RT_MUTEX_WAIT, memory_order_relaxed);
+}
+
+void rt_mutex_calm(void)
+{
+    uint32_t calm = RT_MUTEX_ALONE + RT_MUTEX_SETTLED;
+    if (atomic_load_explicit(&rt_state.mutex_waits, memory_order_relaxed) == calm)
+        atomic_compare_exchange_strong_explicit(&rt_state.mutex_waits, &calm, RT_MUTEX_ALONE,
+                                                memory_order_relaxed, memory_order_relaxed);
 }
 
 /* Nobody waits, or one that is coming was woken before: no need to wake. The first attempt guesses

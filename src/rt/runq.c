@@ -22,9 +22,13 @@
  * thief must claim them first. Thieves do all under steal_lock.
  *   pop    1 popping = 1  2 asym_light  3 claim is OWNED: takes  4 popping = 0; else 4, pop shared
  *   claim  1 claim = CLAIMED  2 asym_heavy  3 waits until popping is 0  4 claim = SHARED
+ *   turn   1, 2 and 3 as pop  4 ring[tail] = who leaves, head + 1, tail + 1  5 its registers are
+ *          saved, the stack is changed  6 popping = 0
  *   own    (the owner, after RUNQ_OWN_AFTER pops without a theft; under steal_lock) claim = OWNED
  * A pop that read OWNED though 1 of claim is done did so before the heavy fence: then 3 of claim
- * sees that it is popping, or all that it wrote. Without the fence the thief goes away, and the
+ * sees that it is popping, or all that it wrote. A turn (a yield) is a pop that lasts until the
+ * switch is over: so who leaves may stand in the ring before its registers are saved, for nobody
+ * can take it before 6, and 6 brings what was saved. Without the fence the thief goes away, and the
  * owner's next pop, which is none that owns, sets SHARED itself. The fence costs the thief 1 to
  * 2 us and the owner 1: as much as RUNQ_OWN_AFTER pops save in eight turns. */
 #include "rt/rt_private.h"
@@ -264,7 +268,7 @@ void rt_inbox_push(struct rt_worker *w, uintptr_t item)
 {
     lock_take(&w->inbox_lock, LOCK_SCHED);
     runq_list_push(&w->inbox_head, &w->inbox_tail, item, item);
-    atomic_fetch_add(&w->inbox_len, 1); /* before the call, also for who answers an earlier one */
+    atomic_fetch_add_explicit(&w->inbox_len, 1, memory_order_relaxed);
     rt_call_worker(w);
     lock_drop(&w->inbox_lock, LOCK_SCHED);
 }
@@ -307,7 +311,7 @@ void rt_starved_wake(void)
         runq_list_push(&s->queue_head, &s->queue_tail, item, item);
         n++;
     }
-    atomic_store(&s->starved, 0);
+    atomic_store_explicit(&s->starved, 0, memory_order_relaxed);
     runq_count(n);
     lock_drop(&s->queue_lock, LOCK_SCHED);
 }
@@ -319,7 +323,7 @@ void rt_fresh_hold(struct rt_g *g)
     lock_take(&s->queue_lock, LOCK_SCHED);
     g->next = s->fresh_head;
     s->fresh_head = rt_item_g(g);
-    atomic_fetch_add(&s->fresh_len, 1);
+    atomic_fetch_add_explicit(&s->fresh_len, 1, memory_order_relaxed);
     lock_drop(&s->queue_lock, LOCK_SCHED);
 }
 
@@ -332,7 +336,7 @@ uintptr_t rt_fresh_pop(void)
     uintptr_t item = s->fresh_head;
     if (item) {
         s->fresh_head = rt_item_next(item);
-        atomic_fetch_sub(&s->fresh_len, 1);
+        atomic_fetch_sub_explicit(&s->fresh_len, 1, memory_order_relaxed);
     }
     lock_drop(&s->queue_lock, LOCK_SCHED);
     return item;

@@ -187,9 +187,7 @@ static bool sysmon_look(void)
     if (!atomic_load(&s->poller) && now - rt_netpoll_last() > SYSMON_STUCK_NS)
         rt_netpoll_check();
     bool no_poller = rt_wake_poller();
-    uint32_t calm = RT_MUTEX_ALONE + RT_MUTEX_SETTLED;
-    if (atomic_load_explicit(&s->mutex_waits, memory_order_relaxed) == calm)
-        atomic_compare_exchange_strong(&s->mutex_waits, &calm, RT_MUTEX_ALONE);
+    rt_mutex_calm();
     sysmon_uncap();
     rt_trim_arm();
     if (!rt_work_waiting(now)) {

@@ -81,9 +81,10 @@ bool server_wait_change(struct sennit_server *s, int64_t at);
 struct server_conn {
     struct list node; /* in server->conns */
     struct sennit_server *server;
-    struct transport *t; /* its owner's reference, until closed */
-    _Atomic uint32_t handlers;
-    struct list put_off; /* reader only: calls that begin when the peer reads again */
+    struct transport *t;    /* its owner's reference, until closed */
+    _Atomic uint32_t ended; /* handlers */
+    uint32_t started;       /* reader only, as what follows */
+    struct list put_off;    /* calls that begin when the peer reads again */
 };
 void server_accept_loop(void *listener);
 /* A connection that is not from a listener; takes io. False: not serving. */

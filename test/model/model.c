@@ -5,19 +5,20 @@
  *
  * Memory, after C11 as C++20 corrected it: each location keeps all its stores in order, each with
  * what it releases. A load may take any store that is not older than one it must know: one that
- * happened before it, or one this thread has read or written already. Read-modify-writes take the
+ * happened before it, or one this thread has read or written already; and a store may come before
+ * any that is not. Read-modify-writes take the
  * last one and go on with what it released. What a thread must know is two vector clocks: what
  * happened before, and what fences make visible besides, which is no excuse for a race on plain
  * data. A sequentially consistent fence exchanges the second with one global clock; such a load
  * knows what was fenced before it, and the last sequentially consistent store of its location, as
  * such a fence does of all locations. Not modelled: loads that are done after later stores of their
- * thread (load buffering), and stores that are done after later ones of their thread and so after
- * changes by others. Where only that could go wrong, model_tentative and model_owned tell of it as
- * of a race.
+ * thread (load buffering). Where only that could go wrong, model_tentative tells of it as of a
+ * race.
  *
  * Search: by replaying lists of choices. A deviation is a change of a thread that could have gone
- * on, or a load of an older value. All runs with no deviation are played, then all with one, two
- * and so on, until the bound of deviations or of runs; what was covered is told. */
+ * on, a load of an older value, or a store before another one. All runs with no deviation are
+ * played, then all with one, two and so on, until the bound of deviations or of runs; what was
+ * covered is told. */
 #include "model.h"
 #include "base/sys.h"
 #include "rt/rt_private.h"
@@ -49,7 +50,6 @@ struct model_value {
 };
 struct model_place {
     const volatile void *p;
-    uint32_t run;                                              /* in which it is in use */
     int n, last_sc, seen[MODEL_THREADS], stale[MODEL_THREADS]; /* stale: old ones read in a row */
     bool tentative;
     uint32_t written[MODEL_THREADS], reads[MODEL_THREADS]; /* plain data, and tentative ones */
@@ -71,6 +71,12 @@ struct model_thread {
 };
 
 static struct model_place places[MODEL_PLACES];
+static struct {
+    const volatile void *p;
+    uint32_t run;           /* in which it is in use */
+} place_keys[MODEL_PLACES]; /* of places, close together: they are looked through */
+static struct model_place *fenced[MODEL_PLACES]; /* those that this run stored to by seq_cst */
+static int n_fenced;
 static struct model_thread threads[MODEL_THREADS];
 static _Alignas(16) char model_stacks[MODEL_THREADS][MODEL_STACK];
 static struct model_clock model_sc;
@@ -85,7 +91,6 @@ static struct {
     const volatile char *p;
     size_t size;
 } model_slots;
-static const volatile void *model_owned_place;
 static char model_heap[MODEL_HEAP];
 static size_t model_heap_at;
 
@@ -124,6 +129,9 @@ static int model_choose(int n, bool deviates)
     n_deviations += deviates && c;
     return c;
 }
+
+/* No deviation is left, and that it was missed is known already. */
+static bool model_spent(void) { return n_deviations == model_most && model_cut; }
 
 /* The next list of choices; false: all were played. */
 static bool model_next(void)
@@ -190,6 +198,8 @@ static void model_step(bool must)
         model_wrong = "it turns round and round";
     if (model_wrong)
         model_leave();
+    if (!must && model_spent())
+        return; /* most of a run is so */
     if (!must && model_can_run(model_now))
         can[n++] = model_now;
     bool stays = n == 1;
@@ -272,7 +282,7 @@ static uint64_t model_raw(const volatile void *p, size_t size)
 static void model_place_new(struct model_place *l, const volatile void *p, uint64_t value)
 {
     memset(l, 0, offsetof(struct model_place, store));
-    l->p = p, l->n = 1, l->run = model_run;
+    l->p = p, l->n = 1;
     l->last_sc = 0;
     l->tentative = (size_t)((const volatile char *)p - model_slots.p) < model_slots.size;
     memset(&l->store[0], 0, sizeof l->store[0]);
@@ -285,24 +295,23 @@ static struct model_place *model_at(const volatile void *p, size_t size)
 {
     uint64_t raw = size ? model_raw(p, size) : 0;
     size_t i = ((uintptr_t)p >> 1) * 0x9e3779b1u >> 7;
-    struct model_place *l;
-    for (int tries = 0;; i++, tries++) {
-        l = &places[i % MODEL_PLACES];
-        if (l->run != model_run || tries == MODEL_PLACES)
+    for (int tries = 0; place_keys[i %= MODEL_PLACES].run == model_run; i++, tries++) {
+        if (place_keys[i].p == p) {
+            if (size && places[i].store[places[i].n - 1].value != raw)
+                model_place_new(&places[i], p, raw);
+            return &places[i];
+        }
+        if (tries == MODEL_PLACES) {
+            model_wrong = "too many places";
             break;
-        if (l->p != p)
-            continue;
-        if (size && l->store[l->n - 1].value != raw)
-            model_place_new(l, p, raw);
-        return l;
+        }
     }
-    if (l->run == model_run)
-        model_wrong = "too many places";
     if (p >= (void *)model_heap && p < (void *)(model_heap + model_heap_at) &&
         model_raw((void *)((uintptr_t)p & ~(uintptr_t)7), 8) == 0xdddddddddddddddd)
         model_wrong = "freed memory is used";
-    model_place_new(l, p, raw);
-    return l;
+    place_keys[i].p = p, place_keys[i].run = model_run;
+    model_place_new(&places[i], p, raw);
+    return &places[i];
 }
 
 static bool model_acquires(int o)
@@ -315,15 +324,24 @@ static bool model_releases(int o)
     return o == memory_order_release || o == memory_order_acq_rel || o == memory_order_seq_cst;
 }
 
+static void model_set_last_sc(struct model_place *l, int store)
+{
+    if (n_fenced == MODEL_PLACES)
+        model_wrong = "too many places";
+    else if (!l->last_sc)
+        fenced[n_fenced++] = l;
+    l->last_sc = store;
+}
+
 /* A sequentially consistent fence of thread i. */
 static void model_fence_sc(int i)
 {
     struct model_thread *t = &threads[i];
     model_max(t->now.sees, model_sc.sees);
     memcpy(model_sc.sees, t->now.sees, sizeof model_sc.sees);
-    for (int k = 0; k < MODEL_PLACES; k++)
-        if (places[k].run == model_run && places[k].seen[i] < places[k].last_sc)
-            places[k].seen[i] = places[k].last_sc;
+    for (int k = 0; k < n_fenced; k++)
+        if (fenced[k]->seen[i] < fenced[k]->last_sc)
+            fenced[k]->seen[i] = fenced[k]->last_sc;
 }
 
 void model_fence(int order)
@@ -397,8 +415,8 @@ uint64_t model_load(const volatile void *p, size_t size, int order)
     model_step(false);
     struct model_place *l = model_at(p, size);
     int *stale = &l->stale[model_now];
-    int back = *stale < MODEL_STALE ? model_choose(l->n - model_floor(l, order), true) : 0,
-        i = l->n - 1 - back;
+    bool may = *stale < MODEL_STALE && !model_spent();
+    int back = may ? model_choose(l->n - model_floor(l, order), true) : 0, i = l->n - 1 - back;
     *stale = back ? *stale + 1 : 0;
     l->seen[model_now] = i;
     model_learn(&l->store[i], order);
@@ -406,7 +424,33 @@ uint64_t model_load(const volatile void *p, size_t size, int order)
     return l->store[i].value;
 }
 
-static void model_put(struct model_place *l, size_t size, uint64_t v, int order, bool goes_on)
+/* Room for a store before the one at index `at`. */
+static struct model_value *model_insert(struct model_place *l, int at)
+{
+    memmove(&l->store[at + 1], &l->store[at], (size_t)(l->n++ - at) * sizeof l->store[0]);
+    for (int i = 0; i < model_n; i++)
+        l->seen[i] += l->seen[i] >= at;
+    l->last_sc += l->last_sc >= at;
+    return &l->store[at];
+}
+
+/* Where a store of the order goes: last, or before stores of others that its thread need not know
+ * of, as one does that was done before but reached memory late. What a read-modify-write has read
+ * stays right before it. */
+static int model_place_of(const struct model_place *l, int order)
+{
+    int lowest = l->n, options[MODEL_STORES], n = 0;
+    if (model_spent())
+        return l->n;
+    lowest = model_floor(l, order) + 1;
+    for (int i = l->n; i >= lowest; i--)
+        if (i == l->n || !l->store[i].change)
+            options[n++] = i;
+    return options[model_choose(n, true)];
+}
+
+static void model_put(struct model_place *l, int at, size_t size, uint64_t v, int order,
+                      bool change)
 {
     struct model_thread *t = &threads[model_now];
     if (l->n == MODEL_STORES) {
@@ -415,18 +459,19 @@ static void model_put(struct model_place *l, size_t size, uint64_t v, int order,
     }
     if (l->tentative && !model_covers(t->now.before, l->reads))
         model_wrong = "a slot is used again before it was read";
-    struct model_value *s = &l->store[l->n];
+    struct model_value *s = model_insert(l, at);
     *s = (struct model_value){ .value = v, .by = model_now, .when = ++t->now.before[model_now] };
     t->now.sees[model_now] = s->when;
     s->release = model_releases(order) ? t->now : t->fenced;
-    s->change = goes_on;
-    if (goes_on)
-        model_join(&s->release, &l->store[l->n - 1].release);
+    s->change = change;
+    if (change)
+        model_join(&s->release, &s[-1].release);
     if (order == memory_order_seq_cst)
-        l->last_sc = l->n;
-    l->seen[model_now] = l->n++;
+        model_set_last_sc(l, at);
+    l->seen[model_now] = at;
     n_stores++;
-    memcpy((void *)(uintptr_t)l->p, &v, size); /* what a debugger, and model_raw, see */
+    if (at == l->n - 1)
+        memcpy((void *)(uintptr_t)l->p, &v, size); /* what a debugger, and model_raw, see */
 }
 
 static uint64_t model_fit(uint64_t v, size_t size)
@@ -437,38 +482,35 @@ static uint64_t model_fit(uint64_t v, size_t size)
 void model_store(volatile void *p, size_t size, uint64_t v, int order)
 {
     model_step(false);
-    model_put(model_at(p, size), size, model_fit(v, size), order, false);
+    struct model_place *l = model_at(p, size);
+    model_put(l, model_place_of(l, order), size, model_fit(v, size), order, false);
 }
 
-/* A read-modify-write has come to l. */
-static void model_modify(struct model_place *l, int order)
+/* Which store a read-modify-write reads, and stands right after: the last one, or one that later
+ * ones of others may yet follow; want: only if it has that value, and else it fails. */
+static int model_before_change(const struct model_place *l, int order, const uint64_t *want)
 {
-    if (order == memory_order_seq_cst) /* it cannot read but the last one */
-        l->last_sc = l->n - 1;
-    model_learn(&l->store[l->n - 1], order);
-}
-
-/* A store that this thread need not know of may yet come after its change. */
-static void model_check_owned(const struct model_place *l)
-{
-    const struct model_value *s = &l->store[l->n - 1];
-    if (l->p == model_owned_place && s->by >= 0 && !s->change && l->seen[model_now] < l->n - 1 &&
-        s->when > threads[model_now].now.sees[s->by])
-        model_wrong = "a plain store may undo another's change";
+    int options[MODEL_STORES] = { l->n - 1 }, n = 1;
+    int lowest = model_spent() ? l->n : model_floor(l, order);
+    for (int i = l->n - 2; i >= lowest; i--)
+        if (!l->store[i + 1].change && (!want || l->store[i].value == *want))
+            options[n++] = i;
+    return options[model_choose(n, true)];
 }
 
 uint64_t model_change(volatile void *p, size_t size, enum model_op op, uint64_t v, int order)
 {
     model_step(false);
     struct model_place *l = model_at(p, size);
-    uint64_t was = l->store[l->n - 1].value;
+    int at = model_before_change(l, order, NULL);
+    uint64_t was = l->store[at].value;
     uint64_t to = op == MODEL_add   ? was + v
                   : op == MODEL_sub ? was - v
                   : op == MODEL_or  ? was | v
                   : op == MODEL_and ? was & v
                                     : v;
-    model_modify(l, order);
-    model_put(l, size, model_fit(to, size), order, true);
+    model_learn(&l->store[at], order);
+    model_put(l, at + 1, size, model_fit(to, size), order, true);
     return was;
 }
 
@@ -476,10 +518,10 @@ bool model_cas(volatile void *p, size_t size, void *expected, uint64_t v, int or
 {
     model_step(false);
     struct model_place *l = model_at(p, size);
-    uint64_t want = model_raw(expected, size), was = l->store[l->n - 1].value;
-    bool did = was == want;
-    model_check_owned(l);
-    if (!did) { /* as a load; the last value, for no older one would be taken for another failure */
+    uint64_t want = model_raw(expected, size);
+    int at = model_before_change(l, order, &want);
+    uint64_t was = l->store[at].value;
+    if (was != want) { /* as a load; no older one would be taken for another failure */
         l->seen[model_now] = l->n - 1;
         model_learn(&l->store[l->n - 1], fail);
         memcpy(expected, &was, size);
@@ -487,8 +529,8 @@ bool model_cas(volatile void *p, size_t size, void *expected, uint64_t v, int or
         return false;
     }
     model_settle_tentative(true);
-    model_modify(l, order);
-    model_put(l, size, model_fit(v, size), order, true);
+    model_learn(&l->store[at], order);
+    model_put(l, at + 1, size, model_fit(v, size), order, true);
     return true;
 }
 
@@ -519,8 +561,6 @@ void model_tentative(const volatile void *p, size_t size)
 {
     model_slots.p = p, model_slots.size = size;
 }
-
-void model_owned(const volatile void *p) { model_owned_place = p; }
 
 void model_check(bool fine, const char *what)
 {
@@ -596,9 +636,8 @@ void model_words(const uintptr_t words[MODEL_THREADS])
 static void model_play(void)
 {
     n_deviations = 0, at_choice = 0, n_stores = 0, n_steps = 0, model_wrong = NULL;
-    model_run++, model_heap_at = 0, model_clock_now = 1000000000;
+    model_run++, n_fenced = 0, model_heap_at = 0, model_clock_now = 1000000000;
     model_slots.size = 0;
-    model_owned_place = NULL;
     memset(&model_sc, 0, sizeof model_sc);
     memset(threads, 0, sizeof threads);
     memset(model_gs, 0, sizeof model_gs);

@@ -66,9 +66,6 @@ void model_check(bool fine, const char *what);
 /* Atomics from p on are read before it is known whether what was read counts: it does if the
  * thread's next compare-and-exchange succeeds, and then must come before who overwrites it. */
 void model_tentative(const volatile void *p, size_t size);
-/* An atomic that one thread changes by a load and a store, while others may not: what they
- * compare-and-exchange there must come after each of these stores. */
-void model_owned(const volatile void *p);
 void model_sleep(const volatile void *on); /* until model_wake; may wake for nothing else */
 void model_wake(const volatile void *on);
 bool model_latest(const volatile void *p, size_t size, uint64_t value); /* the last store's */

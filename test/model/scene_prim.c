@@ -111,6 +111,23 @@ static void left_waiter(void)
     model_write(&prim_ctx);
 }
 
+/* As who ends a context of his own while others leave it. */
+static void left_start_one(void)
+{
+    left_start();
+    prim_ctx.users = 1;
+}
+static void left_retirer(void)
+{
+    ctx_retire(&prim_ctx);
+    model_write(&prim_ctx);
+}
+static void left_asker(void)
+{
+    if (ctx_unused(&prim_ctx))
+        model_write(&prim_ctx);
+}
+
 /* -- mutex ----------------------------------------------------------------------------------- */
 
 static sennit_mutex mutex;
@@ -128,6 +145,14 @@ static void mutex_section(void)
 static void mutex_thread(void)
 {
     (void)sennit_mutex_lock(&mutex, NULL);
+    mutex_section();
+}
+/* Longer, so that the others come to wait for it. */
+static _Atomic uint32_t mutex_busy;
+static void mutex_long_thread(void)
+{
+    (void)sennit_mutex_lock(&mutex, NULL);
+    atomic_fetch_add_explicit(&mutex_busy, 1, memory_order_relaxed);
     mutex_section();
 }
 static void mutex_ctx_thread(void)
@@ -165,7 +190,27 @@ static void mutex_start_alone(void)
     mutex_start();
     scene_runtime(1);
     *(uint16_t *)&((struct mutex_rep *)&mutex)->state = MUTEX_LOCKED;
-    model_owned(&mutex);
+}
+
+/* One waits until all workers unlock by CAS; who comes then relies on it. */
+static void mutex_settler(void) { mutex_wait_begin(); }
+
+/* Nobody waits any more, so that workers unlock by a store again: and one comes once more. */
+static void mutex_start_settled(void)
+{
+    mutex_start_alone();
+    *(uint32_t *)&rt_state.mutex_waits = RT_MUTEX_ALONE + RT_MUTEX_WAIT + RT_MUTEX_SETTLED;
+}
+static void mutex_section_again(void)
+{
+    mutex_section();
+    mutex_thread();
+}
+static void mutex_leaver(void)
+{
+    (void)mutex_wait((struct mutex_rep *)&mutex, NULL);
+    mutex_section();
+    mutex_wait_end();
 }
 
 static sennit_cond cond;
@@ -305,17 +350,27 @@ const struct model_scene prim_scenes[] = {
     { "context, why it ended", prim_start, { ctx_asker, ctx_because } },
     { "context, ended before", watch_start, { ctx_late_watcher, ctx_because } },
     { "context left", left_start, { left_waiter, left_user, left_user } },
+    { "context retired", left_start_one, { left_retirer, left_user } },
+    { "context unused", left_start_one, { left_asker, left_user } },
     { "mutex", mutex_start, { mutex_thread, mutex_thread }, mutex_end2 },
     { "mutex of three", mutex_start, { mutex_thread, mutex_thread, mutex_thread }, mutex_end3 },
     { "mutex given", mutex_start, { mutex_patient, mutex_patient, mutex_patient }, mutex_end3 },
     { "mutex, context ends",
       mutex_start,
-      { mutex_thread, mutex_ctx_thread, prim_cancel },
+      { mutex_long_thread, mutex_ctx_thread, prim_cancel },
       mutex_end_ctx },
     { "mutex alone", mutex_start_alone, { mutex_section, mutex_thread }, mutex_end2 },
     { "mutex alone, two come",
       mutex_start_alone,
       { mutex_section, mutex_thread, mutex_thread },
+      mutex_end3 },
+    { "mutex alone, one settles it",
+      mutex_start_alone,
+      { mutex_section, mutex_settler, mutex_thread },
+      mutex_end2 },
+    { "mutex alone again",
+      mutex_start_settled,
+      { mutex_section_again, mutex_leaver, rt_mutex_calm },
       mutex_end3 },
     { "condition", cond_start, { cond_waiter, cond_signaller }, mutex_end2 },
     { "channel", chan_start, { chan_sender, chan_receiver }, chan_end2 },

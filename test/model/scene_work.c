@@ -189,7 +189,7 @@ bool sys_trim(void) { return false; }
 bool pool_trim(void) { return false; }
 size_t h2_out_drop(struct h2_out *o, uint8_t **buf) { return (void)o, (void)buf, 0; }
 size_t h2_pump_bound(const struct h2_out *o) { return o->len; }
-void h2_out_fini(struct h2_out *o) { (void)o; } /* of transport_unref, which is not played */
+void h2_out_fini(struct h2_out *o) { model_write(o); }
 void h2_in_free(struct h2_in *in) { (void)in; }
 void headers_forget_runs(struct transport *t) { (void)t; }
 void net_auth_free(struct net_auth *auth) { (void)auth; }
@@ -250,6 +250,96 @@ static void flush_task(void)
         transport_flush(&flush);
 }
 
+/* -- references: who gives up the last one frees it ------------------------------------------ */
+
+static struct transport *refs_t;
+static struct rpc_stream refs_s;
+static const struct transport_ops refs_ops = { 0 };
+static void refs_start(void)
+{
+    scene_runtime(0);
+    refs_t = sys.malloc(sizeof *refs_t);
+    refs_t->refs = 2;
+    refs_t->closed = true;
+    refs_t->ops = &refs_ops;
+    list_init(&refs_t->changed), list_init(&refs_t->waiting);
+    rt_defer_init(&refs_t->flush, defer_fn);
+}
+static void refs_user(void)
+{
+    model_read(&refs_t->out);
+    transport_unref(refs_t);
+}
+static void refs_free(struct rpc_stream *s) { model_write(s); }
+static void refs_start_stream(void)
+{
+    static const struct rpc_stream_ops ops = { .free = refs_free };
+    scene_runtime(0);
+    memset(&refs_s, 0, sizeof refs_s);
+    refs_s.ops = &ops, refs_s.refs = 2, refs_s.holds = true;
+}
+static void refs_start_known(void)
+{
+    static struct transport t;
+    refs_start_stream();
+    memset(&t, 0, sizeof t);
+    t.refs = 1;
+    refs_s.t = &t, refs_s.holds = false;
+}
+static void refs_stream_user(void)
+{
+    model_read(&refs_s);
+    stream_unref(&refs_s);
+}
+static void refs_stream_reader(void)
+{
+    model_read(&refs_s);
+    stream_unref_known(&refs_s);
+}
+
+/* -- who waits for a message, and the reader that has no window for it ----------------------- */
+
+static bool wants_told;
+static void wants_start(void)
+{
+    flush_start();
+    flush.closed = true; /* its task is not there */
+    list_init(&flush.changed);
+    memset(&refs_s, 0, sizeof refs_s);
+    refs_s.t = &flush, refs_s.known = true, wants_told = false;
+}
+static void wants_waiter(void) { stream_wait_message(&refs_s); }
+/* As stream_starve of transport_messages.c. */
+static void wants_reader(void)
+{
+    atomic_store(&refs_s.stuck, true);
+    if (atomic_load(&refs_s.wants))
+        wants_told = true;
+    rt_note_set(&refs_s.note);
+}
+static void wants_end(void)
+{
+    model_check(wants_told || !list_empty(&flush.changed), "nobody asks for window");
+}
+/* The status is there when done is seen. */
+static void done_ended(struct rpc_stream *s) { (void)s; }
+static void done_start(void)
+{
+    static const struct rpc_stream_ops ops = { .ended = done_ended };
+    wants_start();
+    refs_s.ops = &ops;
+}
+static void done_finisher(void)
+{
+    model_write(&refs_s.code);
+    stream_finish(&refs_s, SENNIT_OK, (sennit_str){ 0 });
+}
+static void done_asker(void)
+{
+    if (atomic_load_explicit(&refs_s.done, memory_order_acquire))
+        model_read(&refs_s.code);
+}
+
 /* -- trimming -------------------------------------------------------------------------------- */
 
 static struct rt_g trim_g;
@@ -296,7 +386,7 @@ static void trim_resumer(void)
         if (!got)
             model_relax();
     }
-    if (atomic_load_explicit(&trim_g.trimming, memory_order_acquire))
+    if (rt_trimming(&trim_g))
         rt_trim_wait(&trim_g);
     model_write(trim_page);
     atomic_store_explicit(&trim_g.state, RT_G_RUNNING, memory_order_relaxed);
@@ -338,6 +428,11 @@ const struct model_scene work_scenes[] = {
     { "flush stopped", flush_start_full, { flush_appender, flush_stopper } },
     { "flush, full socket, two", flush_start_full, { flush_appender, flush_appender } },
     { "flush, full socket", flush_start_full, { flush_appender, flush_task }, flush_end },
+    { "references of a connection", refs_start, { refs_user, refs_user } },
+    { "references of a stream", refs_start_stream, { refs_stream_user, refs_stream_user } },
+    { "stream of a reader", refs_start_known, { refs_stream_user, refs_stream_reader } },
+    { "window wanted", wants_start, { wants_waiter, wants_reader }, wants_end },
+    { "stream ended", done_start, { done_finisher, done_asker } },
     { "trim", trim_start, { trim_trimmer, trim_waker, trim_resumer } },
     { "trim, parked again", trim_start, { trim_trimmer, trim_waker, trim_parker } },
     { 0 },
