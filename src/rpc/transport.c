@@ -32,7 +32,7 @@ BASE_COLD static uint32_t transport_window(size_t asked, uint32_t usual)
 {
     if (!asked)
         return usual;
-    return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW), INT32_MAX);
+    return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW_LEAST), INT32_MAX);
 }
 
 /* Of a body that the out buffer refers to; locked. */

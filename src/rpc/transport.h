@@ -288,7 +288,7 @@ void stream_tell_consumed(struct rpc_stream *s);
 static inline void stream_consumed(struct rpc_stream *s, size_t len)
 {
     s->unreported += (uint32_t)len + 5;
-    if (unlikely(s->unreported >= LIMIT_STREAM_WINDOW / 4) && !s->one_in)
+    if (unlikely(s->unreported >= LIMIT_STREAM_WINDOW_LEAST / 4) && !s->one_in)
         stream_tell_consumed(s);
 }
 

@@ -217,7 +217,7 @@ static void messages_begin(struct rpc_stream *s)
                       "cardinality violation: more than one message where one is expected");
     else if (!(s->part = messages_new(s, len)))
         messages_fail(s, H2_CANCEL, WHY(NO_MEMORY), "no memory for the message");
-    else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW / 2)
+    else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW_LEAST / 2)
         messages_large(s);
 }
 
@@ -226,7 +226,7 @@ static void messages_complete(struct rpc_stream *s)
     struct rpc_msg *m = s->part;
     s->part = NULL;
     s->n_messages++;
-    if (unlikely(m->len > LIMIT_STREAM_WINDOW / 2)) {
+    if (unlikely(m->len > LIMIT_STREAM_WINDOW_LEAST / 2)) {
         atomic_store_explicit(&s->stuck, false, memory_order_relaxed);
         messages_ungrant(s);
     }
@@ -241,7 +241,7 @@ static inline struct rpc_msg *messages_only(struct rpc_stream *s, const uint8_t 
     if (unlikely(len < 5 || p[0] != 0))
         return NULL;
     size_t n = load_be32(p + 1);
-    if (unlikely(n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW / 2))
+    if (unlikely(n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW_LEAST / 2))
         return NULL;
     struct rpc_msg *m = arena_alloc(s->arena, sizeof *m + n + 1);
     if (unlikely(!m))
