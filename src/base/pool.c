@@ -95,6 +95,15 @@ bool pool_trim(void)
     return left;
 }
 
+void pool_give_stock(struct pool *p, struct pool_stock *s)
+{
+    for (void *block = s->first, *next; block; block = next) {
+        next = *(void **)block;
+        pool_give(p, block);
+    }
+    s->first = NULL;
+}
+
 void pool_stop(void)
 {
     for (struct pool *p = pool_list; p; p = p->next) {

@@ -9,6 +9,14 @@
 
 #include "base/lock.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define POOL_KEEPS false
+#elif defined(__has_feature)
+#define POOL_KEEPS !__has_feature(address_sanitizer)
+#else
+#define POOL_KEEPS true
+#endif
+
 struct pool {
     size_t size;    /* octets of a block, the first of which are the pool's while it is there */
     unsigned most;  /* blocks that are kept */
@@ -26,6 +34,28 @@ void *pool_take(struct pool *p); /* as it was given, but for its first pointer; 
 void pool_give(struct pool *p, void *block);
 /* Frees what nobody has needed since the last call. True: some are left, call again. */
 bool pool_trim(void);
+/* Blocks of one pool that one owner gave back and may take again in a moment, without the lock. */
+struct pool_stock {
+    void *first;
+};
+static inline void *pool_stock_take(struct pool *p, struct pool_stock *s)
+{
+    void *block = s->first;
+    if (unlikely(!block))
+        return pool_take(p);
+    s->first = *(void **)block;
+    return block;
+}
+static inline void pool_stock_give(struct pool *p, struct pool_stock *s, void *block)
+{
+    if (!POOL_KEEPS) {
+        pool_give(p, block);
+        return;
+    }
+    *(void **)block = s->first;
+    s->first = block;
+}
+void pool_give_stock(struct pool *p, struct pool_stock *s); /* all of it: the moment is over */
 void pool_stop(void); /* frees what all pools keep; nobody else runs */
 
 #endif

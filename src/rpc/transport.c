@@ -505,7 +505,7 @@ void stream_unref_known(struct rpc_stream *s)
 {
     struct head_run *run = s->run;
     if (likely(atomic_load_explicit(&s->refs, memory_order_acquire) == 1 && !s->holds)) {
-        s->ops->free(s);
+        s->ops->drop(s);
     } else {
         if (!s->holds) { /* a client's does from the start */
             transport_ref(s->t);

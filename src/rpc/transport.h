@@ -67,6 +67,8 @@ struct rpc_stream_ops {
     void (*ended)(struct rpc_stream *s);
     void (*headers)(struct rpc_stream *s); /* (task) Client: header is there; or NULL */
     void (*free)(struct rpc_stream *s);    /* the last reference went */
+    /* (task) Server: the same, where the last one was the reader's. */
+    void (*drop)(struct rpc_stream *s);
 };
 
 struct rpc_stream {
@@ -145,6 +147,8 @@ struct transport_ops {
     /* (task) Server: the peer reads again or gives window, or the connection is over: see
      * transport_put_off. */
     void (*room)(struct transport *t);
+    /* (task) Server: a turn ends. */
+    void (*turned)(struct transport *t);
     /* (task) The connection has ended, its streams too. reason lives as long as the transport. */
     void (*closed)(struct transport *t, const char *reason);
     void (*freed)(void *owner); /* the last reference went; from any thread, must not park */

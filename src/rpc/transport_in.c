@@ -61,7 +61,7 @@ static struct rpc_stream *transport_on_request(struct transport *t, const struct
         atomic_store_explicit(&s->remote_ended, true, memory_order_relaxed);
         atomic_store_explicit(&s->end_seen, true, memory_order_relaxed);
     }
-    h2_in_set_user(t->in, ev->id, s);
+    *ev->owner = s;
     s->known = s->counted = true; /* nobody else has heard of it: no need of the lock */
     t->open_streams++;
     bool read = headers_read_request(s, ev, &path);
@@ -529,6 +529,8 @@ void transport_task(struct rt_task *task)
     transport_begin_put_off(t);
     transport_check_slow(t);
     clock_step(t);
+    if (t->ops->turned)
+        t->ops->turned(t);
     h2_in_lend(t->in, NULL);
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted)
