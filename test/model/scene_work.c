@@ -11,7 +11,12 @@
 #undef list_push_back
 #undef list_remove
 #include "rt/trim.c"
+#define pthread_mutex_lock(m)   ((void)(m), lock_take(&work_mutex, LOCK_UNRANKED))
+#define pthread_mutex_unlock(m) ((void)(m), lock_drop(&work_mutex, LOCK_UNRANKED))
+static struct lock work_mutex; /* in the place of rt_state.mutex */
 #include "rt/worker.c"
+#undef pthread_mutex_lock
+#undef pthread_mutex_unlock
 /* and what they are played with */
 #include "scene.h"
 
@@ -94,6 +99,25 @@ static void work_worker_1(void)
         ;
     rt_worker_run(w, item);
 }
+
+/* A searcher that retires while another one sleeps: what was left to it must not be forgotten. */
+static void work_start_surplus(void)
+{
+    work_start();
+    rt_state.n_workers = 2, rt_state.enlisted = 2, rt_state.target = 1, work_all = 2;
+    memset(&work_mutex, 0, sizeof work_mutex);
+    scene_workers[0].searching = true, *(uint32_t *)&rt_state.searching = 1;
+    model_words((uintptr_t[MODEL_THREADS]){ 0, 0, (uintptr_t)&model_gs[2] });
+}
+void rt_stack_flush(struct rt_worker *w) { (void)w; }
+static void work_retirer(void)
+{
+    while (!atomic_load_explicit(&rt_state.n_idle, memory_order_relaxed) && scene_sum() == 0)
+        model_relax();
+    worker_retire(&scene_workers[0], true);
+}
+/* Done, but for who retired. */
+static bool work_rest_all(void) { return scene_sum() == 1; }
 
 /* As shutdown_threads. */
 static void work_stopper(void)
@@ -416,6 +440,11 @@ const struct model_scene work_scenes[] = {
       work_rest },
     { "sleep, work from outside", work_start_outside, { work_worker, work_outside, work_outside } },
     { "sleep, pinned work", work_start_pinned, { work_pin_owner, work_pin_sender } },
+    { "sleep, a searcher that retires",
+      work_start_surplus,
+      { work_retirer, work_worker, work_outside },
+      NULL,
+      work_rest_all },
     { "sleep, stopped", work_start_2, { work_stopped, work_stopped, work_stopper } },
     { "defer", defer_start, { defer_worker, defer_flusher }, defer_end },
     { "defer of two", defer_start, { defer_change, defer_change, defer_flusher }, defer_end },
