@@ -543,6 +543,17 @@ TEST(streams_over_the_limit_are_refused)
     session_end();
 }
 
+TEST(no_stream_has_the_number_0)
+{
+    serve();
+    check(!h2_in_local_end(session.in, 0));
+    request(1, H2_END_STREAM);
+    expect("H1.");
+    check(h2_in_local_end(session.in, 1)); /* the place of the stream used last is empty now */
+    check(!h2_in_local_end(session.in, 0));
+    session_end();
+}
+
 TEST(owner_travels_with_the_events)
 {
     int owner;
