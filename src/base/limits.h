@@ -15,7 +15,8 @@
 #define LIMIT_HPACK_TABLE         4096u     /* decoder's: the default; larger buys nothing */
 #define LIMIT_HPACK_ENCODER_TABLE 1024u     /* of what the peer allows: constants only */
 #define LIMIT_FRAME               16384u    /* SETTINGS_MAX_FRAME_SIZE: the least; fair turns */
-#define LIMIT_STREAM_WINDOW       65535u    /* initial; unary ones are granted their length */
+#define LIMIT_STREAM_WINDOW       131072u   /* initial: 64 KiB and prefix without an update */
+#define LIMIT_STREAM_WINDOW_LEAST 65535u    /* by option; unary ones are granted their length */
 #define LIMIT_CONN_WINDOW         1048576u  /* given back on arrival: bounds one flight */
 #define LIMIT_WINDOW_MOST         16777216u /* of a grown stream: 10 Gbit/s times 13 ms */
 #define LIMIT_WINDOW_GROWTH       33554432u /* of all streams of a connection, above the initial */

@@ -250,19 +250,6 @@ BASE_COLD static void out_refer(struct h2_out *o, struct h2_out_stream *s, size_
     o->hold(s);
 }
 
-/* A DATA frame of n octets was appended. */
-static inline void out_spend(struct h2_out *o, struct h2_out_stream *s, size_t n)
-{
-    o->answered = true;
-    s->window -= (int64_t)n;
-    o->window -= (int64_t)n;
-}
-
-static inline void out_earn(struct h2_out *o, size_t n)
-{
-    o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
-}
-
 /* Appends one DATA frame; false: it has to wait. */
 static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
 {
@@ -278,8 +265,8 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
         o->tail_end = o->len, o->tail_id = end ? 0 : s->id;
     }
     if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
-        out_earn(o, n);
-    out_spend(o, s, n);
+        h2_out_earn(o, n);
+    h2_out_spend(o, s, n);
     s->body += n;
     s->body_len -= n;
     if (end)
@@ -320,30 +307,21 @@ bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
     return out_body(o, s, body, len, end_stream);
 }
 
-enum h2_joined h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
-                            size_t len)
+bool h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len)
 {
-    bool joins = o->tail_id == s->id && o->tail_end == o->len;
-    size_t n = joins ? o->len - o->tail - H2_FRAME_HEADER + len : len;
-    if (joins && n > H2_DEFAULT_FRAME)
-        joins = false, n = len;
     if (len - 1 >= H2_DEFAULT_FRAME || s->body_len || s->window < (int64_t)len ||
         o->window < (int64_t)len || !h2_out_room(o, len + H2_FRAME_HEADER) ||
         h2_out_octets(o) >= o->high_water)
-        return H2_NOT_APPENDED;
+        return false;
     sn_assert(s->id && !s->local_closed);
-    if (joins) {
-        store_be24(o->buf + o->tail, (uint32_t)n);
-    } else {
-        o->tail = o->len, o->tail_id = s->id;
-        h2_out_frame_header(o->buf + o->len, n, H2_DATA, 0, s->id);
-        o->len += H2_FRAME_HEADER;
-    }
-    memcpy(o->buf + o->len, body, len);
-    o->tail_end = o->len += len;
-    out_earn(o, len);
-    out_spend(o, s, len);
-    return joins ? H2_JOINED : H2_APPENDED;
+    uint8_t *p = o->buf + o->len;
+    o->tail = o->len, o->tail_id = s->id;
+    h2_out_frame_header(p, len, H2_DATA, 0, s->id);
+    copy_small(p + H2_FRAME_HEADER, body, len);
+    o->tail_end = o->len += H2_FRAME_HEADER + len;
+    h2_out_earn(o, len);
+    h2_out_spend(o, s, len);
+    return true;
 }
 
 bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
@@ -391,8 +369,8 @@ bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_rea
         p = out_put_ready(p + H2_FRAME_HEADER, tail);
     }
     o->len = (size_t)(p - o->buf);
-    out_earn(o, len);
-    out_spend(o, s, len);
+    h2_out_earn(o, len);
+    h2_out_spend(o, s, len);
     out_local_end(o, s);
     return true;
 }
@@ -417,7 +395,7 @@ bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, c
     o->len = (size_t)(p - o->buf);
     o->answered = true;
     o->window -= (int64_t)len;
-    out_earn(o, len);
+    h2_out_earn(o, len);
     return true;
 }
 

@@ -32,7 +32,7 @@ BASE_COLD static uint32_t transport_window(size_t asked, uint32_t usual)
 {
     if (!asked)
         return usual;
-    return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW), INT32_MAX);
+    return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW_LEAST), INT32_MAX);
 }
 
 /* Of a body that the out buffer refers to; locked. */
@@ -311,6 +311,7 @@ bool transport_flush_round(struct transport *t)
             transport_unlock_stripped(t);
             return false;
         }
+        t->flush_due = false;
         lock_drop(&t->lock, LOCK_WRITE);
         t->unsent_at = 0;
     }
@@ -504,7 +505,7 @@ void stream_unref_known(struct rpc_stream *s)
 {
     struct head_run *run = s->run;
     if (likely(atomic_load_explicit(&s->refs, memory_order_acquire) == 1 && !s->holds)) {
-        s->ops->free(s);
+        s->ops->drop(s);
     } else {
         if (!s->holds) { /* a client's does from the start */
             transport_ref(s->t);

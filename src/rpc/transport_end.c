@@ -68,6 +68,8 @@ BASE_COLD static void end_streams(struct transport *t)
     }
     transport_apply(t);
     transport_begin_put_off(t);
+    if (t->ops->turned)
+        t->ops->turned(t);
 }
 
 BASE_COLD static void end_owner(struct transport *t)

@@ -61,7 +61,7 @@ static struct rpc_stream *transport_on_request(struct transport *t, const struct
         atomic_store_explicit(&s->remote_ended, true, memory_order_relaxed);
         atomic_store_explicit(&s->end_seen, true, memory_order_relaxed);
     }
-    h2_in_set_user(t->in, ev->id, s);
+    *ev->owner = s;
     s->known = s->counted = true; /* nobody else has heard of it: no need of the lock */
     t->open_streams++;
     bool read = headers_read_request(s, ev, &path);
@@ -125,7 +125,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
     transport_check_over(t, s);
 }
 
-static void transport_on_data(struct transport *t, const struct h2_event *ev)
+void transport_on_data(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
     if (!s)
@@ -329,6 +329,9 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
     struct h2_event ev;
     size_t used;
     do {
+        used = h2_run_likely(p, n) && h2_in_runs(t->in) ? messages_runs(t, p, n) : 0;
+        p += used, n -= used;
+        used = 0;
         h2_in_next(t->in, p, n, &used, &ev);
         p += used, n -= used;
         if (ev.kind == H2_EV_HEADERS && t->server) {
@@ -526,6 +529,8 @@ void transport_task(struct rt_task *task)
     transport_begin_put_off(t);
     transport_check_slow(t);
     clock_step(t);
+    if (t->ops->turned)
+        t->ops->turned(t);
     h2_in_lend(t->in, NULL);
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted)

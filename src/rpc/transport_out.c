@@ -210,37 +210,51 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
     return result;
 }
 
-enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end)
+/* A message that cannot go at once, or the end. Locked on entry, not on exit. */
+__attribute__((noinline)) static enum transport_result transport_send_any(struct transport *t,
+                                                                          struct rpc_stream *s,
+                                                                          const char *body,
+                                                                          size_t len, bool end)
 {
-    struct transport *t = s->t;
     struct h2_out_stream *o = stream_out(s);
     enum transport_result result = TRANSPORT_DEAD;
-    lock_take(&t->lock, LOCK_WRITE);
-    if (likely(!t->closed && !s->dead && !s->local_ended)) {
-        enum h2_joined small =
-            end ? H2_NOT_APPENDED : h2_out_small(&t->out, o, (const uint8_t *)body, len);
-        if (likely(small != H2_NOT_APPENDED)) {
-            lock_drop(&t->lock, LOCK_WRITE);
-            if (small == H2_APPENDED) /* who began the frame that it joined has a flush to come */
-                transport_dirty(t);
-            return TRANSPORT_OK;
-        }
-        if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
-            result = TRANSPORT_NO_MEMORY;
-        } else if (!t->closed && !s->dead && !s->local_ended) { /* the lock was dropped */
-            bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
-            s->body_waits = !all;
-            result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
-            if (o->local_closed && !s->local_ended) {
-                s->local_ended = true;
-                transport_changed(t, s, STREAM_LOCAL_END);
-            }
+    if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
+        result = TRANSPORT_NO_MEMORY;
+    } else if (!t->closed && !s->dead && !s->local_ended) { /* the lock was dropped */
+        bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
+        s->body_waits = !all;
+        result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
+        if (o->local_closed && !s->local_ended) {
+            s->local_ended = true;
+            transport_changed(t, s, STREAM_LOCAL_END);
         }
     }
     lock_drop(&t->lock, LOCK_WRITE);
     if (result == TRANSPORT_OK || result == TRANSPORT_WAITS)
         transport_dirty(t);
     return result;
+}
+
+enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end)
+{
+    struct transport *t = s->t;
+    struct h2_out_stream *o = stream_out(s);
+    const uint8_t *octets = (const uint8_t *)body;
+    lock_take(&t->lock, LOCK_WRITE);
+    if (unlikely(t->closed || s->dead ||
+                 atomic_load_explicit(&s->local_ended, memory_order_relaxed))) {
+        lock_drop(&t->lock, LOCK_WRITE);
+        return TRANSPORT_DEAD;
+    }
+    if (unlikely(end ||
+                 (!h2_out_join(&t->out, o, octets, len) && !h2_out_small(&t->out, o, octets, len))))
+        return transport_send_any(t, s, body, len, end);
+    bool due = t->flush_due; /* of whoever set it: that one's flush comes after this, too */
+    t->flush_due = true;
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (!due)
+        transport_dirty(t);
+    return TRANSPORT_OK;
 }
 
 /* -- server ---------------------------------------------------------------------------------- */

@@ -136,7 +136,8 @@ struct transport {
     bool lingering;   /* and this is that time: written by the reader */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused, timer_fired;
-    bool dormant; /* client: no pings without streams; the next one wakes the task */
+    bool flush_due; /* a small message was appended since the last take: its sender sees to it */
+    bool dormant;   /* client: no pings without streams; the next one wakes the task */
     enum drain_state drain;
     sennit_code close_code;
     int64_t idle_since; /* when open_streams came to 0 */
@@ -282,6 +283,8 @@ void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);
 void transport_tell(struct transport *t);
 void transport_let_go(struct transport *t, struct rpc_stream *s); /* soon */
+/* transport_in.c (task) */
+void transport_on_data(struct transport *t, const struct h2_event *ev);
 /* transport_first.c (task): of a connection whose peer has not settled. True: it speaks something
  * else, and the connection is over. */
 bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
@@ -290,6 +293,7 @@ bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
  * plain, small, and whole, and nothing was done. */
 bool messages_request(struct rpc_stream *s, const uint8_t *p, size_t len);
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
+size_t messages_runs(struct transport *t, const uint8_t *p, size_t n); /* see h2_in_run */
 void messages_tell(struct rpc_stream *s); /* its receiver, of the whole messages in s->open */
 void messages_end(struct rpc_stream *s);  /* END_STREAM on DATA, or on a request's HEADERS */
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);

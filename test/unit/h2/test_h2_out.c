@@ -213,32 +213,35 @@ TEST(an_empty_end_needs_no_window)
     h2_out_fini(&out);
 }
 
-static enum h2_joined small(struct h2_out_stream *s, size_t n)
+enum { NOT_APPENDED, APPENDED, JOINED };
+static int small(struct h2_out_stream *s, size_t n)
 {
     room(n + 64);
-    return h2_out_small(&out, s, body, n);
+    if (n && h2_out_join(&out, s, body, n))
+        return JOINED;
+    return h2_out_small(&out, s, body, n) ? APPENDED : NOT_APPENDED;
 }
 
 TEST(small_bodies_in_a_row_share_a_frame)
 {
     start(&client_config);
     struct h2_out_stream *s = open_stream(0);
-    check_int(small(s, 5), H2_APPENDED); /* behind HEADERS */
+    check_int(small(s, 5), APPENDED); /* behind HEADERS */
     check(send_body(s, 10, false));
-    check_int(small(s, 20), H2_JOINED);
-    check_int(small(s, 0), H2_NOT_APPENDED);
-    check_int(small(s, 16384 - 30), H2_JOINED);
-    check_int(small(s, 1), H2_APPENDED); /* the frame is full */
-    check_int(small(s, 16384), H2_APPENDED);
-    check_int(small(s, 16385), H2_NOT_APPENDED);
+    check_int(small(s, 20), JOINED);
+    check_int(small(s, 0), NOT_APPENDED);
+    check_int(small(s, 16384 - 30), JOINED);
+    check_int(small(s, 1), APPENDED); /* the frame is full */
+    check_int(small(s, 16384), APPENDED);
+    check_int(small(s, 16385), NOT_APPENDED);
     check_int(s->window, 65535 - 2 * 16384 - 6);
     check_int(out.window, 65535 - 2 * 16384 - 6);
     expect_out("H1/ D1:5 D1:16384 D1:1 D1:16384");
-    check_int(small(s, 5), H2_APPENDED); /* the last one has been taken */
+    check_int(small(s, 5), APPENDED); /* the last one has been taken */
     check(send_body(s, 16384, false));
-    check_int(small(s, 10000), H2_APPENDED);
-    check_int(small(s, 6372), H2_JOINED);
-    check_int(small(s, 1), H2_NOT_APPENDED); /* the window is used up */
+    check_int(small(s, 10000), APPENDED);
+    check_int(small(s, 6372), JOINED);
+    check_int(small(s, 1), NOT_APPENDED); /* the window is used up */
     check_int(s->window, 0);
     expect_out("D1:5 D1:16384 D1:16372");
     h2_out_fini(&out);
@@ -248,24 +251,24 @@ TEST(nothing_joins_a_frame_of_another_stream_or_one_that_is_not_the_last)
 {
     start(&client_config);
     struct h2_out_stream *a = open_stream(0), *b = open_stream(1);
-    check_int(small(a, 10), H2_APPENDED);
-    check_int(small(b, 10), H2_APPENDED);
-    check_int(small(a, 10), H2_APPENDED);
+    check_int(small(a, 10), APPENDED);
+    check_int(small(b, 10), APPENDED);
+    check_int(small(a, 10), APPENDED);
     h2_out_ping(&out, (const uint8_t *)"12345678", false);
-    check_int(small(a, 10), H2_APPENDED);
-    check_int(small(a, 5), H2_JOINED);
+    check_int(small(a, 10), APPENDED);
+    check_int(small(a, 5), JOINED);
     out.high_water = out.len;
-    check_int(small(a, 5), H2_NOT_APPENDED); /* so much is unsent */
+    check_int(small(a, 5), NOT_APPENDED); /* so much is unsent */
     out.high_water = 1 << 20;
     out.window = 12;
-    check_int(small(a, 13), H2_NOT_APPENDED);
+    check_int(small(a, 13), NOT_APPENDED);
     check(!send_body(a, 20, false));
     out.window = 100;
-    check_int(small(a, 5), H2_NOT_APPENDED); /* the rest of a body waits */
+    check_int(small(a, 5), NOT_APPENDED); /* the rest of a body waits */
     h2_out_pump(&out);
     check(send_body(a, 3, true));
     expect_out("H1/ H3/ D1:10 D3:10 D1:10 P D1:15 D1:12 D1:8 D1:3.");
-    check_int(small(b, 10), H2_APPENDED);
+    check_int(small(b, 10), APPENDED);
     h2_out_rst(&out, b, 8);
     expect_out("D3:10 R3:8");
     h2_out_fini(&out);
