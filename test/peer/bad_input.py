@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from h2wire import (  # noqa: E402
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PUSH, RST,
-    SECONDS, SETTINGS, WINDOW, Conn, field, frame, headers, literal, message)
+    SECONDS, SETTINGS, WINDOW, Conn, field, frame, headers, literal, message, varint)
 from programs import Server, path, plain, run  # noqa: E402
 
 OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 3, 8, 12, 13
@@ -210,7 +210,8 @@ def nothing_follows_a_reset(port):
     with Conn(port) as conn:
         for turn in range(60):
             stream = 10 * turn + 1
-            conn.start(stream, NOTE, headers(ROUTE + "RouteChat"), end=False)
+            note = message(field(1, b"\x10" + varint(1000 + turn)) + field(2, b"note"))
+            conn.start(stream, note, headers(ROUTE + "RouteChat"), end=False)
             while not conn.replies.get(stream) or not conn.replies[stream].data:
                 assert conn.read_frame(), conn.goaway_text
             conn.send(frame(RST, 0, stream, struct.pack(">I", 8)) + b"".join(
