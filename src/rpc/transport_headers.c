@@ -366,7 +366,9 @@ bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
     if (!said->grpc)
         headers_bad_request(&s->request, 415, WHY_AS(WHY(BAD_REQUEST), SENNIT_UNKNOWN),
                             "This is a gRPC server: the content-type must be application/grpc.\n");
-    return said->q.path != NULL;
+    if (unlikely(!s->request.path)) /* CONNECT has none */
+        s->request.path = "";
+    return said->q.path || s->request.http_status == 405;
 }
 
 /* -- responses ------------------------------------------------------------------------------- */
