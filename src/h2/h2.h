@@ -155,6 +155,8 @@ int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
 void h2_in_set_user(struct h2_in *in, uint32_t id, void *user);
 /* We sent END_STREAM on id: the stream goes when the peer's end has come too. True: gone now. */
 bool h2_in_local_end(struct h2_in *in, uint32_t id);
+/* The same of n streams whose other end has come: all are gone now. */
+void h2_in_local_ends(struct h2_in *in, const uint32_t *ids, size_t n);
 /* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget). */
 enum h2_reset {
     H2_RESET_OURS,     /* our user's choice: costs the peer nothing */

@@ -116,7 +116,15 @@ size_t hpack_encoder_wants(const struct hpack_encoder *e);
 void *hpack_encoder_grow(struct hpack_encoder *e, void *block, size_t size);
 /* Changes with the table: fields that were encoded as indexes alone are encoded the same way as
  * long as it stays. 0: a size update is owed, nothing encoded before may be used. */
-uint64_t hpack_encoder_epoch(const struct hpack_encoder *e);
+struct hpack_epoch {
+    uint64_t n;
+    bool owed; /* a size update */
+};
+static inline uint64_t hpack_encoder_epoch(const struct hpack_encoder *e)
+{
+    const struct hpack_epoch *now = (const struct hpack_epoch *)(const void *)e;
+    return unlikely(now->owed) ? 0 : now->n + 1;
+}
 /* Appends one field at p, returns the new end. first: this field starts a block. Never allocates:
  * see hpack_encoder_wants. Huffman where it is shorter (constants only; literals PLAIN go raw
  * when short). */

@@ -200,10 +200,9 @@ static inline bool transport_answered(const struct transport *t, const struct rp
            atomic_load_explicit(&s->remote_ended, memory_order_relaxed);
 }
 
-static inline void transport_tell_over(struct transport *t, struct rpc_stream *s)
+static inline void transport_drop(struct rpc_stream *s)
 {
     s->local_told = true;
-    h2_in_local_end(t->in, s->id);
     if (unlikely(s->part || s->open || s->granted || !list_empty(&s->starved)))
         messages_drop(s);
     stream_unref_known(s);
@@ -212,49 +211,54 @@ static inline void transport_tell_over(struct transport *t, struct rpc_stream *s
 #define TOLD_AT_ONCE 32
 
 struct news {
-    struct rpc_stream *s;
-    uint32_t consumed;
-    uint8_t changes; /* 0: s is gone */
+    size_t n, n_over;
+    struct {
+        struct rpc_stream *s;
+        uint32_t consumed;
+        uint8_t changes; /* 0: s is over */
+    } of[TOLD_AT_ONCE];
+    uint32_t over[TOLD_AT_ONCE]; /* ids */
 };
 
-/* Locked. How many. */
-static size_t transport_news(struct transport *t, struct news news[TOLD_AT_ONCE])
+/* Locked. */
+static inline void transport_news(struct transport *t, struct news *news)
 {
-    size_t n = 0;
+    size_t n = 0, over = 0;
     struct list *node = t->changed.next;
     for (; n < TOLD_AT_ONCE && node != &t->changed; n++) {
         struct rpc_stream *s = container_of(node, struct rpc_stream, changed);
         node = node->next;
         list_init(&s->changed);
-        news[n].s = s;
+        news->of[n].s = s;
         if (likely(transport_answered(t, s))) {
             transport_gone(t, s);
-            news[n].changes = 0;
+            news->of[n].changes = 0;
+            news->over[over++] = s->id;
             continue;
         }
-        news[n].changes = s->changes, news[n].consumed = s->consumed;
+        news->of[n].changes = s->changes, news->of[n].consumed = s->consumed;
         s->changes = 0, s->consumed = 0;
     }
     t->changed.next = node, node->prev = &t->changed;
-    return n;
+    news->n = n, news->n_over = over;
 }
 
 void transport_tell(struct transport *t)
 {
-    struct news news[TOLD_AT_ONCE];
-    size_t n;
+    struct news news;
     do {
         lock_take(&t->lock, LOCK_WRITE);
         uint32_t earned = t->out.earned;
         t->out.earned = 0;
-        n = transport_news(t, news);
+        transport_news(t, &news);
         lock_drop(&t->lock, LOCK_WRITE);
         h2_in_earned(t->in, earned);
-        for (size_t i = 0; i < n; i++) {
-            if (likely(news[i].changes == 0))
-                transport_tell_over(t, news[i].s);
+        h2_in_local_ends(t->in, news.over, news.n_over);
+        for (size_t i = 0; i < news.n; i++) {
+            if (likely(news.of[i].changes == 0))
+                transport_drop(news.of[i].s);
             else
-                transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
+                transport_tell_one(t, news.of[i].s, news.of[i].changes, news.of[i].consumed);
         }
-    } while (n == TOLD_AT_ONCE);
+    } while (news.n == TOLD_AT_ONCE);
 }

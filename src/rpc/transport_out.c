@@ -329,6 +329,7 @@ bool transport_answer(struct rpc_stream *s, const char *body, size_t len)
     struct transport *t = s->t;
     bool ended = atomic_load_explicit(&s->end_seen, memory_order_acquire);
     lock_take(&t->lock, LOCK_WRITE);
+    bool first = t->out.len == 0; /* else who appended that has a flush to come, of all */
     bool sent = !t->closed && !s->dead &&
                 !atomic_load_explicit(&s->local_ended, memory_order_relaxed) &&
                 !atomic_load_explicit(&s->sent_head, memory_order_relaxed);
@@ -343,7 +344,7 @@ bool transport_answer(struct rpc_stream *s, const char *body, size_t len)
         transport_local_end(t, s);
     }
     lock_drop(&t->lock, LOCK_WRITE);
-    if (likely(sent))
+    if (unlikely(first) && sent)
         transport_dirty(t);
     return sent;
 }
