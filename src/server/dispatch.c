@@ -70,7 +70,7 @@ static void dispatch_free(struct rpc_stream *s)
         ctx_watch_del(&c->watch);
     for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
         next = m->next;
-        sys.free(m);
+        rpc_msg_free(m);
     }
     ctx_fini_now(&c->ctx);
     if (c->small) {
