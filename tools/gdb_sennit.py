@@ -2,15 +2,22 @@
 """For gdb, on a live process or a core file, with the library's debug information:
 
     (gdb) source tools/gdb_sennit.py
-    (gdb) sennit goroutines        all of them: id, state, name, what each waits for
+    (gdb) sennit goroutines        all of them: id, name (a handler's is its method), state, what
+                                   each waits for and since when
     (gdb) sennit bt 12             where goroutine 12 stands (waiting or runnable)
+    (gdb) sennit dump              both, of all
 
 Nothing is called in the process, so it works on cores, too: on the kernel's; gdb's own
-generate-core-file leaves out slabs of stacks, whose guards it cannot read. Frames are followed by
-frame pointers, which the library keeps; code that does not keep them ends a backtrace early."""
+generate-core-file leaves out slabs of stacks, whose guards it cannot read. In a core the time is
+the runtime's last look at the clock. Frames are followed by frame pointers, which the library
+keeps; code that does not keep them ends a backtrace early."""
+import time
+
 import gdb
 
 STATES = ["ended", "runnable", "running", "waiting"]
+PARKED = 3
+RUNNING = 2
 FRAMES = 64
 
 
@@ -29,6 +36,14 @@ def goroutines():
     return sorted(found, key=lambda g: int(g["id"]))
 
 
+def now():
+    """As sys_now: the clock of this machine, on which a live process runs."""
+    connection = gdb.selected_inferior().connection
+    if connection and connection.type == "native":
+        return time.monotonic_ns()
+    return int(gdb.parse_and_eval("rt_state.coarse"))
+
+
 def word(address):
     pointer = gdb.lookup_type("unsigned long").pointer()
     return int(gdb.Value(address).cast(pointer).dereference())
@@ -41,8 +56,19 @@ def place(pc):
     return f"{pc:#x} in {symbol}{where}"
 
 
+def describe(g):
+    state = int(g["state"])
+    line = f"goroutine {int(g['id'])} ({text(g['name'])}): {STATES[state & 3]}"
+    if state == PARKED and int(g["reason"]):
+        age = max(0, now() - int(g["u"]["since"])) / 1e9
+        line += f", {text(g['reason'])}, for {age:.3f} s"
+    return line
+
+
 def backtrace(g):
     """The saved registers lie at sp, as switch_*.S puts them."""
+    if int(g["state"]) == RUNNING:
+        return ["it runs: look for its thread by `thread apply all bt`"]
     sp, stack = int(g["sp"]), g["stack"]
     if not sp or not int(stack):
         return ["has not run yet"]
@@ -59,7 +85,7 @@ def backtrace(g):
 
 
 class Sennit(gdb.Command):
-    """sennit goroutines | sennit bt ID"""
+    """sennit goroutines | sennit bt ID | sennit dump"""
 
     def __init__(self):
         super().__init__("sennit", gdb.COMMAND_STACK)
@@ -68,19 +94,14 @@ class Sennit(gdb.Command):
         words = argument.split()
         if words == ["goroutines"]:
             for g in goroutines():
-                state = int(g["state"])
-                reason = f": {text(g['reason'])}" if state == 3 and int(g["reason"]) else ""
-                name = text(g["name"])
-                print(f"goroutine {int(g['id'])} ({name}): {STATES[state & 3]}{reason}")
-        elif len(words) == 2 and words[0] == "bt":
+                print(describe(g))
+        elif words == ["dump"]:
             for g in goroutines():
-                if int(g["id"]) == int(words[1]):
-                    if int(g["state"]) == 2:
-                        print("it runs: look for its thread by `thread apply all bt`")
-                    else:
-                        print("\n".join(backtrace(g)))
-                    return
-            print("no such goroutine")
+                print(describe(g))
+                print("\n".join("  " + line for line in backtrace(g)))
+        elif len(words) == 2 and words[0] == "bt":
+            found = [g for g in goroutines() if int(g["id"]) == int(words[1])]
+            print("\n".join(backtrace(found[0])) if found else "no such goroutine")
         else:
             print(self.__doc__)
 

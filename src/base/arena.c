@@ -74,9 +74,10 @@ void arena_reset(struct sennit_arena *a)
 
 static struct arena_block *arena_grow(struct sennit_arena *a, size_t size)
 {
+    size_t whole = sys_size(size);
     if (size > a->cap || a->used > a->cap - size)
         return NULL;
-    struct arena_block *b = sys.malloc(size);
+    struct arena_block *b = sys.malloc(whole);
     if (b) {
         b->size = size;
         a->used += size;

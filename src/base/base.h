@@ -16,6 +16,19 @@
 #define BASE_TSAN 1
 #endif
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#define BASE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BASE_ASAN 1
+#endif
+#endif
+/* Freed memory may be kept for the next one who wants some; not where its use is to be seen. */
+#ifdef BASE_ASAN
+#define BASE_KEEPS false
+#else
+#define BASE_KEEPS true
+#endif
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

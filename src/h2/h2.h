@@ -90,8 +90,9 @@ struct h2_event {
     enum h2_event_kind kind;
     uint32_t id, code, increment, last_id;
     bool end_stream;
-    bool gone;                     /* with this event both ends have come: the stream left h2_in */
-    void *user;                    /* of the stream, as set by h2_in_opened or h2_in_set_user */
+    bool gone;    /* with this event both ends have come: the stream left h2_in */
+    void *user;   /* of the stream, as set by h2_in_opened or h2_in_set_user */
+    void **owner; /* HEADERS of a request: what h2_in_set_user would set, until the next call */
     const struct h2_field *fields; /* until the next h2_in_next */
     size_t n_fields;
     const struct hpack_run *run; /* that fields begin with; or NULL */

@@ -12,11 +12,6 @@
 #define IN_TABLE_FIRST 2u /* half of it is used: most connections have one stream at a time */
 #define IN_RING_FIRST  4u
 
-static uint32_t in_slot(const struct h2_in_table *t, uint32_t id)
-{
-    return (id >> 1) & (t->cap - 1);
-}
-
 struct h2_in_stream *h2_in_look_up(struct h2_in *in, uint32_t id)
 {
     const struct h2_in_table *t = &in->table;
@@ -35,7 +30,7 @@ static uint32_t in_way(const struct h2_in_table *t, uint32_t i)
 }
 
 /* Somebody else is there: room is made before the first one with a shorter way. */
-BASE_COLD static struct h2_in_stream *in_make_room(const struct h2_in_table *t, uint32_t i)
+struct h2_in_stream *h2_in_make_room(const struct h2_in_table *t, uint32_t i)
 {
     uint32_t mask = t->cap - 1, end;
     for (uint32_t way = 0; t->slots[i].id && in_way(t, i) >= way; way++)
@@ -49,13 +44,7 @@ BASE_COLD static struct h2_in_stream *in_make_room(const struct h2_in_table *t, 
     return &t->slots[i];
 }
 
-static inline struct h2_in_stream *in_free_slot(const struct h2_in_table *t, uint32_t id)
-{
-    uint32_t i = in_slot(t, id);
-    return likely(!t->slots[i].id) ? &t->slots[i] : in_make_room(t, i);
-}
-
-BASE_COLD static bool in_table_grow(struct h2_in_table *t)
+bool h2_in_table_grow(struct h2_in_table *t)
 {
     struct h2_in_table bigger = { .cap = t->cap ? 2 * t->cap : IN_TABLE_FIRST, .count = t->count };
     bigger.slots = sys.calloc(bigger.cap, sizeof *bigger.slots);
@@ -68,20 +57,6 @@ BASE_COLD static bool in_table_grow(struct h2_in_table *t)
     sys.free(t->slots);
     *t = bigger;
     return true;
-}
-
-struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id)
-{
-    struct h2_in_table *t = &in->table;
-    if (t->count + 1 > t->cap / 2) {
-        if (!in_table_grow(t))
-            return NULL;
-        in->latest = NULL;
-    }
-    struct h2_in_stream *s = in->latest = in_free_slot(t, id);
-    *s = (struct h2_in_stream){ .id = id, .window = in->c.initial_window, .content_left = -1 };
-    t->count++;
-    return s;
 }
 
 /* Closes the gap, so that every entry stays reachable from its slot without tombstones. */

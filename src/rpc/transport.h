@@ -68,6 +68,8 @@ struct rpc_stream_ops {
     void (*ended)(struct rpc_stream *s);
     void (*headers)(struct rpc_stream *s); /* (task) Client: header is there; or NULL */
     void (*free)(struct rpc_stream *s);    /* the last reference went */
+    /* (task) Server: the same, where the last one was the reader's. */
+    void (*drop)(struct rpc_stream *s);
 };
 
 struct rpc_stream {
@@ -146,6 +148,8 @@ struct transport_ops {
     /* (task) Server: the peer reads again or gives window, or the connection is over: see
      * transport_put_off. */
     void (*room)(struct transport *t);
+    /* (task) Server: a turn ends. */
+    void (*turned)(struct transport *t);
     /* (task) The connection has ended, its streams too. reason lives as long as the transport. */
     void (*closed)(struct transport *t, const char *reason);
     void (*freed)(void *owner); /* the last reference went; from any thread, must not park */
@@ -289,7 +293,7 @@ void stream_tell_consumed(struct rpc_stream *s);
 static inline void stream_consumed(struct rpc_stream *s, size_t len)
 {
     s->unreported += (uint32_t)len + 5;
-    if (unlikely(s->unreported >= LIMIT_STREAM_WINDOW / 4) && !s->one_in)
+    if (unlikely(s->unreported >= LIMIT_STREAM_WINDOW_LEAST / 4) && !s->one_in)
         stream_tell_consumed(s);
 }
 

@@ -61,7 +61,7 @@ static struct rpc_stream *transport_on_request(struct transport *t, const struct
         atomic_store_explicit(&s->remote_ended, true, memory_order_relaxed);
         atomic_store_explicit(&s->end_seen, true, memory_order_relaxed);
     }
-    h2_in_set_user(t->in, ev->id, s);
+    *ev->owner = s;
     s->known = s->counted = true; /* nobody else has heard of it: no need of the lock */
     t->open_streams++;
     bool read = headers_read_request(s, ev, &path);
@@ -175,6 +175,10 @@ BASE_COLD static void transport_on_reset(struct transport *t, const struct h2_ev
         return;
     messages_tell(s);
     s->peer_reset = true;
+    lock_take(&t->lock, LOCK_WRITE); /* before its owner hears of it, who may have an answer */
+    s->dead = true;
+    h2_out_unlink(&t->out, stream_out(s));
+    lock_drop(&t->lock, LOCK_WRITE);
     int n = snprintf(text, sizeof text, "stream terminated by RST_STREAM with error code: %s%s%s",
                      h2_error_name(ev->code), ours && ev->text ? ": " : "",
                      ours && ev->text ? ev->text : "");
@@ -244,6 +248,7 @@ BASE_COLD static void transport_on_http1(struct transport *t)
         t->out.len = sizeof answer - 1;
     }
     t->hold = false;
+    t->lingers = true;
     lock_drop(&t->lock, LOCK_WRITE);
     transport_fail(t, WHY(HTTP1), "the peer spoke HTTP/1");
 }
@@ -254,6 +259,7 @@ BASE_COLD static void transport_on_error(struct transport *t, const struct h2_ev
     t->hold = false;
     if (transport_room(t, 128))
         h2_out_goaway(&t->out, h2_in_last_id(t->in), ev->code, ev->text ? ev->text : "");
+    t->lingers = t->server;
     lock_drop(&t->lock, LOCK_WRITE);
     transport_fail(t, WHY(PROTOCOL), "connection error %s: %s", h2_error_name(ev->code),
                    ev->text ? ev->text : "");
@@ -396,7 +402,7 @@ bool transport_put_off(struct transport *t)
 }
 
 /* The peer reads again or gave window, or the connection is over: what was put off begins. */
-static void transport_begin_put_off(struct transport *t)
+void transport_begin_put_off(struct transport *t)
 {
     if (likely(!t->put_off))
         return;
@@ -477,61 +483,6 @@ static void transport_check_slow(struct transport *t)
         clock_slow(t);
 }
 
-/* A regular end is nobody's news, and a client's calls tell why. What a server's person should know
- * and clients can cause at will is told now and then; the rest is for who asks. */
-BASE_COLD static void transport_log_end(const struct transport *t)
-{
-    static _Atomic int64_t last;
-    sennit_log_level level = SENNIT_LOG_INFO;
-    switch (WHY_NUMBER(t->close_code)) {
-    case WHY_NUMBER(WHY_CLOSING):
-    case WHY_NUMBER(WHY_STOPPED):
-    case WHY_NUMBER(WHY_GOING_AWAY):
-    case WHY_NUMBER(WHY_RETIRED):
-    case WHY_NUMBER(WHY_LOST):
-        level = SENNIT_LOG_DEBUG;
-        break;
-    case WHY_NUMBER(WHY_WANTS_TLS):
-    case WHY_NUMBER(WHY_PINGS):
-        if (t->server && log_on(LOG_H2, SENNIT_LOG_WARN) && log_seldom(&last))
-            level = SENNIT_LOG_WARN;
-        break;
-    default:
-        break;
-    }
-    log_line(LOG_H2, level, t->close_code, "connection %s %s ended: %s", t->server ? "from" : "to",
-             t->auth ? t->auth->peer.address : "?", t->reason);
-}
-
-BASE_COLD static void transport_end(struct transport *t)
-{
-    void *user;
-    transport_log_end(t);
-    transport_stop_flushing(t);
-    lock_take(&t->lock, LOCK_WRITE);
-    t->closed = true;
-    while (!list_empty(&t->waiting))
-        transport_quota_wake(t);
-    lock_drop(&t->lock, LOCK_WRITE);
-    transport_drop_refs(t);
-    rt_timer_stop_wait(&t->timer);
-    t->io->ops->close(t->io);
-    t->io = NULL;
-    transport_tell(t);
-    while (h2_in_pop(t->in, &user)) {
-        struct rpc_stream *s = user;
-        if (s) {
-            stream_finish(s, t->close_code, sennit_s(t->reason));
-            transport_let_go(t, s);
-        }
-    }
-    transport_apply(t);
-    transport_begin_put_off(t);
-    t->ops->closed(t, t->reason);
-    rt_task_exit(&t->task);
-    transport_unref(t);
-}
-
 static void turn_block_fini(void *block)
 {
     hpack_scratch_fini(&((struct turn_block *)block)->scratch);
@@ -563,6 +514,11 @@ void transport_task(struct rt_task *task)
         turn.effects = turn.block->effects, turn.room = EFFECTS;
     list_init(&turn.filling);
     t->turn = &turn;
+    if (unlikely(t->lingering)) {
+        transport_linger(t, turn.block ? turn.block->slab : NULL);
+        pool_give(&turn_blocks, turn.block);
+        return;
+    }
     h2_in_lend(t->in, turn.block ? &turn.block->scratch : NULL);
     if (atomic_load_explicit(&t->blocked, memory_order_relaxed))
         transport_flush(t);
@@ -573,6 +529,8 @@ void transport_task(struct rt_task *task)
     transport_begin_put_off(t);
     transport_check_slow(t);
     clock_step(t);
+    if (t->ops->turned)
+        t->ops->turned(t);
     h2_in_lend(t->in, NULL);
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted)

@@ -87,7 +87,7 @@ BASE_COLD void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code
 static struct rpc_msg *messages_new(struct rpc_stream *s, size_t len)
 {
     size_t size = sizeof(struct rpc_msg) + len + 1;
-    struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(size);
+    struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(sys_size(size));
     if (m)
         *m = (struct rpc_msg){ .len = (uint32_t)len,
                                .compressed = s->prefix[0] == 1,
@@ -150,7 +150,8 @@ static struct rpc_msg *messages_open(struct rpc_stream *s, size_t n, size_t comi
     bool small = room < MESSAGES_SMALL - sizeof(struct rpc_msg);
     if (small)
         room = MESSAGES_SMALL - sizeof(struct rpc_msg) - 1;
-    struct rpc_msg *m = small ? pool_take(&messages_small) : sys.malloc(sizeof *m + room + 1);
+    struct rpc_msg *m =
+        small ? pool_take(&messages_small) : sys.malloc(sys_size(sizeof *m + room + 1));
     if (!m)
         return NULL;
     m->owner = s, m->len = (uint32_t)room, m->more = 0;
@@ -233,7 +234,7 @@ static void messages_begin(struct rpc_stream *s)
                       "cardinality violation: more than one message where one is expected");
     else if (!(s->part = messages_new(s, len)))
         messages_fail(s, H2_CANCEL, WHY(NO_MEMORY), "no memory for the message");
-    else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW / 2)
+    else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW_LEAST / 2)
         messages_large(s);
 }
 
@@ -242,7 +243,7 @@ static void messages_complete(struct rpc_stream *s)
     struct rpc_msg *m = s->part;
     s->part = NULL;
     s->n_messages++;
-    if (unlikely(m->len > LIMIT_STREAM_WINDOW / 2)) {
+    if (unlikely(m->len > LIMIT_STREAM_WINDOW_LEAST / 2)) {
         atomic_store_explicit(&s->stuck, false, memory_order_relaxed);
         messages_ungrant(s);
     }
@@ -257,7 +258,7 @@ static inline struct rpc_msg *messages_only(struct rpc_stream *s, const uint8_t 
     if (unlikely(len < 5 || p[0] != 0))
         return NULL;
     size_t n = load_be32(p + 1);
-    if (unlikely(n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW / 2))
+    if (unlikely(n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW_LEAST / 2))
         return NULL;
     struct rpc_msg *m = arena_alloc(s->arena, sizeof *m + n + 1);
     if (unlikely(!m))

@@ -47,6 +47,7 @@ BASE_COLD static void transport_window_overflow(struct transport *t)
     transport_note_end(t, WHY(PROTOCOL),
                        "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
     h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
+    t->lingers = t->server;
 }
 
 static void transport_apply_window(struct transport *t, const struct effect *e)

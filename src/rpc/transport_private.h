@@ -100,8 +100,10 @@ struct transport {
     bool clock_due;            /* look at the clock at the end of this turn */
     bool too_many_pings;       /* said the peer */
     unsigned strikes;
-    uint32_t partial; /* the frame or header block under way (see h2_in_partial), */
-    int64_t slow_at;  /* and when it takes too long */
+    bool finished;     /* lingering: our end is said, */
+    uint32_t lingered; /* and so many octets were dropped */
+    uint32_t partial;  /* the frame or header block under way (see h2_in_partial), */
+    int64_t slow_at;   /* and when it takes too long */
     struct h2_in *in;
     struct turn *turn; /* the one under way */
     const struct transport_clock *clock;
@@ -130,6 +132,8 @@ struct transport {
     unsigned put_off; /* requests that transport_put_off told to wait, since ops->room; only the
                          reader writes it */
     bool closed;      /* the reader has ended it */
+    bool lingers;     /* server: when it ends, the peer is given time to read why, */
+    bool lingering;   /* and this is that time: written by the reader */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused, timer_fired;
     bool flush_due; /* a small message was appended since the last take: its sender sees to it */
@@ -243,6 +247,8 @@ void transport_dirty(struct transport *t); /* without the lock: flush soon */
 void transport_flush(struct transport *t);
 /* Flushes once more, then nobody does: before the connection is closed. */
 void transport_stop_flushing(struct transport *t);
+bool transport_flush_round(
+    struct transport *t);                      /* of the flusher; false: no more can be done now */
 void transport_drop_refs(struct transport *t); /* closed: lets go of what was not sent */
 void transport_rest(struct transport *t);      /* (task) gives back what only a busy one needs */
 static inline void transport_changed(struct transport *t, struct rpc_stream *s,
@@ -267,6 +273,11 @@ void clock_on_ping_ack(struct transport *t, const uint8_t opaque[8]);
 void clock_slow(struct transport *t);
 void clock_read(struct transport *t); /* octets have come, at last_read */
 void clock_step(struct transport *t);
+/* transport_end.c (task) */
+void transport_end(struct transport *t);                   /* and perhaps frees it */
+void transport_linger(struct transport *t, uint8_t *slab); /* likewise; slab: LIMIT_READ_SLAB */
+/* transport_in.c (task) */
+void transport_begin_put_off(struct transport *t);
 /* transport_news.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);

@@ -525,13 +525,6 @@ static void ctx_release(struct sennit_ctx *ctx)
 
 void ctx_fini_now(struct sennit_ctx *ctx)
 {
-    if (likely(!ctx->parent && !ctx->cleanups && !ctx->heap &&
-               !atomic_load_explicit(&ctx->armed, memory_order_relaxed) &&
-               !atomic_load_explicit(&ctx->active, memory_order_acquire))) {
-        if (unlikely(ctx->arena.blocks != NULL))
-            arena_fini(&ctx->arena);
-        return;
-    }
     ctx_disarm(ctx);
     ctx_run_cleanups(ctx);
     ctx_release(ctx);

@@ -77,6 +77,13 @@ void ctx_retire(struct sennit_ctx *ctx);
 /* Same as fini without waiting: only when the caller knows that nobody else is inside. From tasks,
  * too. */
 void ctx_fini_now(struct sennit_ctx *ctx);
+static inline void ctx_fini_quick(struct sennit_ctx *ctx)
+{
+    if (unlikely(ctx->parent || ctx->cleanups || ctx->heap || ctx->arena.blocks ||
+                 atomic_load_explicit(&ctx->armed, memory_order_relaxed) ||
+                 atomic_load_explicit(&ctx->active, memory_order_acquire)))
+        ctx_fini_now(ctx);
+}
 /* Ends ctx with this state; idempotent; from anywhere, tasks included. */
 void ctx_end(struct sennit_ctx *ctx, enum ctx_state state);
 /* The same with another error than the standard one; cause must be static. */

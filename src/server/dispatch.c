@@ -52,6 +52,7 @@ struct server_call {
 static struct pool dispatch_calls = {
     .size = sizeof(struct server_call) + CALL_FIRST_BLOCK + CALL_OWN_BLOCK, .most = LIMIT_CALLS_KEPT
 };
+static struct pool dispatch_small_calls = { .size = CALL_SMALL, .most = LIMIT_CALLS_KEPT };
 
 static struct server_call *dispatch_call(struct rpc_stream *s)
 {
@@ -63,23 +64,48 @@ static struct server_call *dispatch_call(struct rpc_stream *s)
 /* The peer reset the stream, or the connection is over: the handler's context ends. */
 static void dispatch_ended(struct rpc_stream *s) { ctx_end(&dispatch_call(s)->ctx, CTX_CANCELLED); }
 
-static void dispatch_free(struct rpc_stream *s)
+BASE_COLD static void dispatch_free_messages(struct rpc_stream *s)
 {
-    struct server_call *c = dispatch_call(s);
-    if (c->watched)
-        ctx_watch_del(&c->watch);
-    for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
+    for (struct rpc_msg *m = s->first, *next; m; m = next) {
         next = m->next;
         rpc_msg_free(m);
     }
-    ctx_fini_now(&c->ctx);
-    if (c->small) {
-        sys.free(c);
-        return;
+}
+
+/* NULL: it was small, and is given back. */
+static inline struct server_call *dispatch_fini(struct rpc_stream *s)
+{
+    struct server_call *c = dispatch_call(s);
+    if (unlikely(c->watched))
+        ctx_watch_del(&c->watch);
+    if (unlikely(!s->one_in && s->first))
+        dispatch_free_messages(s);
+    ctx_fini_quick(&c->ctx);
+    if (unlikely(c->small)) {
+        pool_give(&dispatch_small_calls, c);
+        return NULL;
     }
     if (unlikely(c->own.blocks != NULL))
         arena_fini(&c->own);
-    pool_give(&dispatch_calls, c);
+    return c;
+}
+
+static void dispatch_free(struct rpc_stream *s) { pool_give(&dispatch_calls, dispatch_fini(s)); }
+
+/* The reader takes it again for one of the next requests. */
+static void dispatch_drop(struct rpc_stream *s)
+{
+    struct server_conn *conn = dispatch_call(s)->conn;
+    struct server_call *c = dispatch_fini(s);
+    if (likely(c != NULL))
+        pool_stock_give(&dispatch_calls, &conn->calls, c);
+}
+
+void dispatch_turned(struct transport *t)
+{
+    struct server_conn *conn = transport_owner(t);
+    if (conn->calls.first)
+        pool_give_stock(&dispatch_calls, &conn->calls);
 }
 
 static void dispatch_request(struct rpc_stream *s);
@@ -88,6 +114,7 @@ static const struct rpc_stream_ops dispatch_ops = {
     .request = dispatch_request,
     .ended = dispatch_ended,
     .free = dispatch_free,
+    .drop = dispatch_drop,
 };
 
 /* The method that a path's table entry was found to mean; NULL: it was not looked up yet. */
@@ -106,7 +133,8 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
         return NULL; /* reset streams whose handlers still run count, too */
     const struct server_method *m = dispatch_remembered(&server->registry, memo);
     bool small = m && (m->method->flags & 1);
-    struct server_call *c = small ? sys.malloc(CALL_SMALL) : pool_take(&dispatch_calls);
+    struct server_call *c =
+        small ? pool_take(&dispatch_small_calls) : pool_stock_take(&dispatch_calls, &conn->calls);
     if (!c)
         return NULL;
     c->f = NULL, c->m = NULL; /* s and ctx see to themselves, watch and put_off when linked */
@@ -227,7 +255,7 @@ void dispatch_accept(struct rpc_stream *s)
         dispatch_unknown(s, &server->registry);
         return;
     }
-    if (!s->in_compressor && !compress_is_identity(q->encoding)) {
+    if (unlikely(q->encoding) && !s->in_compressor && !compress_is_identity(q->encoding)) {
         sennit_str text = arena_printf(s->arena,
                                        "grpc: Decompressor is not installed for "
                                        "grpc-encoding \"%s\"",
@@ -242,7 +270,7 @@ void dispatch_accept(struct rpc_stream *s)
     }
     c->m = m;
     s->one_in = !(m->method->flags & 1);
-    if (q->timeout != INT64_MAX) {
+    if (unlikely(q->timeout != INT64_MAX)) {
         dispatch_share(c);
         int64_t now = sennit_now();
         c->ctx.deadline = q->timeout > INT64_MAX - now ? INT64_MAX : now + q->timeout;
@@ -252,7 +280,7 @@ void dispatch_accept(struct rpc_stream *s)
             return;
         }
     }
-    if (m->method->flags & 1)
+    if (unlikely(m->method->flags & 1))
         dispatch_start(c); /* it reads while the peer still sends */
 }
 
@@ -582,13 +610,6 @@ static void dispatch_run(void *arg)
     stream_unref(&c->s);
 }
 
-static void dispatch_request(struct rpc_stream *s)
-{
-    struct server_call *c = dispatch_call(s);
-    if (c->m && !c->started)
-        dispatch_start(c);
-}
-
 static inline void dispatch_go(struct server_call *c)
 {
     struct rpc_stream *s = &c->s;
@@ -603,7 +624,7 @@ static inline void dispatch_go(struct server_call *c)
 
 /* A peer that does not read its answers has no handlers begun for more: they would only hold
  * stacks. A request that ends meanwhile begins with the others, and sees that it has ended. */
-static void dispatch_start(struct server_call *c)
+static inline void dispatch_begin(struct server_call *c)
 {
     c->started = true;
     dispatch_share(c);
@@ -613,6 +634,15 @@ static void dispatch_start(struct server_call *c)
         list_push_back(&c->conn->put_off, &c->put_off);
     else
         dispatch_go(c);
+}
+
+static void dispatch_start(struct server_call *c) { dispatch_begin(c); }
+
+static void dispatch_request(struct rpc_stream *s)
+{
+    struct server_call *c = dispatch_call(s);
+    if (likely(c->m && !c->started))
+        dispatch_begin(c);
 }
 
 BASE_COLD void dispatch_put_off(struct transport *t)

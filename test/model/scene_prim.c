@@ -111,6 +111,22 @@ static void left_waiter(void)
     model_write(&prim_ctx);
 }
 
+static struct rt_note wait_note;
+static bool wait_ended;
+static void wait_start(void)
+{
+    prim_start();
+    memset(&wait_note, 0, sizeof wait_note);
+    wait_ended = false;
+}
+static void wait_waiter(void)
+{
+    wait_ended = ctx_note_wait(&prim_ctx, &wait_note, "model") != NULL;
+    if (wait_ended)
+        model_read(&prim_ctx.cause);
+}
+static void wait_end(void) { model_check(wait_ended, "a wait ends for nothing"); }
+
 /* As who ends a context of his own while others leave it. */
 static void left_start_one(void)
 {
@@ -194,6 +210,17 @@ static void mutex_start_alone(void)
 
 /* One waits until all workers unlock by CAS; who comes then relies on it. */
 static void mutex_settler(void) { mutex_wait_begin(); }
+
+/* At once to where it queues. */
+static void mutex_queuer(void)
+{
+    struct mutex_rep *m = (struct mutex_rep *)&mutex;
+    struct prim_waiter w = { .lost = false };
+    mutex_wait_begin();
+    for (uint16_t clear = 0; !mutex_queue(m, &w, clear); clear = MUTEX_WOKEN)
+        rt_note_wait(&w.note, "model");
+    mutex_section();
+}
 
 /* Nobody waits any more, so that workers unlock by a store again: and one comes once more. */
 static void mutex_start_settled(void)
@@ -350,6 +377,7 @@ const struct model_scene prim_scenes[] = {
     { "context, why it ended", prim_start, { ctx_asker, ctx_because } },
     { "context, ended before", watch_start, { ctx_late_watcher, ctx_because } },
     { "context left", left_start, { left_waiter, left_user, left_user } },
+    { "context, a wait", wait_start, { wait_waiter, ctx_because }, wait_end },
     { "context retired", left_start_one, { left_retirer, left_user } },
     { "context unused", left_start_one, { left_asker, left_user } },
     { "mutex", mutex_start, { mutex_thread, mutex_thread }, mutex_end2 },
@@ -366,8 +394,9 @@ const struct model_scene prim_scenes[] = {
       mutex_end3 },
     { "mutex alone, one settles it",
       mutex_start_alone,
-      { mutex_section, mutex_settler, mutex_thread },
+      { mutex_section, mutex_settler, mutex_queuer },
       mutex_end2 },
+    { "mutex alone, one queues", mutex_start_alone, { mutex_section, mutex_queuer }, mutex_end2 },
     { "mutex alone again",
       mutex_start_settled,
       { mutex_section_again, mutex_leaver, rt_mutex_calm },

@@ -11,7 +11,12 @@
 #undef list_push_back
 #undef list_remove
 #include "rt/trim.c"
+#define pthread_mutex_lock(m)   ((void)(m), lock_take(&work_mutex, LOCK_UNRANKED))
+#define pthread_mutex_unlock(m) ((void)(m), lock_drop(&work_mutex, LOCK_UNRANKED))
+static struct lock work_mutex; /* in the place of rt_state.mutex */
 #include "rt/worker.c"
+#undef pthread_mutex_lock
+#undef pthread_mutex_unlock
 /* and what they are played with */
 #include "scene.h"
 
@@ -94,6 +99,25 @@ static void work_worker_1(void)
         ;
     rt_worker_run(w, item);
 }
+
+/* A searcher that retires while another one sleeps: what was left to it must not be forgotten. */
+static void work_start_surplus(void)
+{
+    work_start();
+    rt_state.n_workers = 2, rt_state.enlisted = 2, rt_state.target = 1, work_all = 2;
+    memset(&work_mutex, 0, sizeof work_mutex);
+    scene_workers[0].searching = true, *(uint32_t *)&rt_state.searching = 1;
+    model_words((uintptr_t[MODEL_THREADS]){ 0, 0, (uintptr_t)&model_gs[2] });
+}
+void rt_stack_flush(struct rt_worker *w) { (void)w; }
+static void work_retirer(void)
+{
+    while (!atomic_load_explicit(&rt_state.n_idle, memory_order_relaxed) && scene_sum() == 0)
+        model_relax();
+    worker_retire(&scene_workers[0], true);
+}
+/* Done, but for who retired. */
+static bool work_rest_all(void) { return scene_sum() == 1; }
 
 /* As shutdown_threads. */
 static void work_stopper(void)
@@ -186,6 +210,7 @@ uint8_t *h2_out_strip(struct h2_out *o, size_t most)
 }
 void pool_give(struct pool *p, void *block) { model_check(!block, "no buffer was borrowed"); }
 bool sys_trim(void) { return false; }
+bool pool_trim(void) { return false; }
 size_t h2_out_drop(struct h2_out *o, uint8_t **buf) { return (void)o, (void)buf, 0; }
 size_t h2_pump_bound(const struct h2_out *o) { return o->len; }
 void h2_out_fini(struct h2_out *o) { model_write(o); }
@@ -275,12 +300,25 @@ static void refs_start_stream(void)
     static const struct rpc_stream_ops ops = { .free = refs_free };
     scene_runtime(0);
     memset(&refs_s, 0, sizeof refs_s);
-    refs_s.ops = &ops, refs_s.refs = 2;
+    refs_s.ops = &ops, refs_s.refs = 2, refs_s.holds = true;
+}
+static void refs_start_known(void)
+{
+    static struct transport t;
+    refs_start_stream();
+    memset(&t, 0, sizeof t);
+    t.refs = 1;
+    refs_s.t = &t, refs_s.holds = false;
 }
 static void refs_stream_user(void)
 {
     model_read(&refs_s);
     stream_unref(&refs_s);
+}
+static void refs_stream_reader(void)
+{
+    model_read(&refs_s);
+    stream_unref_known(&refs_s);
 }
 
 /* -- who waits for a message, and the reader that has no window for it ----------------------- */
@@ -402,6 +440,11 @@ const struct model_scene work_scenes[] = {
       work_rest },
     { "sleep, work from outside", work_start_outside, { work_worker, work_outside, work_outside } },
     { "sleep, pinned work", work_start_pinned, { work_pin_owner, work_pin_sender } },
+    { "sleep, a searcher that retires",
+      work_start_surplus,
+      { work_retirer, work_worker, work_outside },
+      NULL,
+      work_rest_all },
     { "sleep, stopped", work_start_2, { work_stopped, work_stopped, work_stopper } },
     { "defer", defer_start, { defer_worker, defer_flusher }, defer_end },
     { "defer of two", defer_start, { defer_change, defer_change, defer_flusher }, defer_end },
@@ -416,6 +459,7 @@ const struct model_scene work_scenes[] = {
     { "flush, full socket", flush_start_full, { flush_appender, flush_task }, flush_end },
     { "references of a connection", refs_start, { refs_user, refs_user } },
     { "references of a stream", refs_start_stream, { refs_stream_user, refs_stream_user } },
+    { "stream of a reader", refs_start_known, { refs_stream_user, refs_stream_reader } },
     { "window wanted", wants_start, { wants_waiter, wants_reader }, wants_end },
     { "stream ended", done_start, { done_finisher, done_asker } },
     { "trim", trim_start, { trim_trimmer, trim_waker, trim_resumer } },

@@ -188,6 +188,8 @@ static void sim_host(bool *done)
         bool more = sennit_loop_run(budgets[sim_random(countof(budgets))]);
         if (more && !sim_net_readable(sennit_loop_fd()))
             sim_fail("work is left, but the descriptor does not tell");
+        if (!more && rt_defer_pending(0))
+            sim_fail("what is deferred is left behind by the loop");
         if (!more)
             sim_wait(sim_loop_ready, done, INT64_MAX);
     }
