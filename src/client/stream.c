@@ -86,7 +86,7 @@ static void client_attempt_free(struct rpc_stream *s)
     struct client_attempt *a = client_attempt_of(s);
     for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
         next = m->next;
-        sys.free(m);
+        rpc_msg_free(m);
     }
     struct client_stream *c = a->owner;
     arena_fini(&a->arena);

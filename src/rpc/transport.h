@@ -36,8 +36,9 @@ struct rpc_msg {
     uint32_t len;             /* of body; of a growing one: the room */
     uint32_t more;            /* octets behind body; of a growing one: all that it has */
     uint32_t holders;         /* receivers that were given one of them: the receiver's */
-    bool compressed;
+    bool compressed, small;   /* small: from a pool */
 };
+void rpc_msg_free(struct rpc_msg *m); /* of a stream; those of one_in lie in the arena */
 
 /* What a request's header block said; text lives in the stream's arena. */
 struct rpc_request_head {

@@ -68,7 +68,7 @@ BASE_COLD static void dispatch_free_messages(struct rpc_stream *s)
 {
     for (struct rpc_msg *m = s->first, *next; m; m = next) {
         next = m->next;
-        sys.free(m);
+        rpc_msg_free(m);
     }
 }
 
