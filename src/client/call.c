@@ -25,8 +25,6 @@ struct client_call {
 
 static struct pool call_pool = { .size = sizeof(struct client_call), .most = LIMIT_CALLS_KEPT };
 
-static void call_ended(struct rpc_stream *s) { (void)s; } /* the note is set anyway */
-
 static void call_free(struct rpc_stream *s)
 {
     struct client_call *c = container_of(s, struct client_call, s);
@@ -35,7 +33,7 @@ static void call_free(struct rpc_stream *s)
     pool_give(&call_pool, c);
 }
 
-static const struct rpc_stream_ops call_ops = { .ended = call_ended, .free = call_free };
+static const struct rpc_stream_ops call_ops = { .free = call_free };
 
 static void call_cleanup(struct ctx_cleanup *cleanup)
 {

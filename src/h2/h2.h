@@ -140,6 +140,21 @@ static inline bool h2_run_likely(const uint8_t *p, size_t n) /* DATA without fla
     return n > H2_FRAME_HEADER && !(p[3] | p[4]);
 }
 size_t h2_in_run(struct h2_in *in, const uint8_t *p, size_t n, struct h2_run *run);
+/* Client: an answer to a stream that we have ended: head, one DATA frame and trailers, both blocks
+ * such as h2_in_learn was told of. */
+struct h2_answer {
+    uint32_t id, len;
+    const uint8_t
+        *data;          /* in the caller's buffer; len is not 0, and need not be told as consumed */
+    void *user;         /* of the stream, which has left h2_in */
+    uint8_t head, tail; /* what was said of them */
+};
+/* Takes one that p begins with, in place of h2_in_next: the octets used. 0: it does not, or there
+ * is something unusual about it; nothing was done. */
+size_t h2_in_answer(struct h2_in *in, const uint8_t *p, size_t n, struct h2_answer *a);
+/* For a HEADERS or TRAILERS event, before the next one: who knows said knows what its fields mean.
+ * Of each kind one is remembered. Nothing is, if the event's block is no other's twin. */
+void h2_in_learn(struct h2_in *in, const struct h2_event *ev, uint8_t said);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
 /* No octets have come for a while: frees what is only good for speed. */
