@@ -28,7 +28,7 @@ BASE_COLD static void transport_idle(struct transport *t)
 /* h2_in lets go of s, which is in no list of news: unlinks it; locked. */
 static inline void transport_gone(struct transport *t, struct rpc_stream *s)
 {
-    if (unlikely(stream_out(s)->id))
+    if (unlikely(stream_out(s)->id && !stream_out(s)->local_closed)) /* else it is in no list */
         h2_out_unlink(&t->out, stream_out(s));
     s->changes = 0;
     s->known = false;
