@@ -301,6 +301,10 @@ struct h2_ready {
     uint8_t len, octets[15];
 };
 bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r); /* as fresh as the table */
+/* Client: the same of a request, which ends with its body: opens s, which is zero but for
+ * its lists, and leaves it ended. */
+bool h2_out_request(struct h2_out *o, struct h2_out_stream *s, const struct h2_ready *head,
+                    const struct h2_header *h, size_t n, const uint8_t *body, size_t len);
 /* All of an answer on the peer's stream id, which was not accepted and needs not be then: head, one
  * DATA frame, tail with END_STREAM. False: nothing was done; accept it, and go the long way. */
 bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
@@ -327,11 +331,9 @@ bool h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body
 size_t h2_ref_bound(const struct h2_out *o, size_t len);
 bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
                 bool end_stream);
-/* All of a small message: the block of head and h, a DATA frame with a copy of body and, if there
- * is a tail, the block of that; END_STREAM with the last one. False: nothing was done, for a block
- * is not ready, or the body is long, empty or has no window, or there is no room: use the calls
- * above.
- */
+/* All of a small message: the block of head and h, a DATA frame with a copy of body, and the block
+ * of tail with END_STREAM. False: nothing was done, for a block is not ready, or the body is long,
+ * empty or has no window, or there is no room: use the calls above. */
 bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_ready *head,
                   const struct h2_header *h, size_t n, const uint8_t *body, size_t len,
                   const struct h2_ready *tail);

@@ -16,7 +16,7 @@ static uint64_t answer_key(size_t len, unsigned type, unsigned flags)
 
 /* A block of more than fields that are an index each is not remembered: it may change the table, or
  * have secrets in it. */
-void h2_in_learn(struct h2_in *in, const struct h2_event *ev, uint8_t said)
+BASE_COLD void h2_in_learn(struct h2_in *in, const struct h2_event *ev, uint8_t said)
 {
     bool first = ev->kind == H2_EV_HEADERS;
     struct h2_in_known *k = first ? &in->known_head : &in->known_tail;
