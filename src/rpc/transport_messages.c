@@ -279,6 +279,17 @@ static inline bool messages_take_only(struct rpc_stream *s, const uint8_t *p, si
     return m != NULL;
 }
 
+bool messages_answer(struct rpc_stream *s, const uint8_t *p, size_t len, sennit_code code)
+{
+    bool first = s->one_in && !s->failed_in && !s->part && !s->prefix_have && !s->n_messages;
+    struct rpc_msg *m = likely(first) ? messages_only(s, p, len) : NULL;
+    if (unlikely(!m))
+        return false;
+    atomic_store_explicit(&s->remote_ended, true, memory_order_release);
+    stream_finish_with(s, m, code, sennit_s(""), false);
+    return true;
+}
+
 bool messages_request(struct rpc_stream *s, const uint8_t *p, size_t len)
 {
     struct rpc_msg *m = likely(s->one_in && !s->failed_in) ? messages_only(s, p, len) : NULL;

@@ -3,7 +3,8 @@
  * transport_news.c: what the reader and those who send tell each other; all of it runs in the
  * reader. What h2_in saw is collected as effects and applied to h2_out in one locked section per
  * batch; what goroutines did meanwhile (`changed`) is told to h2_in. A request that came whole and
- * was answered, as nearly all are, goes with that news; every other stream goes as an effect. */
+ * was answered, as nearly all are, goes with that news; a call whose answer came whole with those
+ * of its batch; every other stream goes as an effect. */
 #include "base/limits.h"
 #include "rpc/transport_private.h"
 
@@ -27,7 +28,7 @@ BASE_COLD static void transport_idle(struct transport *t)
 /* h2_in lets go of s, which is in no list of news: unlinks it; locked. */
 static inline void transport_gone(struct transport *t, struct rpc_stream *s)
 {
-    if (unlikely(stream_out(s)->id))
+    if (unlikely(stream_out(s)->id && !stream_out(s)->local_closed)) /* else it is in no list */
         h2_out_unlink(&t->out, stream_out(s));
     s->changes = 0;
     s->known = false;
@@ -109,8 +110,10 @@ void transport_apply(struct transport *t)
     /* While requests are put off the peer may send the rest of its window, and no more. */
     uint32_t credit = unlikely(t->put_off) ? 0 : h2_in_connection_credit(t->in);
     bool bdp = h2_in_bdp_due(t->in); /* with the WINDOW_UPDATE that is among the effects */
-    if (n == 0 && credit == 0)
+    struct rpc_stream *answered = turn->gone;
+    if (n == 0 && credit == 0 && !answered)
         return;
+    turn->gone = NULL;
     turn->n_effects = 0;
     size_t frames = (credit != 0) + bdp;
     for (size_t i = 0; i < n; i++)
@@ -125,6 +128,13 @@ void transport_apply(struct transport *t)
         if (e->kind == EFFECT_GONE)
             gone[n_gone++] = e->s;
     }
+    for (struct rpc_stream *s = answered; s; s = s->next_gone) {
+        if (unlikely(s->changes))
+            list_remove(&s->changed);
+        transport_gone(t, s);
+        if (unlikely(s->body_waits))
+            rt_note_set(&s->drained);
+    }
     if (credit && !t->close_wanted)
         h2_out_window_update(&t->out, 0, credit);
     if (bdp && !t->close_wanted) {
@@ -134,6 +144,10 @@ void transport_apply(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
     for (size_t i = 0; i < n_gone; i++)
         stream_unref_known(gone[i]);
+    for (struct rpc_stream *s = answered, *next; s; s = next) {
+        next = s->next_gone;
+        stream_unref(s);
+    }
     if (frames)
         transport_dirty(t);
 }
