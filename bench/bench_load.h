@@ -29,6 +29,13 @@ struct stream {
     bench_BenchClient client;
 };
 
+/* Below `below`, by xorshift from a state that is not 0: a run has the same numbers each time. */
+static inline uint64_t load_random(uint64_t *state, uint64_t below)
+{
+    *state ^= *state << 13, *state ^= *state >> 7, *state ^= *state << 17;
+    return *state % below;
+}
+
 void load_count(struct load *load, int64_t ns);
 /* In microseconds, of what was counted. permille: 500 is the median. */
 double load_percentile(struct load *load, unsigned permille);

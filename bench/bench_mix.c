@@ -12,17 +12,11 @@ struct mixer {
     int64_t calls;
 };
 
-static uint64_t mix_random(struct mixer *m, uint64_t below)
-{
-    m->random ^= m->random << 13, m->random ^= m->random >> 7, m->random ^= m->random << 17;
-    return m->random % below;
-}
-
 /* Of any size up to the run's. */
 static bench_Msg mix_message(struct mixer *m)
 {
     bench_Msg message = m->stream->load->message;
-    message.payload.len = mix_random(m, message.payload.len + 1);
+    message.payload.len = load_random(&m->random, message.payload.len + 1);
     return message;
 }
 
@@ -42,7 +36,7 @@ static sennit_err mix_stream(struct mixer *m)
 {
     bench_Bench_StreamClient s = bench_Bench_Stream(m->stream->client, m->ctx);
     sennit_err err = NULL;
-    for (uint64_t i = mix_random(m, 16); !err && i; i--) {
+    for (uint64_t i = load_random(&m->random, 16); !err && i; i--) {
         bench_Msg message = mix_message(m);
         err = bench_Bench_StreamClient_send(s, &message);
         const bench_Msg *reply = err ? NULL : bench_Bench_StreamClient_recv(s);
@@ -61,7 +55,7 @@ static sennit_err mix_stream_cancelled(struct mixer *m)
 {
     bench_Bench_StreamClient s = bench_Bench_Stream(m->stream->client, m->ctx);
     bench_Msg message = mix_message(m);
-    for (uint64_t i = mix_random(m, 4); i; i--)
+    for (uint64_t i = load_random(&m->random, 4); i; i--)
         if (bench_Bench_StreamClient_send(s, &message))
             break;
     sennit_ctx_cancel(m->ctx);
@@ -83,7 +77,7 @@ static sennit_err mix_unary_cancelled(struct mixer *m)
 
 static sennit_err mix_one(struct mixer *m)
 {
-    uint64_t kind = mix_random(m, 100);
+    uint64_t kind = load_random(&m->random, 100);
     if (kind < 60)
         return mix_unary(m, SENNIT_OK);
     if (kind < 80)
@@ -92,7 +86,7 @@ static sennit_err mix_one(struct mixer *m)
         return mix_stream_cancelled(m);
     if (kind < 90)
         return mix_unary_cancelled(m);
-    sennit_ctx_reset(m->ctx, (sennit_duration)mix_random(m, 2 * SENNIT_MILLISECOND));
+    sennit_ctx_reset(m->ctx, (sennit_duration)load_random(&m->random, 2 * SENNIT_MILLISECOND));
     return mix_unary(m, SENNIT_DEADLINE_EXCEEDED);
 }
 

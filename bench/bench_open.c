@@ -40,14 +40,13 @@ static sennit_err open_pace(void *arg)
 {
     struct open_loop *loop = arg;
     int64_t mean = 1000000000 / loop->load->args->rate, next = sennit_now();
-    uint64_t random = 88172645463325252u; /* xorshift: each run has the same times */
+    uint64_t random = 88172645463325252u;
     sennit_err err = NULL;
 
     while (!err && next < loop->load->end) {
         for (int64_t now = sennit_now(); !err && next <= now;) {
             err = sennit_chan_send(loop->due, NULL, &next);
-            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-            next += (int64_t)(random % (uint64_t)(2 * mean + 1));
+            next += (int64_t)load_random(&random, (uint64_t)(2 * mean + 1));
         }
         sennit_yield();
     }

@@ -4,8 +4,8 @@
  * streams on one connection are measured; nothing else differs from the defaults. */
 #include "bench.h"
 #include "bench.sennit.h"
+#include "stop.h"
 
-#include <signal.h>
 #include <stdio.h>
 
 static sennit_err echo_unary(void *self, sennit_ctx *ctx, const bench_Msg *request,
@@ -27,12 +27,6 @@ static sennit_err echo_stream(void *self, sennit_ctx *ctx, bench_Bench_StreamSer
 }
 
 static const bench_BenchService service = { .Unary = echo_unary, .Stream = echo_stream };
-
-static void stop_on_signal(void *server)
-{
-    if (sennit_signal_wait(NULL, (const int[]){ SIGINT, SIGTERM, 0 }))
-        sennit_server_stop(server, SENNIT_SECOND);
-}
 
 int bench_server(const struct bench_args *a)
 {

@@ -2,8 +2,9 @@
  *
  * fuzz_h2_in.c: the receiving machine against any octets. The first octet chooses the role, whether
  * preface and SETTINGS are given for free, and the size of the pieces. Every input is fed twice,
- * whole and in pieces: the events must be the same (pieces of DATA added up). The owner answers as
- * a transport would: ends, resets, consumes and grants by a rule that depends on the events alone.
+ * whole (requests then with their DATA, and DATA in runs, where that may be) and in pieces: the
+ * events must be the same (pieces of DATA added up). The owner answers as a transport would: ends,
+ * resets, consumes and grants by a rule that depends on the events alone.
  */
 #include "base/sys.h"
 #include "fuzz.h"
@@ -14,6 +15,7 @@ struct run {
     uint64_t hash;
     uint64_t events, octets, credit;
     bool server, over;
+    bool whole; /* requests and their DATA, and DATA in runs */
 };
 
 static void mix(struct run *r, uint64_t v) { r->hash = (r->hash ^ v) * 0x100000001b3ull; }
@@ -59,18 +61,46 @@ static void note_event(struct run *r, const struct h2_event *ev)
     answer(r, ev);
 }
 
+static size_t feed_runs(struct run *r, const uint8_t *p, size_t n)
+{
+    struct h2_run run;
+    size_t at = 0, used;
+    while (h2_in_runs(r->in) && (used = h2_in_run(r->in, p + at, n - at, &run)) != 0) {
+        demand(used <= n - at && !r->over);
+        r->octets += run.octets, r->credit += run.octets;
+        for (size_t end = at + used; at < end;) {
+            uint32_t len;
+            const uint8_t *data = h2_run_data(p + at, &len);
+            mix_octets(r, data, len);
+            at = (size_t)(data + len - p);
+            run.octets -= len;
+        }
+        demand(run.octets == 0);
+    }
+    return at;
+}
+
 static void feed(struct run *r, const uint8_t *p, size_t n)
 {
     struct h2_event ev;
     size_t at = 0, used;
     do {
+        if (r->whole)
+            at += feed_runs(r, p + at, n - at);
         h2_in_next(r->in, p + at, n - at, &used, &ev);
         demand(used <= n - at);
         demand(used || ev.kind != H2_EV_NONE || n == at);
         at += used;
         if (ev.kind != H2_EV_NONE) {
             demand(!r->over);
-            note_event(r, &ev);
+            struct h2_event first = ev;
+            if (r->server && r->whole && ev.kind == H2_EV_HEADERS && ev.id % 7) /* see answer */
+                at += h2_in_with_data(r->in, p + at, n - at, &ev);
+            note_event(r, &first);
+            if (ev.len && ev.kind == H2_EV_HEADERS) {
+                ev.kind = H2_EV_DATA, ev.n_fields = 0;
+                note_event(r, &ev);
+            }
         }
     } while (at < n || ev.kind != H2_EV_NONE);
 }
@@ -84,7 +114,9 @@ static struct run run_once(const uint8_t *p, size_t n, size_t piece)
                            .connection_window = 65535,
                            .max_header_list = 16384,
                            .max_frame = 16384 };
-    struct run r = { .in = h2_in_new(&c), .hash = 0xcbf29ce484222325ull, .server = c.server };
+    struct run r = {
+        .in = h2_in_new(&c), .hash = 0xcbf29ce484222325ull, .server = c.server, .whole = piece == n
+    };
     void *user;
     demand(r.in);
     for (uint32_t id = 1; !c.server && id < 20; id += 2)
@@ -97,6 +129,8 @@ static struct run run_once(const uint8_t *p, size_t n, size_t piece)
     mix(&r, h2_in_connection_credit(r.in));
     mix(&r, h2_in_streams(r.in));
     mix(&r, h2_in_last_id(r.in));
+    for (uint32_t id = 1; id < 20; id += 2)
+        mix(&r, h2_in_grant(r.in, id, H2_MAX_WINDOW)); /* what is left of its window */
     for (size_t left = h2_in_streams(r.in); left; left--)
         demand(h2_in_pop(r.in, &user));
     demand(!h2_in_pop(r.in, &user));

@@ -578,7 +578,7 @@ typedef struct sennit_conn_options {
     const sennit_dialer *dialer; /* copied; NULL: ours */
     bool no_proxy;               /* the environment's is not used */
     /* Bytes that the server may send ahead, of each stream and of the connection; at least 64 KiB.
-     * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
+     * 0: 128 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
     size_t initial_window_size, initial_conn_window_size;
     uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
     const sennit_stats_hook *stats;
@@ -645,7 +645,7 @@ typedef struct sennit_server_options {
      * old one at the latest after the grace. 0: never. */
     sennit_duration max_connection_idle, max_connection_age, max_connection_age_grace;
     /* Bytes that a client may send ahead, of each stream and of the connection; at least 64 KiB.
-     * 0: 64 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
+     * 0: 128 KiB and 1 MiB, which grow with the measured bandwidth and delay; else they stay. */
     size_t initial_window_size, initial_conn_window_size;
     uint32_t abuse_budget; /* useless frames borne at once; 0: 1000; SENNIT_UNLIMITED */
     const sennit_stats_hook *stats;

@@ -74,9 +74,10 @@ void arena_reset(struct sennit_arena *a)
 
 static struct arena_block *arena_grow(struct sennit_arena *a, size_t size)
 {
+    size_t whole = sys_size(size);
     if (size > a->cap || a->used > a->cap - size)
         return NULL;
-    struct arena_block *b = sys.malloc(size);
+    struct arena_block *b = sys.malloc(whole);
     if (b) {
         b->size = size;
         a->used += size;
@@ -142,6 +143,22 @@ BASE_COLD void arena_drop(struct sennit_arena *a, const void *p, size_t size)
         sys.free(b);
         break;
     }
+    lock_drop(&a->lock, LOCK_ARENA);
+}
+
+BASE_COLD void arena_keep_only(struct sennit_arena *a, const void *p)
+{
+    lock_take(&a->lock, LOCK_ARENA);
+    for (struct arena_block **at = &a->blocks, *b; (b = *at);) {
+        if ((uintptr_t)p - (uintptr_t)b < b->size) {
+            at = &b->next;
+            continue;
+        }
+        *at = b->next;
+        a->used -= b->size;
+        sys.free(b);
+    }
+    a->at = a->end = NULL;
     lock_drop(&a->lock, LOCK_ARENA);
 }
 

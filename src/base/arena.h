@@ -49,6 +49,9 @@ static inline void arena_rewind(struct sennit_arena *a)
 /* Gives back what arena_alloc gave for so many octets, if that had a block of its own (large ones
  * do); nothing may point to it. */
 void arena_drop(struct sennit_arena *a, const void *p, size_t size);
+/* Frees all blocks but that in which p lies; nothing may point to the others. What was handed in
+ * stays, but is of no more use. */
+void arena_keep_only(struct sennit_arena *a, const void *p);
 void *arena_alloc_slow(struct sennit_arena *a, size_t size, size_t align);
 
 /* 8-aligned, not zeroed; NULL: no memory or over the cap. */

@@ -16,6 +16,19 @@
 #define BASE_TSAN 1
 #endif
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#define BASE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define BASE_ASAN 1
+#endif
+#endif
+/* Freed memory may be kept for the next one who wants some; not where its use is to be seen. */
+#ifdef BASE_ASAN
+#define BASE_KEEPS false
+#else
+#define BASE_KEEPS true
+#endif
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -48,7 +61,31 @@ __attribute__((always_inline)) static inline void zero_words(void *p, size_t n)
 #endif
 }
 
+/* memcpy for what has nearly always sixteen to thirty-two octets: a small message with its prefix.
+ */
+static inline void copy_small(void *to, const void *from, size_t n)
+{
+    if (likely(n - 16 <= 16)) {
+        char first[16], last[16];
+        memcpy(first, from, 16);
+        memcpy(last, (const char *)from + n - 16, 16);
+        memcpy(to, first, 16);
+        memcpy((char *)to + n - 16, last, 16);
+    } else {
+        memcpy(to, from, n);
+    }
+}
+
 /* Big-endian words of frames and message prefixes. */
+static inline uint64_t load_be64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
+}
 static inline uint32_t load_be32(const uint8_t *p)
 {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];

@@ -15,7 +15,8 @@
 #define LIMIT_HPACK_TABLE         4096u     /* decoder's: the default; larger buys nothing */
 #define LIMIT_HPACK_ENCODER_TABLE 1024u     /* of what the peer allows: constants only */
 #define LIMIT_FRAME               16384u    /* SETTINGS_MAX_FRAME_SIZE: the least; fair turns */
-#define LIMIT_STREAM_WINDOW       65535u    /* initial; unary ones are granted their length */
+#define LIMIT_STREAM_WINDOW       131072u   /* initial: 64 KiB and prefix without an update */
+#define LIMIT_STREAM_WINDOW_LEAST 65535u    /* by option; unary ones are granted their length */
 #define LIMIT_CONN_WINDOW         1048576u  /* given back on arrival: bounds one flight */
 #define LIMIT_WINDOW_MOST         16777216u /* of a grown stream: 10 Gbit/s times 13 ms */
 #define LIMIT_WINDOW_GROWTH       33554432u /* of all streams of a connection, above the initial */
@@ -31,6 +32,9 @@
 /* -- HTTP/2, sending ------------------------------------------------------------------------- */
 #define LIMIT_OUT_HIGH_WATER 262144u /* octets appended and unsent: above it DATA waits */
 #define LIMIT_PUT_OFF        64u     /* requests not begun as nobody reads; then none is read */
+#define LIMIT_KEPT           262144u /* octets of bodies behind closed windows; then none begins */
+#define LIMIT_KEPT_EACH      32768u  /* what one body counts at most: few large ones are no abuse */
+#define LIMIT_KEPT_CALL      2048u   /* what it counts beside its octets */
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
 /* -- borrowed while a connection is busy -- */
@@ -78,6 +82,8 @@
 #define LIMIT_PAGE                  256u    /* octets kept of a web page in an answer's place */
 #define LIMIT_TOKEN                 8192u   /* octets of a token file: half a header list */
 #define LIMIT_RETRY_BUFFER          262144u /* octets kept of an unanswered stream: A6 */
+#define LIMIT_LINGER_NS             1000000000ll    /* a closed connection, for the peer's end */
+#define LIMIT_LINGER                1048576u        /* octets dropped then: a window's worth */
 #define LIMIT_SLOW_NS               10000000000ll   /* a header block or frame, to its end */
 #define LIMIT_HANDSHAKE_NS          10000000000ll   /* preface, SETTINGS, then the first HEADERS */
 #define LIMIT_CONNECT_NS            20000000000ll   /* for one attempt: gRPC connection backoff */

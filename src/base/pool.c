@@ -8,21 +8,13 @@
 static struct lock pool_lock; /* guards the list of pools */
 static struct pool *pool_list;
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_KEEPS false
-#elif defined(__has_feature)
-#define POOL_KEEPS !__has_feature(address_sanitizer)
-#else
-#define POOL_KEEPS true
-#endif
-
 void *pool_take(struct pool *p)
 {
     lock_take(&p->lock, LOCK_ARENA);
     void *block = p->first;
     if (block) {
         p->first = *(void **)block;
-        p->n--;
+        p->least = (unsigned)min_size(p->least, --p->n);
     }
     lock_drop(&p->lock, LOCK_ARENA);
     if (block)
@@ -51,7 +43,7 @@ void pool_give(struct pool *p, void *block)
     if (!block)
         return;
     lock_take(&p->lock, LOCK_ARENA);
-    bool kept = POOL_KEEPS && p->n < p->most, first = kept && !p->listed;
+    bool kept = BASE_KEEPS && p->n < p->most, first = kept && !p->listed;
     if (kept) {
         *(void **)block = p->first;
         p->first = block;
@@ -65,15 +57,58 @@ void pool_give(struct pool *p, void *block)
         pool_enlist(p);
 }
 
+/* The last n of them; unlinks them from the others. */
+static void *pool_cut(struct pool *p, unsigned n)
+{
+    void **at = &p->first, *rest;
+    for (unsigned i = n; i < p->n; i++)
+        at = *at;
+    rest = *at;
+    *at = NULL;
+    p->n -= n;
+    return rest;
+}
+
+static void pool_free_all(struct pool *p, void *block)
+{
+    while (block) {
+        void *next = *(void **)block;
+        pool_free(p, block);
+        block = next;
+    }
+}
+
+bool pool_trim(void)
+{
+    bool left = false;
+    lock_take(&pool_lock, LOCK_ARENA);
+    struct pool *p = pool_list; /* none leaves the list before pool_stop */
+    lock_drop(&pool_lock, LOCK_ARENA);
+    for (; p; p = p->next) {
+        lock_take(&p->lock, LOCK_ARENA);
+        void *spare = pool_cut(p, p->least);
+        p->least = p->n;
+        left = left || p->n;
+        lock_drop(&p->lock, LOCK_ARENA);
+        pool_free_all(p, spare);
+    }
+    return left;
+}
+
+void pool_give_stock(struct pool *p, struct pool_stock *s)
+{
+    for (void *block = s->first, *next; block; block = next) {
+        next = *(void **)block;
+        pool_give(p, block);
+    }
+    s->first = NULL;
+}
+
 void pool_stop(void)
 {
     for (struct pool *p = pool_list; p; p = p->next) {
-        while (p->first) {
-            void *block = p->first;
-            p->first = *(void **)block;
-            pool_free(p, block);
-        }
-        p->n = 0;
+        pool_free_all(p, pool_cut(p, p->n));
+        p->least = 0;
         p->listed = false;
     }
     pool_list = NULL;

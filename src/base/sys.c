@@ -58,7 +58,7 @@ struct sys_counts sys_counts(void)
 static void *sys_malloc(size_t size)
 {
     void *p = blocks_take(size);
-    return sys_count_block(p ? p : malloc(blocks_size(size)));
+    return sys_count_block(p ? p : malloc(blocks_large(size)));
 }
 static void *sys_calloc(size_t n, size_t size)
 {
@@ -66,7 +66,7 @@ static void *sys_calloc(size_t n, size_t size)
     if (__builtin_mul_overflow(n, size, &all))
         return NULL;
     void *p = blocks_take(all);
-    return sys_count_block(p ? memset(p, 0, all) : calloc(1, blocks_size(all)));
+    return sys_count_block(p ? memset(p, 0, all) : calloc(1, blocks_large(all)));
 }
 static void *sys_realloc(void *p, size_t size)
 {
@@ -74,7 +74,7 @@ static void *sys_realloc(void *p, size_t size)
         return sys_malloc(size);
     void *q = blocks_take(size);
     if (!q)
-        return realloc(p, blocks_size(size));
+        return realloc(p, blocks_large(size));
     memcpy(q, p, min_size(size, malloc_usable_size(p)));
     if (!blocks_keep(p))
         free(p);
@@ -91,7 +91,48 @@ static void sys_free(void *p)
     if (!p || !blocks_keep(p))
         free(p);
 }
-bool sys_trim(void) { return blocks_trim(free); }
+size_t sys_size(size_t size) { return blocks_size(size); }
+/* Its pages go at once: what lies above it in the heap may stay for long. */
+static void sys_release(void *p)
+{
+    uintptr_t page = 4096, low = ((uintptr_t)p + page - 1) & ~(page - 1);
+    uintptr_t high = ((uintptr_t)p + malloc_usable_size(p)) & ~(page - 1);
+    if (high > low + 2 * page)
+        madvise((void *)low, high - low, MADV_DONTNEED);
+    free(p);
+}
+
+#define SYS_HEAP_BUSY_NS 10000000000ll /* between looks at all of the heap while there is work */
+#define SYS_HEAP_REST_NS 500000000ll   /* and when there is none */
+#define SYS_HEAP_SHARE   1000          /* of the time, at most, goes into them */
+
+/* What lies free between blocks in use goes back to the kernel, too: else each thread's heap stays
+ * as large as it ever was, which under load is larger from hour to hour. The heap is the whole
+ * program's, and may be large: then it is looked at seldom. */
+BASE_COLD static void sys_trim_heap(bool busy)
+{
+#ifdef __GLIBC__
+    static _Atomic int64_t next;
+    static _Atomic int64_t last;
+    int64_t now = sys_now(), due = atomic_load(&next);
+    if (now < due || (busy && now < atomic_load(&last) + SYS_HEAP_BUSY_NS) ||
+        !atomic_compare_exchange_strong(&next, &due, INT64_MAX))
+        return;
+    malloc_trim(0);
+    int64_t after = sys_now(), pause = (after - now) * SYS_HEAP_SHARE;
+    atomic_store(&last, after);
+    atomic_store(&next, after + (pause > SYS_HEAP_REST_NS ? pause : SYS_HEAP_REST_NS));
+#else
+    (void)busy;
+#endif
+}
+
+bool sys_trim(void)
+{
+    bool left = blocks_trim(sys_release);
+    sys_trim_heap(left);
+    return left;
+}
 static void *sys_mmap(size_t len, int prot, int flags)
 {
     void *p = mmap(NULL, len, prot, flags | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -82,6 +82,9 @@ struct sys_counts {
 };
 struct sys_counts sys_counts(void);
 
+/* What to ask sys.malloc for in size's place, where blocks of many sizes come and go by the
+ * thousand: one that others ask for, too, and that sys.free keeps for them (blocks.h). */
+size_t sys_size(size_t size);
 /* Gives back to the system what sys.free kept (blocks.h) and nobody has needed since the last call.
  * True: some is left, call again. */
 bool sys_trim(void);

@@ -11,6 +11,7 @@
  * makes the next, under `repeat`, and a sender appends under it. */
 #include "rpc/stream.h"
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/sys.h"
 #include "client/client.h"
 #include "client/plan.h"
@@ -47,6 +48,12 @@ struct client_stream {
     size_t kept_len, kept_cap, kept_most;
 };
 
+/* They come and go by the thousand, made here and freed there: the system is not asked for each. */
+static struct pool client_attempts = { .size = sizeof(struct client_attempt),
+                                       .most = LIMIT_CALLS_KEPT };
+static struct pool client_streams = { .size = sizeof(struct client_stream),
+                                      .most = LIMIT_CALLS_KEPT };
+
 static struct client_attempt *client_attempt_of(struct rpc_stream *s)
 {
     return container_of(s, struct client_attempt, s);
@@ -64,7 +71,7 @@ static void client_stream_unref(struct client_stream *c)
     stream_api_fini(&c->api);
     sys.free(c->kept);
     conn_unref(c->plan.conn);
-    sys.free(c);
+    pool_give(&client_streams, c);
 }
 
 /* -- attempts --------------------------------------------------------------------------------- */
@@ -83,7 +90,7 @@ static void client_attempt_free(struct rpc_stream *s)
     }
     struct client_stream *c = a->owner;
     arena_fini(&a->arena);
-    sys.free(a);
+    pool_give(&client_attempts, a);
     client_stream_unref(c);
 }
 
@@ -93,7 +100,7 @@ static const struct rpc_stream_ops client_attempt_ops = { .ended = client_attemp
 
 static struct client_attempt *client_attempt_new(struct client_stream *c, struct transport *t)
 {
-    struct client_attempt *a = sys.malloc(sizeof *a);
+    struct client_attempt *a = pool_take(&client_attempts);
     if (!a)
         return NULL;
     memset(a, 0, offsetof(struct client_attempt, first));
@@ -229,8 +236,10 @@ static enum transport_result client_stream_send(struct sennit_stream *st, const 
             return r;
     }
     struct rpc_stream *s = *to = atomic_load_explicit(&st->s, memory_order_acquire);
-    if (atomic_load_explicit(&c->repeated, memory_order_relaxed) && !transport_wait_drained(s))
+    bool repeated = atomic_load_explicit(&c->repeated, memory_order_relaxed);
+    if (repeated && !transport_wait_drained(s))
         return TRANSPORT_DEAD; /* what is repeated goes first */
+    st->steady = !st->rpc->stats && !repeated && !c->plan.compressor;
     return transport_send(s, framed, len, false);
 }
 
@@ -302,9 +311,10 @@ static const struct stream_side client_stream_side = { .status = client_stream_s
 
 static struct client_stream *client_stream_new(const struct call_plan *p)
 {
-    struct client_stream *c = sys.calloc(1, sizeof *c);
+    struct client_stream *c = pool_take(&client_streams);
     if (!c)
         return NULL;
+    memset(c, 0, sizeof *c);
     c->plan = *p;
     conn_ref(p->conn);
     atomic_init(&c->refs, 1);

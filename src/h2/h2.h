@@ -10,8 +10,12 @@
 #ifndef SENNIT_H2_H2_H
 #define SENNIT_H2_H2_H
 
+#include "base/limits.h"
 #include "base/list.h"
 #include "h2/hpack.h"
+
+#define H2_FRAME_HEADER  9u
+#define H2_DEFAULT_FRAME 16384u /* least value of SETTINGS_MAX_FRAME_SIZE */
 
 enum h2_error {
     H2_NO_ERROR,
@@ -86,8 +90,9 @@ struct h2_event {
     enum h2_event_kind kind;
     uint32_t id, code, increment, last_id;
     bool end_stream;
-    bool gone;                     /* with this event both ends have come: the stream left h2_in */
-    void *user;                    /* of the stream, as set by h2_in_opened or h2_in_set_user */
+    bool gone;    /* with this event both ends have come: the stream left h2_in */
+    void *user;   /* of the stream, as set by h2_in_opened or h2_in_set_user */
+    void **owner; /* HEADERS of a request: what h2_in_set_user would set, until the next call */
     const struct h2_field *fields; /* until the next h2_in_next */
     size_t n_fields;
     const struct hpack_run *run; /* that fields begin with; or NULL */
@@ -111,6 +116,30 @@ void h2_in_free(struct h2_in *in);
  * inside, DATA is passed on in pieces) and fills ev. Call again while *used < n or ev->kind is not
  * NONE. After ERROR it returns NONE and swallows all. */
 void h2_in_next(struct h2_in *in, const uint8_t *p, size_t n, size_t *used, struct h2_event *ev);
+/* Right after H2_EV_HEADERS of a request that has not ended, with what comes next: if that begins
+ * with all of its DATA, one frame with END_STREAM, whole and nothing unusual about it, that goes
+ * into the same event, as an H2_EV_DATA would tell it. Returns the octets used; 0: it does not. */
+size_t h2_in_with_data(struct h2_in *in, const uint8_t *p, size_t n, struct h2_event *ev);
+/* The usual case of h2_in_next, many times at once: p begins with whole DATA frames of one stream
+ * that lives, without padding or END_STREAM, none of them empty. Takes as many as there are, as
+ * h2_in_next would, and fills run; how many octets they have, with their headers. 0: nothing was
+ * done, h2_in_next must look. */
+struct h2_run {
+    void *user;
+    uint32_t id, octets; /* octets: of data, all of it credit */
+};
+/* The data of a run's frame at p; the next one begins behind it. */
+static inline const uint8_t *h2_run_data(const uint8_t *p, uint32_t *len)
+{
+    *len = load_be24(p);
+    return p + H2_FRAME_HEADER;
+}
+bool h2_in_runs(const struct h2_in *in); /* asked before, and again after each h2_in_next */
+static inline bool h2_run_likely(const uint8_t *p, size_t n) /* DATA without flags */
+{
+    return n > H2_FRAME_HEADER && !(p[3] | p[4]);
+}
+size_t h2_in_run(struct h2_in *in, const uint8_t *p, size_t n, struct h2_run *run);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
 /* No octets have come for a while: frees what is only good for speed. */
@@ -173,7 +202,8 @@ void h2_in_memo(struct h2_in *in, const struct h2_field *f, uint16_t memo);
 
 /* Sending half of a stream, embedded in its owner. */
 struct h2_out_stream {
-    uint32_t id; /* 0: not opened yet */
+    uint32_t id;   /* 0: not opened yet */
+    uint32_t kept; /* what it adds to out->kept */
     int64_t window;
     struct list pending; /* in out->pending while body octets wait for all but the own window */
     struct list all;     /* in out->all: SETTINGS changes touch every stream */
@@ -212,6 +242,7 @@ struct h2_out {
     size_t high_water;     /* DATA is appended only while len and held are below this */
     size_t tail, tail_end; /* where a DATA frame of tail_id begins and ends, which may grow */
     uint32_t tail_id;      /* while it is the last thing in buf; 0: there is none */
+    size_t kept;           /* by the bodies that wait: see h2_out_shut */
     size_t held;           /* octets that were taken and that the socket did not take yet */
     size_t refs, last_ref; /* offsets in buf of the first and the last struct h2_ref; 0: none */
     size_t ref_octets;     /* what they refer to, less the room that they take */
@@ -222,6 +253,8 @@ struct h2_out {
     bool answered;                         /* HEADERS or DATA were appended; the caller clears it */
     uint32_t earned; /* by the peer, for DATA appended: see h2_in_earned; the caller zeroes it */
 };
+/* Much waits for windows, and what is begun now would wait, too. */
+bool h2_out_shut(const struct h2_out *o);
 int h2_out_init(struct h2_out *o, bool server); /* 0, or -1 no memory */
 /* Before anything else: appends preface (client), SETTINGS and the connection's window. */
 #define H2_OUT_BEGIN 128 /* octets */
@@ -253,6 +286,10 @@ struct h2_ready {
     uint8_t len, octets[15];
 };
 bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r); /* as fresh as the table */
+/* All of an answer on the peer's stream id, which was not accepted and needs not be then: head, one
+ * DATA frame, tail with END_STREAM. False: nothing was done; accept it, and go the long way. */
+bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
+                   size_t len, const struct h2_ready *tail);
 /* A block of the constants (not looked at when ready is fresh; else ready keeps what may be kept)
  * and h. Room as for all of them. */
 void h2_out_headers_ready(struct h2_out *o, struct h2_out_stream *s, struct h2_ready *ready,
@@ -267,12 +304,9 @@ void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_h
 size_t h2_data_bound(const struct h2_out *o, const struct h2_out_stream *s, size_t len);
 bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
                  bool end_stream);
-/* Appends a body that neither window, high water nor room keeps from going out whole in one frame;
- * to the last frame, if that is of the same stream, was not taken yet and is not full. So small
- * messages sent in a row share a frame. */
-enum h2_joined { H2_NOT_APPENDED, H2_APPENDED, H2_JOINED };
-enum h2_joined h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
-                            size_t len);
+/* Appends a body that neither window, high water nor room keeps from going out whole in one frame.
+ * False: nothing was done. */
+bool h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len);
 /* The same for a body that stays valid as long as s is held: its frames of some size go out from
  * where it lies, and hold was called for each. Who takes the buffer lets go of them. */
 size_t h2_ref_bound(const struct h2_out *o, size_t len);
@@ -293,6 +327,35 @@ size_t h2_out_drop(struct h2_out *o, uint8_t **buf);
 static inline size_t h2_out_octets(const struct h2_out *o)
 {
     return o->len + o->ref_octets + o->held;
+}
+/* A DATA frame of n octets, or n octets more of it, were appended. */
+static inline void h2_out_spend(struct h2_out *o, struct h2_out_stream *s, size_t n)
+{
+    o->answered = true;
+    s->window -= (int64_t)n;
+    o->window -= (int64_t)n;
+}
+static inline void h2_out_earn(struct h2_out *o, size_t n)
+{
+    o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
+}
+/* As h2_out_small, for a body that is not empty, but appends to the last frame, if that is of the
+ * same stream, was not taken yet and is not full. So small messages sent in a row share a frame. */
+static inline bool h2_out_join(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
+                               size_t len)
+{
+    size_t n = o->len - o->tail - H2_FRAME_HEADER + len;
+    if (o->tail_id != s->id || o->tail_end != o->len || n > H2_DEFAULT_FRAME || s->body_len ||
+        s->window < (int64_t)len || o->window < (int64_t)len || !h2_out_room(o, len) ||
+        h2_out_octets(o) >= o->high_water)
+        return false;
+    sn_assert(!s->local_closed);
+    store_be24(o->buf + o->tail, (uint32_t)n);
+    copy_small(o->buf + o->len, body, len);
+    o->tail_end = o->len += len;
+    h2_out_earn(o, len);
+    h2_out_spend(o, s, len);
+    return true;
 }
 /* Appends waiting bodies, 16 KiB from each stream in turn, as far as room, windows and high water
  * go. Room that it wants for that. */

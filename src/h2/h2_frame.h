@@ -37,10 +37,8 @@ enum h2_setting {
 
 #define H2_PREFACE        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define H2_PREFACE_LEN    24u
-#define H2_FRAME_HEADER   9u
 #define H2_DEFAULT_WINDOW 65535u
 #define H2_DEFAULT_TABLE  4096u
-#define H2_DEFAULT_FRAME  16384u     /* least value of SETTINGS_MAX_FRAME_SIZE */
 #define H2_MAX_FRAME      16777215u  /* greatest */
 #define H2_MAX_WINDOW     0x7fffffff /* also the greatest stream id */
 

@@ -239,9 +239,10 @@ static bool in_header(struct h2_in *in, struct h2_event *ev)
         in->at += H2_FRAME_HEADER;
     else if (!(p = in_split_header(in)))
         return false;
-    uint32_t len = load_be24(p), id = load_be32(p + 5) & 0x7fffffff;
-    uint8_t type = p[3];
-    in->frame = (struct h2_in_frame){ len, id, type, p[4] };
+    uint64_t head = load_be64(p);
+    uint32_t len = (uint32_t)(head >> 40), id = (uint32_t)(head << 8 | p[8]) & 0x7fffffff;
+    uint8_t type = (uint8_t)(head >> 32);
+    in->frame = (struct h2_in_frame){ len, id, type, (uint8_t)(head >> 24) };
     if (unlikely(!in->settled) && in_first_frame(in, ev, p))
         return true;
     if (unlikely(type > H2_HEADERS || id == 0 || in->block_id || len > in->c.max_frame))

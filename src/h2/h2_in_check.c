@@ -117,7 +117,7 @@ BASE_COLD static const char *check_anew(struct check *c, const struct h2_event *
     *c = (struct check){ .length = -1, .allowed = allowed };
     if (run && !(bad = check_some(c, ev->fields, n))) {
         memcpy(run->note, c, sizeof *c);
-        run->noted = true;
+        run->noted = H2_IN_CHECKED;
     }
     /* an empty block has no fields to point to */
     return bad || ev->n_fields == n ? bad : check_some(c, ev->fields + n, ev->n_fields - n);
@@ -159,6 +159,8 @@ const char *h2_in_check_request(const struct h2_event *ev, struct hpack_run *run
     if (!bad && !ev->fields_too_large)
         bad = check_request_line(&c);
     *length = c.length;
+    if (!bad && run && ev->n_fields == run->n && !ev->fields_too_large && c.length < 0)
+        run->noted = H2_IN_REQUEST;
     return bad;
 }
 

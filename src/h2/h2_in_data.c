@@ -92,6 +92,35 @@ BASE_COLD static bool in_step_data_pad(struct h2_in *in, struct h2_event *ev)
     return s ? in_data_length(in, ev, s) : h2_in_skip(in, in->rest);
 }
 
+/* What h2_in_begin_data would object to, or treat in another way than the usual, is left to it. */
+size_t h2_in_with_data(struct h2_in *in, const uint8_t *p, size_t n, struct h2_event *ev)
+{
+    const uint64_t kind = (uint64_t)H2_DATA << 32 | (uint64_t)H2_END_STREAM << 24;
+    struct h2_in_stream *s = in->latest;
+    if (n < H2_FRAME_HEADER)
+        return 0;
+    uint64_t head = load_be64(p);
+    uint32_t len = (uint32_t)(head >> 40);
+    if ((head & 0xffffffffff) != (kind | ev->id >> 8) || p[8] != (uint8_t)ev->id)
+        return 0;
+    if (unlikely(len == 0 || len > n - H2_FRAME_HEADER || len > in->c.max_frame ||
+                 len > in->window || len > s->window || s->content_left >= 0 || ev->end_stream ||
+                 in->too_many || s->id != ev->id))
+        return 0;
+    in->frames++;
+    in->window -= len;
+    in->window_back += len;
+    in->arrived += len;
+    s->window -= len;
+    s->remote_closed = true;
+    if (len >= LIMIT_GLITCH_OCTETS)
+        in_refill(in, len / LIMIT_GLITCH_OCTETS);
+    ev->data = p + H2_FRAME_HEADER;
+    ev->len = ev->credit = len;
+    ev->end_stream = true;
+    return H2_FRAME_HEADER + (size_t)len;
+}
+
 bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
 {
     uint32_t n = in->frame.len;
@@ -118,4 +147,45 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev)
         return in_data_length(in, ev, s);
     in->step = in_step_data_pad;
     return true;
+}
+
+/* -- the usual frames ------------------------------------------------------------------------- */
+
+bool h2_in_runs(const struct h2_in *in)
+{
+    return !in->step && !in->small_len && !in->block_id && !in->too_many && in->settled;
+}
+
+/* Length (but for its first octet), type, flags and id of a frame's header; what follows the length
+ * is the id alone if it is DATA without flags. */
+static inline uint64_t in_run_word(const uint8_t *header) { return load_be64(header + 1); }
+#define IN_RUN_LEN (UINT64_C(0xffff) << 48)
+
+size_t h2_in_run(struct h2_in *in, const uint8_t *p, size_t n, struct h2_run *run)
+{
+    uint64_t word = n > H2_FRAME_HEADER ? in_run_word(p) : 0, id = word & ~IN_RUN_LEN;
+    struct h2_in_stream *s = id <= H2_MAX_WINDOW ? h2_in_find(in, (uint32_t)id) : NULL;
+    if (!s || !s->has_headers || s->remote_closed || s->content_left >= 0)
+        return 0;
+    uint32_t octets = 0, frames = 0, refill = 0;
+    int64_t most = s->window < in->window ? s->window : in->window;
+    const uint8_t *at = p, *end = p + n;
+    do {
+        uint32_t len = (uint32_t)(word >> 48);
+        if (at[0] || len - 1 >= in->c.max_frame || len > (size_t)(end - at) - H2_FRAME_HEADER ||
+            octets + len > most)
+            break;
+        at += H2_FRAME_HEADER + len;
+        octets += len, frames++;
+        refill += len / LIMIT_GLITCH_OCTETS;
+    } while (end - at > (ptrdiff_t)H2_FRAME_HEADER &&
+             ((word = in_run_word(at)) & ~IN_RUN_LEN) == id);
+    in_refill(in, refill);
+    s->window -= octets;
+    in->window -= octets;
+    in->window_back += octets;
+    in->arrived += octets;
+    in->frames += frames;
+    run->user = s->user, run->id = s->id, run->octets = octets;
+    return (size_t)(at - p);
 }

@@ -28,7 +28,7 @@ BASE_COLD static bool in_refuse(struct h2_in *in, struct h2_event *ev)
 }
 
 /* Server: a request. */
-static bool in_new_stream(struct h2_in *in, struct h2_event *ev)
+static inline bool in_new_stream(struct h2_in *in, struct h2_event *ev, struct hpack_run *run)
 {
     int64_t length;
     in->opened = ev->id;
@@ -37,11 +37,16 @@ static bool in_new_stream(struct h2_in *in, struct h2_event *ev)
     in->processed = ev->id;
     if (in->block_self_dependent)
         return in_malformed(in, ev, "stream depends on itself");
-    const char *bad = h2_in_check_request(ev, hpack_decoded_run(in->hpack), &length);
-    if (!bad && ev->end_stream && length > 0)
-        bad = "content-length without content";
-    if (bad)
-        return in_malformed(in, ev, bad);
+    if (likely(run && run->noted == H2_IN_REQUEST && run->n == ev->n_fields &&
+               !ev->fields_too_large)) {
+        length = -1;
+    } else {
+        const char *bad = h2_in_check_request(ev, run, &length);
+        if (!bad && ev->end_stream && length > 0)
+            bad = "content-length without content";
+        if (bad)
+            return in_malformed(in, ev, bad);
+    }
     struct h2_in_stream *s = h2_in_add(in, ev->id);
     if (!s)
         return in_refuse(in, ev);
@@ -50,6 +55,7 @@ static bool in_new_stream(struct h2_in *in, struct h2_event *ev)
     s->content_left = length;
     s->remote_closed = ev->end_stream;
     ev->kind = H2_EV_HEADERS;
+    ev->owner = &s->user;
     return true;
 }
 
@@ -129,7 +135,8 @@ BASE_COLD static bool in_undecoded(struct h2_in *in, struct h2_event *ev, int re
 }
 
 /* A whole block: id and END_STREAM are those of its HEADERS frame. */
-static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, size_t n)
+__attribute__((always_inline)) static inline bool in_block(struct h2_in *in, struct h2_event *ev,
+                                                           const uint8_t *p, size_t n)
 {
     uint32_t id = in->frame.id;
     const struct h2_field *fields;
@@ -140,16 +147,24 @@ static bool in_block(struct h2_in *in, struct h2_event *ev, const uint8_t *p, si
     int r = hpack_decode(in->hpack, p, n, in->c.max_header_list, &fields, &n_fields);
     if (unlikely(r != HPACK_OK) && in_undecoded(in, ev, r))
         return true;
+    struct hpack_run *run = hpack_decoded_run(in->hpack);
     *ev = (struct h2_event){ .id = id,
                              .end_stream = in->block_end_stream,
                              .fields = fields,
                              .n_fields = n_fields,
-                             .run = hpack_decoded_run(in->hpack),
+                             .run = run,
                              .fields_too_large = r == HPACK_TOO_LARGE };
     if (id > in->opened)
-        return in_new_stream(in, ev);
+        return in_new_stream(in, ev, run);
     struct h2_in_stream *s = h2_in_find(in, id);
     return likely(s) ? in_later_block(in, ev, s) : in_closed_block(in, ev);
+}
+
+/* One that came in pieces, or padded. */
+BASE_COLD static __attribute__((noinline)) bool in_odd_block(struct h2_in *in, struct h2_event *ev,
+                                                             const uint8_t *p, size_t n)
+{
+    return in_block(in, ev, p, n);
 }
 
 /* -- frames ---------------------------------------------------------------------------------- */
@@ -192,7 +207,7 @@ BASE_COLD static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
     if (pad > n)
         return h2_in_fail(in, ev, H2_PROTOCOL_ERROR, "more padding than frame");
     if (in->frame.flags & H2_END_HEADERS)
-        return in_block(in, ev, p, n - pad);
+        return in_odd_block(in, ev, p, n - pad);
     return in_first_piece(in, ev, p, n - pad);
 }
 
@@ -242,7 +257,7 @@ BASE_COLD static bool in_step_continuation(struct h2_in *in, struct h2_event *ev
     if (in->rest)
         return false;
     if (in->frame.flags & H2_END_HEADERS)
-        return in_block(in, ev, in->block, in->block_len);
+        return in_odd_block(in, ev, in->block, in->block_len);
     return h2_in_skip(in, 0);
 }
 

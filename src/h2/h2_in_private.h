@@ -147,6 +147,9 @@ bool h2_in_begin_data(struct h2_in *in, struct h2_event *ev);
 bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev);
 bool h2_in_begin_continuation(struct h2_in *in, struct h2_event *ev);
 
+/* hpack_run.noted: fields were found well-formed; of H2_IN_REQUEST they are a whole request, as it
+ * stands, without content-length. */
+enum { H2_IN_CHECKED = 1, H2_IN_REQUEST };
 /* h2_in_check.c: NULL: well-formed; else what is wrong. run: what the fields begin with, or NULL;
  * its note is ours. *length: content-length or -1. */
 const char *h2_in_check_request(const struct h2_event *ev, struct hpack_run *run, int64_t *length);
@@ -162,7 +165,31 @@ static inline struct h2_in_stream *h2_in_find(struct h2_in *in, uint32_t id)
     struct h2_in_stream *s = in->latest;
     return likely(s && s->id == id && id) ? s : h2_in_look_up(in, id);
 }
-struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id); /* NULL: no memory */
+BASE_COLD bool h2_in_table_grow(struct h2_in_table *t);
+BASE_COLD struct h2_in_stream *h2_in_make_room(const struct h2_in_table *t, uint32_t i);
+static inline uint32_t in_slot(const struct h2_in_table *t, uint32_t id)
+{
+    return (id >> 1) & (t->cap - 1);
+}
+static inline struct h2_in_stream *in_free_slot(const struct h2_in_table *t, uint32_t id)
+{
+    uint32_t i = in_slot(t, id);
+    return likely(!t->slots[i].id) ? &t->slots[i] : h2_in_make_room(t, i);
+}
+/* NULL: no memory. */
+static inline struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id)
+{
+    struct h2_in_table *t = &in->table;
+    if (unlikely(t->count + 1 > t->cap / 2)) {
+        if (!h2_in_table_grow(t))
+            return NULL;
+        in->latest = NULL;
+    }
+    struct h2_in_stream *s = in->latest = in_free_slot(t, id);
+    *s = (struct h2_in_stream){ .id = id, .window = in->c.initial_window, .content_left = -1 };
+    t->count++;
+    return s;
+}
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how);
 void h2_in_remember(struct h2_in *in, uint32_t id, enum h2_in_closed how);
 BASE_COLD enum h2_in_closed h2_in_how_closed(const struct h2_in *in, uint32_t id);

@@ -2,6 +2,8 @@
  *
  * h2_in_streams.c: the streams that live, and the memory of those that died. Entries lie in the
  * hash table itself: opening and closing a stream allocates nothing once the table has its size.
+ * Its hash is the id itself, for ids rise, and who comes with a longer way from home goes before
+ * those with a shorter one ("robin hood"): then a gap ends at the first entry that is at home.
  * Ids that left are kept in three short rings, by how they ended, since RFC 9113 wants late frames
  * treated differently; every id below the greatest one opened is closed in any case. Owned by the
  * connection's reader, as the struct h2_in. */
@@ -9,11 +11,6 @@
 
 #define IN_TABLE_FIRST 2u /* half of it is used: most connections have one stream at a time */
 #define IN_RING_FIRST  4u
-
-static uint32_t in_slot(const struct h2_in_table *t, uint32_t id)
-{
-    return (id * 0x9e3779b1u >> 7) & (t->cap - 1);
-}
 
 struct h2_in_stream *h2_in_look_up(struct h2_in *in, uint32_t id)
 {
@@ -27,15 +24,27 @@ struct h2_in_stream *h2_in_look_up(struct h2_in *in, uint32_t id)
     return NULL;
 }
 
-static struct h2_in_stream *in_free_slot(const struct h2_in_table *t, uint32_t id)
+static uint32_t in_way(const struct h2_in_table *t, uint32_t i)
 {
-    uint32_t i = in_slot(t, id);
-    while (t->slots[i].id)
-        i = (i + 1) & (t->cap - 1);
+    return (i - in_slot(t, t->slots[i].id)) & (t->cap - 1);
+}
+
+/* Somebody else is there: room is made before the first one with a shorter way. */
+struct h2_in_stream *h2_in_make_room(const struct h2_in_table *t, uint32_t i)
+{
+    uint32_t mask = t->cap - 1, end;
+    for (uint32_t way = 0; t->slots[i].id && in_way(t, i) >= way; way++)
+        i = (i + 1) & mask;
+    for (end = i; t->slots[end].id; end = (end + 1) & mask)
+        ;
+    for (uint32_t before; end != i; end = before) {
+        before = (end - 1) & mask;
+        t->slots[end] = t->slots[before];
+    }
     return &t->slots[i];
 }
 
-BASE_COLD static bool in_table_grow(struct h2_in_table *t)
+bool h2_in_table_grow(struct h2_in_table *t)
 {
     struct h2_in_table bigger = { .cap = t->cap ? 2 * t->cap : IN_TABLE_FIRST, .count = t->count };
     bigger.slots = sys.calloc(bigger.cap, sizeof *bigger.slots);
@@ -50,30 +59,14 @@ BASE_COLD static bool in_table_grow(struct h2_in_table *t)
     return true;
 }
 
-struct h2_in_stream *h2_in_add(struct h2_in *in, uint32_t id)
-{
-    struct h2_in_table *t = &in->table;
-    if (t->count + 1 > t->cap / 2) {
-        if (!in_table_grow(t))
-            return NULL;
-        in->latest = NULL;
-    }
-    struct h2_in_stream *s = in->latest = in_free_slot(t, id);
-    *s = (struct h2_in_stream){ .id = id, .window = in->c.initial_window, .content_left = -1 };
-    t->count++;
-    return s;
-}
-
 /* Closes the gap, so that every entry stays reachable from its slot without tombstones. */
-static void in_table_remove(struct h2_in_table *t, struct h2_in_stream *s)
+static inline void in_table_remove(struct h2_in_table *t, struct h2_in_stream *s)
 {
-    uint32_t mask = t->cap - 1, gap = (uint32_t)(s - t->slots);
-    for (uint32_t i = (gap + 1) & mask; t->slots[i].id; i = (i + 1) & mask) {
-        uint32_t home = in_slot(t, t->slots[i].id);
-        if (((i - home) & mask) >= ((i - gap) & mask)) {
-            t->slots[gap] = t->slots[i];
-            gap = i;
-        }
+    uint32_t mask = t->cap - 1, gap = (uint32_t)(s - t->slots), i = (gap + 1) & mask;
+    while (unlikely(t->slots[i].id && in_slot(t, t->slots[i].id) != i)) {
+        t->slots[gap] = t->slots[i];
+        gap = i;
+        i = (i + 1) & mask;
     }
     t->slots[gap].id = 0;
     t->count--;
@@ -81,27 +74,28 @@ static void in_table_remove(struct h2_in_table *t, struct h2_in_stream *s)
 
 /* -- closed ids ------------------------------------------------------------------------------ */
 
-/* Full: twice the room, while there is memory and the limit allows it. */
-BASE_COLD static void in_ring_grow(struct h2_in_ring *r)
+/* Full: twice the room, while there is memory and the limit allows it; else from its start. False:
+ * there is none. */
+BASE_COLD static bool in_ring_turn(struct h2_in_ring *r)
 {
     uint32_t cap = r->cap ? 2u * r->cap : IN_RING_FIRST;
     uint32_t *ids = cap <= LIMIT_CLOSED_STREAMS ? sys.realloc(r->ids, cap * sizeof *ids) : NULL;
-    if (!ids)
-        return;
+    if (!ids) {
+        r->at = 0;
+        return r->cap != 0;
+    }
     memset(ids + r->cap, 0, (cap - r->cap) * sizeof *ids);
     r->ids = ids;
     r->at = r->cap;
     r->cap = (uint16_t)cap;
+    return true;
 }
 
-static void in_ring_add(struct h2_in_ring *r, uint32_t id)
+static inline void in_ring_add(struct h2_in_ring *r, uint32_t id)
 {
-    if (r->at == r->cap)
-        in_ring_grow(r);
-    if (r->at == r->cap)
-        r->at = 0;
-    if (r->cap) /* without memory it is forgotten how the stream was closed */
-        r->ids[r->at++] = id;
+    if (unlikely(r->at == r->cap) && !in_ring_turn(r))
+        return; /* without memory it is forgotten how the stream was closed */
+    r->ids[r->at++] = id;
 }
 
 static bool in_ring_has(const struct h2_in_ring *r, uint32_t id)
@@ -156,12 +150,23 @@ void h2_in_late_end(struct h2_in *in, uint32_t id, enum h2_in_closed how)
 
 bool h2_in_idle(const struct h2_in *in, uint32_t id) { return id % 2 == 0 || id > in->opened; }
 
+static inline void in_ended(struct h2_in *in, struct h2_in_stream *s)
+{
+    in_ring_add(&in->ended, s->id);
+    in->grown -= s->grown;
+    if (likely(!s->no_refill))
+        in_refill(in, LIMIT_GLITCH_REFILL);
+    in_table_remove(&in->table, s);
+}
+
 void h2_in_remove(struct h2_in *in, struct h2_in_stream *s, enum h2_in_closed how)
 {
+    if (likely(how == H2_IN_ENDED)) {
+        in_ended(in, s);
+        return;
+    }
     h2_in_remember(in, s->id, how);
     in->grown -= s->grown;
-    if (how == H2_IN_ENDED && !s->no_refill)
-        in_refill(in, LIMIT_GLITCH_REFILL);
     in_table_remove(&in->table, s);
 }
 
@@ -203,7 +208,7 @@ bool h2_in_local_end(struct h2_in *in, uint32_t id)
     s->local_closed = true;
     if (!s->remote_closed)
         return false;
-    h2_in_remove(in, s, H2_IN_ENDED);
+    in_ended(in, s);
     return true;
 }
 

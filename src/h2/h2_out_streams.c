@@ -7,7 +7,8 @@
  * Guarded like struct h2_out. */
 #include "h2/h2_out_private.h"
 
-#define OUT_LEAST_PIECE 1024u /* when room, not a window, is short: no crumbs */
+#define OUT_LEAST_PIECE  1024u  /* when room, not a window, is short: no crumbs */
+#define OUT_LEAST_WINDOW 16384u /* of the connection, that is open: less is what crumbs make */
 
 /* -- life ------------------------------------------------------------------------------------ */
 
@@ -16,6 +17,7 @@ static void out_link(struct h2_out *o, struct h2_out_stream *s, uint32_t id)
     sn_assert(s->id == 0);
     s->id = id;
     s->window = o->peer.initial_window;
+    s->kept = 0;
     s->body = NULL, s->body_len = 0;
     s->local_closed = false;
     list_init(&s->pending);
@@ -38,8 +40,23 @@ void h2_out_accept(struct h2_out *o, struct h2_out_stream *s, uint32_t id)
     out_link(o, s, id);
 }
 
-static inline void out_unlink(struct h2_out_stream *s)
+/* The body of s waits no more. */
+static void out_let_go(struct h2_out *o, struct h2_out_stream *s)
 {
+    o->kept -= s->kept;
+    s->kept = 0;
+}
+
+bool h2_out_shut(const struct h2_out *o)
+{
+    return o->kept >= LIMIT_KEPT &&
+           (o->window < OUT_LEAST_WINDOW || o->peer.initial_window < OUT_LEAST_PIECE);
+}
+
+static inline void out_unlink(struct h2_out *o, struct h2_out_stream *s)
+{
+    if (unlikely(s->kept))
+        out_let_go(o, s);
     if (unlikely(!list_empty(&s->pending)))
         list_remove(&s->pending);
     list_remove(&s->all);
@@ -48,15 +65,14 @@ static inline void out_unlink(struct h2_out_stream *s)
 
 void h2_out_unlink(struct h2_out *o, struct h2_out_stream *s)
 {
-    (void)o;
     if (s->id != 0) /* else it was never linked: its list nodes may be raw */
-        out_unlink(s);
+        out_unlink(o, s);
 }
 
-static inline void out_local_end(struct h2_out_stream *s)
+static inline void out_local_end(struct h2_out *o, struct h2_out_stream *s)
 {
     s->local_closed = true;
-    out_unlink(s);
+    out_unlink(o, s);
 }
 
 BASE_COLD void h2_out_rst_id(struct h2_out *o, uint32_t id, uint32_t code)
@@ -69,7 +85,7 @@ BASE_COLD void h2_out_rst(struct h2_out *o, struct h2_out_stream *s, uint32_t co
     if (s->id == 0)
         return;
     h2_out_rst_id(o, s->id, code);
-    out_local_end(s);
+    out_local_end(o, s);
 }
 
 /* -- header blocks --------------------------------------------------------------------------- */
@@ -123,7 +139,7 @@ static void out_block_end(struct h2_out *o, struct h2_out_stream *s, const uint8
     out_cut_block(o, frame, (size_t)(end - frame) - H2_FRAME_HEADER, end_stream ? H2_END_STREAM : 0,
                   s->id);
     if (end_stream)
-        out_local_end(s);
+        out_local_end(o, s);
 }
 
 BASE_COLD void h2_out_headers(struct h2_out *o, struct h2_out_stream *s, const struct h2_header *h,
@@ -234,19 +250,6 @@ BASE_COLD static void out_refer(struct h2_out *o, struct h2_out_stream *s, size_
     o->hold(s);
 }
 
-/* A DATA frame of n octets was appended. */
-static inline void out_spend(struct h2_out *o, struct h2_out_stream *s, size_t n)
-{
-    o->answered = true;
-    s->window -= (int64_t)n;
-    o->window -= (int64_t)n;
-}
-
-static inline void out_earn(struct h2_out *o, size_t n)
-{
-    o->earned += LIMIT_GLITCH_FRAME + (uint32_t)n / LIMIT_GLITCH_OCTETS;
-}
-
 /* Appends one DATA frame; false: it has to wait. */
 static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
 {
@@ -262,12 +265,12 @@ static bool out_piece(struct h2_out *o, struct h2_out_stream *s)
         o->tail_end = o->len, o->tail_id = end ? 0 : s->id;
     }
     if (n == s->body_len || n >= OUT_LEAST_PIECE) /* a piece cut tiny by the window earns nothing */
-        out_earn(o, n);
-    out_spend(o, s, n);
+        h2_out_earn(o, n);
+    h2_out_spend(o, s, n);
     s->body += n;
     s->body_len -= n;
     if (end)
-        out_local_end(s);
+        out_local_end(o, s);
     return true;
 }
 
@@ -279,7 +282,7 @@ static bool out_body(struct h2_out *o, struct h2_out_stream *s, const uint8_t *b
         if (end_stream) {
             h2_out_frame(o, 0, H2_DATA, H2_END_STREAM, s->id);
             o->answered = true;
-            out_local_end(s);
+            out_local_end(o, s);
         }
         return true;
     }
@@ -290,6 +293,10 @@ static bool out_body(struct h2_out *o, struct h2_out_stream *s, const uint8_t *b
     while (s->body_len && out_piece(o, s) && !queue)
         ;
     h2_out_enqueue(o, s);
+    if (s->body_len) {
+        s->kept = LIMIT_KEPT_CALL + (uint32_t)min_size(len, LIMIT_KEPT_EACH);
+        o->kept += s->kept;
+    }
     return s->body_len == 0;
 }
 
@@ -300,30 +307,21 @@ bool h2_out_data(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
     return out_body(o, s, body, len, end_stream);
 }
 
-enum h2_joined h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body,
-                            size_t len)
+bool h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len)
 {
-    bool joins = o->tail_id == s->id && o->tail_end == o->len;
-    size_t n = joins ? o->len - o->tail - H2_FRAME_HEADER + len : len;
-    if (joins && n > H2_DEFAULT_FRAME)
-        joins = false, n = len;
     if (len - 1 >= H2_DEFAULT_FRAME || s->body_len || s->window < (int64_t)len ||
         o->window < (int64_t)len || !h2_out_room(o, len + H2_FRAME_HEADER) ||
         h2_out_octets(o) >= o->high_water)
-        return H2_NOT_APPENDED;
+        return false;
     sn_assert(s->id && !s->local_closed);
-    if (joins) {
-        store_be24(o->buf + o->tail, (uint32_t)n);
-    } else {
-        o->tail = o->len, o->tail_id = s->id;
-        h2_out_frame_header(o->buf + o->len, n, H2_DATA, 0, s->id);
-        o->len += H2_FRAME_HEADER;
-    }
-    memcpy(o->buf + o->len, body, len);
-    o->tail_end = o->len += len;
-    out_earn(o, len);
-    out_spend(o, s, len);
-    return joins ? H2_JOINED : H2_APPENDED;
+    uint8_t *p = o->buf + o->len;
+    o->tail = o->len, o->tail_id = s->id;
+    h2_out_frame_header(p, len, H2_DATA, 0, s->id);
+    copy_small(p + H2_FRAME_HEADER, body, len);
+    o->tail_end = o->len += H2_FRAME_HEADER + len;
+    h2_out_earn(o, len);
+    h2_out_spend(o, s, len);
+    return true;
 }
 
 bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
@@ -371,9 +369,33 @@ bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_rea
         p = out_put_ready(p + H2_FRAME_HEADER, tail);
     }
     o->len = (size_t)(p - o->buf);
-    out_earn(o, len);
-    out_spend(o, s, len);
-    out_local_end(s);
+    h2_out_earn(o, len);
+    h2_out_spend(o, s, len);
+    out_local_end(o, s);
+    return true;
+}
+
+bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
+                   size_t len, const struct h2_ready *tail)
+{
+    const size_t blocks = 2 * sizeof head->octets;
+    uint64_t epoch = hpack_encoder_epoch(o->hpack);
+    if (unlikely(!epoch || head->epoch != epoch || tail->epoch != epoch ||
+                 len - 1 >= H2_REF_LEAST || len > o->peer.initial_window ||
+                 (int64_t)len > o->window || h2_out_octets(o) >= o->high_water ||
+                 !h2_out_room(o, 3 * H2_FRAME_HEADER + blocks + len)))
+        return false;
+    uint8_t *p = o->buf + o->len;
+    h2_out_frame_header(p, head->len, H2_HEADERS, H2_END_HEADERS, id);
+    p = out_put_ready(p + H2_FRAME_HEADER, head);
+    h2_out_frame_header(p, len, H2_DATA, 0, id);
+    p = (uint8_t *)mempcpy(p + H2_FRAME_HEADER, body, len);
+    h2_out_frame_header(p, tail->len, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, id);
+    p = out_put_ready(p + H2_FRAME_HEADER, tail);
+    o->len = (size_t)(p - o->buf);
+    o->answered = true;
+    o->window -= (int64_t)len;
+    h2_out_earn(o, len);
     return true;
 }
 
@@ -392,6 +414,8 @@ BASE_COLD void h2_out_pump(struct h2_out *o)
             return;
         list_remove(&s->pending);
         h2_out_enqueue(o, s);
+        if (s->body_len == 0)
+            out_let_go(o, s);
         if (s->body_len == 0 && s->on_drained)
             s->on_drained(s); /* may append, queue again, or end */
     }

@@ -85,8 +85,8 @@ struct hpack_run {
     uint64_t id; /* never used twice by a decoder */
     uint32_t n;  /* of the block's first fields */
     uint8_t slot;
-    bool noted;       /* note was written, for this id */
-    uint64_t note[3]; /* of the layer above */
+    uint8_t noted;    /* not 0: note was written, for this id */
+    uint64_t note[3]; /* of the layer above, and what noted is then */
 };
 struct hpack_run *hpack_decoded_run(const struct hpack_decoder *d); /* of the last block; or NULL */
 /* Remembers memo with the dynamic-table entry f came from (no-op for literals without indexing). */

@@ -494,13 +494,28 @@ static __attribute__((noinline)) int decoder_decode(struct hpack_decoder *d, con
     return result != HPACK_OK ? result : d->scratch->over ? HPACK_TOO_LARGE : HPACK_OK;
 }
 
-int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
-                 const struct h2_field **fields, size_t *n)
+static __attribute__((noinline)) int decoder_find(struct hpack_decoder *d, const uint8_t *block,
+                                                  size_t len, size_t max_list,
+                                                  const struct h2_field **fields, size_t *n)
 {
     struct decoder_run *r = decoder_find_run(d, block, len, max_list);
     d->again = r ? &r->of : NULL;
     if (unlikely(!r || r->of.n != len))
         return decoder_decode(d, block, len, max_list, fields, n);
+    *fields = r->fields, *n = len;
+    return HPACK_OK;
+}
+
+int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size_t max_list,
+                 const struct h2_field **fields, size_t *n)
+{
+    uint8_t slot = d->after[d->last];
+    struct decoder_run *r = d->runs[slot];
+    if (unlikely(!r || r->of.n != len || r->epoch != d->epoch || r->list_size > max_list ||
+                 !decoder_same(block, r->octets, r->of.n)))
+        return decoder_find(d, block, len, max_list, fields, n);
+    d->last = slot; /* all of it is what was to be expected */
+    d->again = &r->of;
     *fields = r->fields, *n = len;
     return HPACK_OK;
 }

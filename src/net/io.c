@@ -53,8 +53,19 @@ static void io_plain_close(struct net_io *io)
     sys.free(container_of(io, struct io_plain, io));
 }
 
-static const struct net_io_ops io_plain_ops = { io_plain_recv, io_plain_send, io_plain_close,
-                                                NULL };
+static int io_plain_finish(struct net_io *io)
+{
+    if (!rt_refused())
+        sys.shutdown(container_of(io, struct io_plain, io)->fd, SHUT_WR);
+    return 0;
+}
+
+static const struct net_io_ops io_plain_ops = {
+    .recv = io_plain_recv,
+    .send = io_plain_send,
+    .close = io_plain_close,
+    .finish = io_plain_finish,
+};
 
 static void io_name(int (*get)(int, struct sockaddr *, socklen_t *), int fd, struct net_addr *a)
 {

@@ -72,6 +72,9 @@ struct net_io_ops {
     ssize_t (*recv)(struct net_io *io, void *p, size_t n);
     ssize_t (*send)(struct net_io *io, const struct iovec *v, int n);
     void (*close)(struct net_io *io); /* and frees; nobody else is inside */
+    /* The peer reads an end behind what was sent; recv goes on, and what it gives may be still
+     * secured. 0, or -EAGAIN: call again when it is writable. Nobody else is inside. */
+    int (*finish)(struct net_io *io);
     /* Where there is no fd: from now on readiness wakes task, and once at once. */
     void (*start)(struct net_io *io, struct rt_task *task);
 };

@@ -18,8 +18,8 @@ struct pipe_ring {
 struct pipe_end {
     struct net_io io;
     struct pipe *pipe;
-    struct rt_task *task; /* guarded, as all below; NULL: not started, or closed */
-    bool closed;
+    struct rt_task *task;  /* guarded, as all below; NULL: not started, or closed */
+    bool closed, finished; /* finished: it sends no more */
 };
 
 struct pipe {
@@ -73,7 +73,7 @@ static ssize_t pipe_recv(struct net_io *io, void *p, size_t n)
     struct pipe_ring *r = &pipe->ring[other];
     bool full = r->len == LIMIT_PIPE;
     ssize_t got = (ssize_t)pipe_take(r, p, n);
-    if (got == 0 && !pipe->end[other].closed)
+    if (got == 0 && !pipe->end[other].closed && !pipe->end[other].finished)
         got = -EAGAIN;
     io->more = r->len > 0;
     if (full && got > 0)
@@ -115,6 +115,17 @@ static void pipe_close(struct net_io *io)
         sys.free(pipe);
 }
 
+static int pipe_finish(struct net_io *io)
+{
+    struct pipe_end *e = pipe_end_of(io);
+    struct pipe *pipe = e->pipe;
+    lock_take(&pipe->lock, LOCK_PRIM);
+    e->finished = true;
+    pipe_wake(&pipe->end[1 - pipe_index(e)]);
+    lock_drop(&pipe->lock, LOCK_PRIM);
+    return 0;
+}
+
 static void pipe_start(struct net_io *io, struct rt_task *task)
 {
     struct pipe_end *e = pipe_end_of(io);
@@ -124,7 +135,13 @@ static void pipe_start(struct net_io *io, struct rt_task *task)
     lock_drop(&e->pipe->lock, LOCK_PRIM);
 }
 
-static const struct net_io_ops pipe_ops = { pipe_recv, pipe_send, pipe_close, pipe_start };
+static const struct net_io_ops pipe_ops = {
+    .recv = pipe_recv,
+    .send = pipe_send,
+    .close = pipe_close,
+    .finish = pipe_finish,
+    .start = pipe_start,
+};
 
 bool net_pipe(struct net_io *ends[2])
 {

@@ -31,7 +31,7 @@ struct io_secure {
     uint8_t *big;    /* s->out, when it is not control */
     uint8_t *early;  /* received behind the handshake; for the first recv */
     size_t early_len;
-    bool ended, broken;
+    bool ended, broken, finished;
     uint8_t control[SECURE_CONTROL];
 };
 
@@ -206,6 +206,11 @@ static ssize_t secure_recv(struct net_io *io, void *p, size_t n)
     struct io_secure *c = secure_of(io);
     sn_assert(n >= NET_RECV_MIN);
     io->more = false;
+    if (unlikely(c->finished)) { /* only the end is waited for */
+        ssize_t got = c->raw->ops->recv(c->raw, p, n);
+        io->more = got > 0 && c->raw->more;
+        return got;
+    }
     if (!secure_claim(c))
         return -EAGAIN;
     ssize_t result = secure_recv_claimed(c, p, n);
@@ -215,10 +220,22 @@ static ssize_t secure_recv(struct net_io *io, void *p, size_t n)
 
 /* -- the end ---------------------------------------------------------------------------------- */
 
+static int secure_finish(struct net_io *io)
+{
+    struct io_secure *c = secure_of(io);
+    int blocked = secure_flush(c);
+    if (!blocked && !c->broken && !c->finished) {
+        c->s->ops->shutdown(c->s);
+        c->finished = true;
+        blocked = secure_flush(c);
+    }
+    return blocked == -EAGAIN ? -EAGAIN : c->raw->ops->finish(c->raw);
+}
+
 static void secure_close(struct net_io *io)
 {
     struct io_secure *c = secure_of(io);
-    if (secure_flush(c) == 0 && !c->broken) {
+    if (secure_flush(c) == 0 && !c->broken && !c->finished) {
         c->s->ops->shutdown(c->s);
         secure_flush(c);
     }
@@ -230,7 +247,12 @@ static void secure_close(struct net_io *io)
     sys.free(c);
 }
 
-static const struct net_io_ops secure_ops = { secure_recv, secure_send, secure_close, NULL };
+static const struct net_io_ops secure_ops = {
+    .recv = secure_recv,
+    .send = secure_send,
+    .close = secure_close,
+    .finish = secure_finish,
+};
 
 /* -- the handshake ---------------------------------------------------------------------------- */
 

@@ -29,7 +29,7 @@ static sennit_err handler_add(sennit_ctx *ctx, bool trailer, const char *what, c
     bool late = h->over || (!trailer && h->header_sent);
     sennit_md **md = trailer ? &h->trailer : &h->header;
     if (!late && !*md)
-        *md = md_new(h->arena);
+        *md = md_new(h->s->arena);
     sennit_err err = late ? NULL : sennit_md_add(*md, key, value);
     lock_drop(&h->lock, LOCK_STREAM);
     if (late)
@@ -59,7 +59,7 @@ sennit_err sennit_send_header(sennit_ctx *ctx)
     lock_drop(&h->lock, LOCK_STREAM);
     if (late)
         return sennit_errorf(WHY(TOO_LATE), "sennit_send_header: the headers have been sent");
-    return h->send_header(h->call);
+    return h->send_header(h);
 }
 
 sennit_err sennit_set_compressor(sennit_ctx *ctx, const char *name)
@@ -71,7 +71,7 @@ sennit_err sennit_set_compressor(sennit_ctx *ctx, const char *name)
     if (!c && !compress_is_identity(name))
         return sennit_errorf(WHY(COMPRESSOR),
                              "sennit_set_compressor: no compressor \"%s\" is registered", name);
-    if (c && !compress_listed(h->accept_encoding, name))
+    if (c && !compress_listed(h->s->request.accept_encoding, name))
         c = NULL; /* a peer that does not know it is sent plain messages */
     lock_take(&h->lock, LOCK_STREAM);
     bool late = h->over || h->header_sent;
@@ -86,13 +86,14 @@ sennit_err sennit_set_compressor(sennit_ctx *ctx, const char *name)
 const char *sennit_client_compressors(sennit_ctx *ctx)
 {
     struct rpc_handler *h = handler_of(ctx);
-    return h && h->accept_encoding ? h->accept_encoding : "";
+    const char *list = h ? h->s->request.accept_encoding : NULL;
+    return list ? list : "";
 }
 
 const sennit_md *sennit_md_in(sennit_ctx *ctx)
 {
     struct rpc_handler *h = handler_of(ctx);
-    return h ? h->in : NULL;
+    return h ? h->s->header : NULL;
 }
 
 const sennit_method *sennit_handler_method(sennit_ctx *ctx)
@@ -104,13 +105,13 @@ const sennit_method *sennit_handler_method(sennit_ctx *ctx)
 const sennit_peer *sennit_handler_peer(sennit_ctx *ctx)
 {
     struct rpc_handler *h = handler_of(ctx);
-    return h ? h->peer : NULL;
+    return h ? &transport_auth(h->s->t)->peer : NULL;
 }
 
 const char *sennit_handler_authority(sennit_ctx *ctx)
 {
     struct rpc_handler *h = handler_of(ctx);
-    return !h ? NULL : h->authority ? h->authority : "";
+    return !h ? NULL : h->s->request.authority ? h->s->request.authority : "";
 }
 
 sennit_err sennit_not_implemented(const sennit_method *m)

@@ -7,22 +7,18 @@
 
 #include "base/lock.h"
 #include "rpc/metadata.h"
+#include "rpc/transport.h"
 #include "sennit.h"
 #include <stdatomic.h>
 
 struct rpc_handler {
     const sennit_method *method;
-    const sennit_peer *peer; /* lives as long as the RPC */
-    const sennit_md *in;
-    const char *accept_encoding; /* the client's; NULL: none */
-    const char *authority;       /* likewise */
+    const struct rpc_stream *s; /* what it was asked with */
     _Atomic(const sennit_compressor *) compressor;
     struct lock lock; /* guards what follows */
     sennit_md *header, *trailer;
     bool header_sent, over;
-    struct sennit_arena *arena;
-    void *call;
-    sennit_err (*send_header)(void *call); /* sends `header` now */
+    sennit_err (*send_header)(struct rpc_handler *h); /* sends `header` now */
 };
 /* Of ctx or a parent; NULL: not in a handler. */
 struct rpc_handler *handler_of(sennit_ctx *ctx);

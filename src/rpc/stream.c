@@ -245,8 +245,21 @@ static inline sennit_err stream_decode(struct sennit_stream *st, struct rpc_msg 
     return codec_decode(st->in, to, m->body, m->len, a, st->server ? "request" : "response");
 }
 
-static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
-                                   struct sennit_arena *a)
+static sennit_err stream_send_failed(struct sennit_stream *st, enum transport_result r,
+                                     struct rpc_stream *s)
+{
+    if (r == TRANSPORT_WAITS)
+        r = transport_wait_drained(s) ? TRANSPORT_OK : TRANSPORT_DEAD;
+    if (r == TRANSPORT_NO_MEMORY)
+        return sennit_no_memory;
+    if (r != TRANSPORT_DEAD && r != TRANSPORT_GONE)
+        return NULL;
+    return stream_sent_again(st, s) ? NULL : stream_over_error(st, stream_now(st));
+}
+
+/* Any message, on any stream. */
+__attribute__((noinline)) static sennit_err stream_send_any(struct sennit_stream *st,
+                                                            const void *msg, struct sennit_arena *a)
 {
     sennit_str framed;
     if (atomic_load(&st->closed_send))
@@ -262,23 +275,31 @@ static sennit_err stream_send_from(struct sennit_stream *st, const void *msg,
     if (err)
         return err;
     enum transport_result r = st->side->send(st, framed.data, framed.len, &s);
-    if (r == TRANSPORT_WAITS && !transport_wait_drained(s))
-        r = TRANSPORT_DEAD;
-    if (r == TRANSPORT_NO_MEMORY)
-        return sennit_no_memory;
-    if (r != TRANSPORT_DEAD && r != TRANSPORT_GONE)
-        return NULL;
-    return stream_sent_again(st, s) ? NULL : stream_over_error(st, stream_now(st));
+    return r == TRANSPORT_OK ? NULL : stream_send_failed(st, r, s);
 }
 
 /* The transport has let go of the message when this returns: sent, copied, or its stream is over.
  */
-static sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
+static inline sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
 {
+    sennit_err err = NULL;
+    sennit_str framed = { NULL, 0 };
     struct sennit_arena a;
     char first[STREAM_SEND_FIRST];
+    struct rpc_stream *s = stream_now(st);
     arena_init(&a, first, sizeof first);
-    sennit_err err = stream_send_from(st, msg, &a);
+    if (likely(st->steady && !atomic_load_explicit(&st->closed_send, memory_order_relaxed) &&
+               !stream_done(s))) {
+        const sennit_msg_desc *d = st->server ? st->method->reply : st->method->request;
+        err = codec_encode(d, msg, &a, st->max_send, &framed);
+        if (likely(!err)) {
+            enum transport_result r = transport_send(s, framed.data, framed.len, false);
+            if (unlikely(r != TRANSPORT_OK))
+                err = stream_send_failed(st, r, s);
+        }
+    } else {
+        err = stream_send_any(st, msg, &a);
+    }
     if (unlikely(a.blocks))
         arena_fini(&a);
     return err;
@@ -295,7 +316,7 @@ BASE_COLD static void stream_close_if_wanted(struct sennit_stream *st, uint64_t 
     }
 }
 
-static sennit_err stream_send(struct sennit_stream *st, const void *msg, uint64_t me)
+static inline sennit_err stream_send(struct sennit_stream *st, const void *msg, uint64_t me)
 {
     if (!stream_sit(&st->sender, me))
         return stream_misuse_error(st, &st->sender, "send", "sending");
@@ -367,7 +388,7 @@ BASE_COLD static void stream_idle(struct stream_held *h)
 }
 
 /* The next message of those that were taken. */
-static struct rpc_msg *stream_step(struct sennit_stream *st)
+static inline struct rpc_msg *stream_step(struct sennit_stream *st)
 {
     struct rpc_msg *m = st->queue;
     if (m->more) {
@@ -460,10 +481,10 @@ BASE_COLD static void stream_tell_header(struct sennit_stream *st)
         message_metadata(st->rpc, SENNIT_EVENT_IN_HEADER, s->header, &transport_auth(s->t)->peer);
 }
 
-static const void *stream_recv_seated(struct sennit_stream *st, uint64_t me)
+/* Waits for a message and holds it in the caller's place; NULL: there is none. */
+__attribute__((noinline)) static struct stream_held *stream_recv_any(struct sennit_stream *st,
+                                                                     uint64_t me)
 {
-    if (atomic_load(&st->recv_failed))
-        return NULL;
     struct stream_held *h = stream_held_mine(st, me);
     struct rpc_msg *m = h ? stream_next(st, h) : NULL;
     if (!h)
@@ -472,6 +493,24 @@ static const void *stream_recv_seated(struct sennit_stream *st, uint64_t me)
         return NULL;
     h->msg = m;
     m->holders++;
+    return h;
+}
+
+static inline const void *stream_recv_seated(struct sennit_stream *st, uint64_t me)
+{
+    if (atomic_load_explicit(&st->recv_failed, memory_order_relaxed)) /* of the receiver */
+        return NULL;
+    struct stream_held *h = st->held;
+    struct rpc_msg *m = st->queue;
+    if (likely(m && h && h->msg == m && h->who == me)) { /* the next one of the same block */
+        stream_step(st);
+        arena_rewind(&h->arena);
+    } else {
+        h = stream_recv_any(st, me);
+        if (!h)
+            return NULL;
+        m = h->msg;
+    }
     if (unlikely(st->rpc->stats))
         stream_tell_header(st);
     void *msg = arena_alloc(&h->arena, st->in->size);

@@ -60,6 +60,9 @@ struct sennit_stream {
     struct seat sender, receiver; /* numbers by rt_me */
     _Atomic bool close_wanted;    /* close_send met a running send: half-close when it is done */
     _Atomic bool closed_send;
+    /* Of the sender: encoding and transport_send are all that is left to do, for good: headers are
+     * out; no compressor, no stats hook, no repeating. The side's send sets it. */
+    bool steady;
 
     /* Of the receiver. */
     struct stream_held *held; /* one for each goroutine that received; the last one is own */

@@ -14,9 +14,7 @@
  *      the same.
  *   4. It leaves by flushing 1 -> 0; if that fails (2), round again.
  *   What was appended is ordered by the lock; 1 and 4 hand over `unsent` alone.
- * End protocol: whoever wants the end sets close_wanted under the lock and wakes the task. The task
- * flushes once more, closes the socket, sets closed under the lock (from then on nobody wakes the
- * task), ends the streams, tells the owner and drops its own reference. */
+ * How it ends: see transport_end.c. */
 #include "base/limits.h"
 #include "base/pool.h"
 #include "base/sys.h"
@@ -34,7 +32,7 @@ BASE_COLD static uint32_t transport_window(size_t asked, uint32_t usual)
 {
     if (!asked)
         return usual;
-    return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW), INT32_MAX);
+    return (uint32_t)min_size(max_size(asked, LIMIT_STREAM_WINDOW_LEAST), INT32_MAX);
 }
 
 /* Of a body that the out buffer refers to; locked. */
@@ -200,7 +198,7 @@ bool transport_room(struct transport *t, size_t n)
 
 void transport_wake(struct transport *t)
 {
-    if (!t->closed)
+    if (!t->closed || t->lingering)
         rt_task_wake(&t->task);
 }
 
@@ -300,20 +298,20 @@ static void transport_unlock_stripped(struct transport *t)
     pool_give(&transport_buffers, other);
 }
 
-/* One round: false when there is no more to do now. */
-static bool transport_flush_round(struct transport *t)
+bool transport_flush_round(struct transport *t)
 {
     if (!t->unsent) {
         lock_take(&t->lock, LOCK_WRITE);
         if (!t->closed && !t->hold)
             transport_pump(t);
-        bool got = !t->closed && !t->hold &&
+        bool got = (!t->closed || t->lingering) && !t->hold &&
                    h2_out_take(&t->out, &t->unsent, &t->unsent_len, &t->unsent_cap);
         t->unsent_refs = t->out.taken_refs, t->unsent_octets = t->out.taken_octets;
         if (!got) {
             transport_unlock_stripped(t);
             return false;
         }
+        t->flush_due = false;
         lock_drop(&t->lock, LOCK_WRITE);
         t->unsent_at = 0;
     }
@@ -451,6 +449,7 @@ BASE_COLD void transport_close(struct transport *t, sennit_code code, const char
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->close_wanted && !t->closed && transport_room(t, 64))
         h2_out_goaway(&t->out, t->server ? 0x7fffffff : 0, H2_NO_ERROR, "");
+    t->lingers = false; /* at once */
     lock_drop(&t->lock, LOCK_WRITE);
     transport_fail(t, code, "%s", reason);
 }
@@ -477,14 +476,9 @@ void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct 
 void stream_init_held(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                       struct sennit_arena *arena)
 {
-    zero_words(s, offsetof(struct rpc_stream, h2)); /* which transport_prepare sees to */
-    s->ops = ops, s->t = t, s->arena = arena;
-    s->last = &s->first;
-    s->message = (sennit_str){ "", 0 };
-    s->request.timeout = INT64_MAX;
-    list_init(&s->changed);
-    list_init(&s->starved);
-    atomic_init(&s->refs, 1);
+    stream_init_known(s, ops, t, arena);
+    s->request = (struct rpc_request_head){ .timeout = INT64_MAX };
+    s->holds = true;
 }
 
 void stream_ref(struct rpc_stream *s)
@@ -498,11 +492,31 @@ void stream_unref(struct rpc_stream *s)
         return;
     struct transport *t = s->t;
     struct head_run *run = s->run;
+    sn_assert(s->holds);
     s->ops->free(s);
     if (run)
         headers_run_unref(run);
     if (t)
         transport_unref(t);
+}
+
+/* Nobody else has it, and so nobody will: no other thread is told of anything. */
+void stream_unref_known(struct rpc_stream *s)
+{
+    struct head_run *run = s->run;
+    if (likely(atomic_load_explicit(&s->refs, memory_order_acquire) == 1 && !s->holds)) {
+        s->ops->drop(s);
+    } else {
+        if (!s->holds) { /* a client's does from the start */
+            transport_ref(s->t);
+            if (run)
+                atomic_fetch_add_explicit(&run->refs, 1, memory_order_relaxed);
+            s->holds = true; /* before the reference goes */
+        }
+        stream_unref(s);
+    }
+    if (run)
+        headers_run_leave(run);
 }
 
 static bool stream_finish_as(struct rpc_stream *s, sennit_code code, sennit_str message,

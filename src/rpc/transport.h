@@ -67,17 +67,21 @@ struct rpc_stream_ops {
     void (*ended)(struct rpc_stream *s);
     void (*headers)(struct rpc_stream *s); /* (task) Client: header is there; or NULL */
     void (*free)(struct rpc_stream *s);    /* the last reference went */
+    /* (task) Server: the same, where the last one was the reader's. */
+    void (*drop)(struct rpc_stream *s);
 };
 
 struct rpc_stream {
     const struct rpc_stream_ops *ops;
-    struct transport *t; /* held */
+    struct transport
+        *t; /* held, if holds is set; else its reader, which has a reference, knows s */
     _Atomic uint32_t refs;
     uint32_t id;
     struct sennit_arena *arena; /* shared between reader and owner */
     size_t max_recv;
     const sennit_compressor *in_compressor; /* of request.encoding; NULL: none, or unknown */
     bool one_in; /* exactly one message comes in (unary, server- or client-streaming) */
+    bool holds;  /* t and run; guarded by refs */
 
     /* Reader only. */
     uint8_t prefix[5], prefix_have;
@@ -89,7 +93,6 @@ struct rpc_stream {
     struct rpc_msg *open; /* whole messages of this turn, not yet told; or NULL */
     size_t part_have;
     uint32_t n_messages, granted;
-    struct rpc_request_head request;
     struct head_run *run;  /* server: what its request began with; shared, held; or NULL */
     unsigned http_status;  /* client: of the response */
     struct rpc_page *page; /* client, in the arena; NULL: it is gRPC */
@@ -102,6 +105,7 @@ struct rpc_stream {
     _Atomic bool local_ended; /* likewise */
     bool dead, counted;
     bool body_waits; /* a body was not yet wholly appended */
+    bool leaves;     /* server: then the end follows, and nobody waits for that */
     uint32_t consumed;
     uint32_t unreported; /* of the receiver: consumed and not yet told */
 
@@ -122,6 +126,8 @@ struct rpc_stream {
 
     struct rt_note note;    /* the receiver waits here */
     struct rt_note drained; /* the sender waits here, also for the end */
+
+    struct rpc_request_head request; /* reader only, until the handler begins */
     union {
         uint64_t align;
         char octets[80];
@@ -129,7 +135,7 @@ struct rpc_stream {
 };
 
 struct transport_ops {
-    /* (task) Server: a fresh stream with its arena, one reference (the reader's) and ops; NULL:
+    /* (task) Server: a fresh stream by stream_init_known, one reference (the reader's); NULL:
      * none can be had (it is refused). memo: of its path, as in rpc_request_head. */
     struct rpc_stream *(*new_stream)(struct transport *t, uint16_t memo);
     /* (task) Server: s->request is filled. May answer at once. */
@@ -138,8 +144,11 @@ struct transport_ops {
     void (*ready)(struct transport *t);
     /* (task) Client: GOAWAY came; open no more streams here. */
     void (*draining)(struct transport *t);
-    /* (task) Server: the peer reads again, or the connection is over: see transport_put_off. */
+    /* (task) Server: the peer reads again or gives window, or the connection is over: see
+     * transport_put_off. */
     void (*room)(struct transport *t);
+    /* (task) Server: a turn ends. */
+    void (*turned)(struct transport *t);
     /* (task) The connection has ended, its streams too. reason lives as long as the transport. */
     void (*closed)(struct transport *t, const char *reason);
     void (*freed)(void *owner); /* the last reference went; from any thread, must not park */
@@ -181,6 +190,20 @@ void stream_init(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct 
 /* The same, and takes a reference on t that the caller has. */
 void stream_init_held(struct rpc_stream *s, const struct rpc_stream_ops *ops, struct transport *t,
                       struct sennit_arena *arena);
+/* (task) Server: of one that the reader is going to know, and which needs no reference on t. Fills
+ * request, too. */
+static inline void stream_init_known(struct rpc_stream *s, const struct rpc_stream_ops *ops,
+                                     struct transport *t, struct sennit_arena *arena)
+{
+    zero_words(s, offsetof(struct rpc_stream, request));
+    s->h2.align = 0; /* the id: there is no sending half yet */
+    s->ops = ops, s->t = t, s->arena = arena;
+    s->last = &s->first;
+    s->message = (sennit_str){ "", 0 };
+    list_init(&s->changed);
+    list_init(&s->starved);
+    atomic_init(&s->refs, 1);
+}
 void stream_ref(struct rpc_stream *s);
 void stream_unref(struct rpc_stream *s);
 
@@ -216,7 +239,9 @@ struct rpc_response {
     const sennit_md *header, *trailer;
     const char *body; /* NULL: none; with end as above, else until drained or dead */
     size_t len;
-    bool end;         /* then code, message, details and trailer go out */
+    bool end;    /* then code, message, details and trailer go out */
+    bool leaves; /* end, with OK and no trailer: TRANSPORT_WAITS means that body, valid as long as
+                    the stream, and the end go out by themselves once the peer gives window */
     sennit_code code; /* or a WHY() */
     sennit_str message, details;
     const char *encoding;        /* of its messages; NULL: plain */
@@ -231,8 +256,9 @@ void transport_respond_http(struct rpc_stream *s, unsigned status, sennit_code c
                             const char *text);
 /* (task) Remembers what the path of the current request means, with its table entry. */
 void transport_memo(struct rpc_stream *s, uint16_t memo);
-/* (task) Server: true if more is unsent than the peer should be owed; then the owner begins nothing
- * new until ops->room. Past LIMIT_PUT_OFF of these nothing more is read. */
+/* (task) Server: true if more is unsent, or waits for the peer's windows, than it should be owed;
+ * then the owner begins nothing new until ops->room. Past LIMIT_PUT_OFF of these nothing more is
+ * read, if it is the peer who does not read. */
 bool transport_put_off(struct transport *t);
 
 /* -- both ------------------------------------------------------------------------------------ */
@@ -266,7 +292,7 @@ void stream_tell_consumed(struct rpc_stream *s);
 static inline void stream_consumed(struct rpc_stream *s, size_t len)
 {
     s->unreported += (uint32_t)len + 5;
-    if (unlikely(s->unreported >= LIMIT_STREAM_WINDOW / 4) && !s->one_in)
+    if (unlikely(s->unreported >= LIMIT_STREAM_WINDOW_LEAST / 4) && !s->one_in)
         stream_tell_consumed(s);
 }
 

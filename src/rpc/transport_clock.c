@@ -172,6 +172,7 @@ void clock_on_ping(struct transport *t)
     lock_take(&t->lock, LOCK_WRITE);
     if (transport_room(t, 64))
         h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_ENHANCE_YOUR_CALM, "too_many_pings");
+    t->lingers = true;
     lock_drop(&t->lock, LOCK_WRITE);
     transport_fail(t, WHY(PINGS), "the client sent too many pings");
 }
@@ -232,6 +233,7 @@ static int64_t clock_drain_locked(struct transport *t, int64_t now)
     }
     bool over = t->drain == DRAIN_FINAL || (t->drain == DRAIN_WANTED && !t->settled);
     if (over && t->open_streams == 0 && !t->close_wanted) {
+        t->lingers = t->settled;
         transport_note_end(t, WHY(STOPPED), "the server is shutting down");
     }
     return t->drain == DRAIN_PINGED ? t->drain_ends : INT64_MAX;

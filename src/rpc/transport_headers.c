@@ -304,16 +304,17 @@ BASE_COLD struct head_run *headers_learn(struct transport *t, const struct h2_ev
         return NULL;
     arena_init(&r->arena, r->first, sizeof r->first);
     atomic_init(&r->refs, 1);
+    r->users = 1;
     r->id = ev->run->id;
     r->said = headers_nothing;
     for (size_t i = 0; i < ev->run->n; i++) {
         if (!headers_request_field(t, &r->arena, &r->said, &ev->fields[i], i)) {
-            headers_run_unref(r);
+            headers_run_leave(r);
             return NULL;
         }
     }
     if (*slot)
-        headers_run_unref(*slot);
+        headers_run_leave(*slot);
     return *slot = r;
 }
 
@@ -329,7 +330,7 @@ BASE_COLD void headers_forget_runs(struct transport *t)
 {
     for (size_t i = 0; i < HPACK_RUNS; i++) {
         if (t->head_runs[i])
-            headers_run_unref(t->head_runs[i]);
+            headers_run_leave(t->head_runs[i]);
         t->head_runs[i] = NULL;
     }
 }

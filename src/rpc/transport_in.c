@@ -3,9 +3,9 @@
  * transport_in.c: the reader, a task on a worker's native stack.
  * A request enters here from the netpoller and leaves to server/dispatch.c (accept, request); a
  * response leaves to the goroutine that parks on the stream's note. A turn reads at most
- * LIMIT_READ_TURN octets. What h2_in saw is collected as effects and applied to h2_out in one
- * locked section per batch; what goroutines did meanwhile (`changed`) is told to h2_in before each
- * batch, so that h2_in knows every stream whose answer may be among the octets just read. */
+ * LIMIT_READ_TURN octets. What h2_in saw is applied to h2_out after each batch; what goroutines did
+ * meanwhile is told to h2_in before it, so that it knows every stream whose answer may be among the
+ * octets just read: see transport_news.c. */
 #include "base/limits.h"
 #include "base/pool.h"
 #include "base/sys.h"
@@ -16,217 +16,11 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* -- effects --------------------------------------------------------------------------------- */
-
-void transport_effect(struct transport *t, const struct effect *e)
-{
-    struct turn *turn = t->turn;
-    if (turn->n_effects == turn->room)
-        transport_apply(t);
-    turn->effects[turn->n_effects++] = *e;
-}
-
-/* h2_in has let go of s: unlinks it; locked. */
-static void transport_gone(struct transport *t, struct rpc_stream *s)
-{
-    h2_out_unlink(&t->out, stream_out(s));
-    list_remove(&s->changed);
-    s->changes = 0;
-    s->known = false;
-    s->dead = true;
-    if (s->counted) {
-        s->counted = false;
-        if (--t->open_streams == 0 && t->clock->max_idle) {
-            t->idle_since = sennit_now();
-            t->clock_due = true;
-        }
-        if (!list_empty(&t->waiting))
-            transport_quota_wake(t);
-    }
-    rt_note_set(&s->drained);
-}
-
-/* Of the connection, or of all streams by SETTINGS: a connection error. Locked. */
-BASE_COLD static void transport_window_overflow(struct transport *t)
-{
-    transport_note_end(t, WHY(PROTOCOL),
-                       "connection error FLOW_CONTROL_ERROR: the peer overflowed its window");
-    h2_out_goaway(&t->out, h2_in_last_id(t->in), H2_FLOW_CONTROL_ERROR, "window overflow");
-}
-
-static void transport_apply_window(struct transport *t, const struct effect *e)
-{
-    if (e->id == 0) {
-        if (!h2_out_window(&t->out, NULL, e->value))
-            transport_window_overflow(t);
-    } else if (e->s && e->s->known && !h2_out_window(&t->out, stream_out(e->s), e->value)) {
-        h2_out_rst(&t->out, stream_out(e->s), H2_FLOW_CONTROL_ERROR);
-        transport_changed(t, e->s, STREAM_RESET);
-        e->s->local_ended = e->s->failed_in = e->s->overflowed = true;
-    }
-}
-
-static void transport_apply_one(struct transport *t, const struct effect *e)
-{
-    switch (e->kind) {
-    case EFFECT_SETTINGS:
-        if (!h2_out_settings(&t->out, h2_in_peer(t->in)))
-            transport_window_overflow(t);
-        t->hold = false;
-        for (struct list *n = t->waiting.next; n != &t->waiting; n = t->waiting.next) {
-            if (t->open_streams >= t->out.peer.max_concurrent_streams)
-                break;
-            transport_quota_wake(t);
-        }
-        break;
-    case EFFECT_PING_ACK:
-        h2_out_ping(&t->out, e->opaque, true);
-        break;
-    case EFFECT_WINDOW:
-        transport_apply_window(t, e);
-        break;
-    case EFFECT_WINDOW_UPDATE:
-        h2_out_window_update(&t->out, e->id, e->value);
-        break;
-    case EFFECT_RST:
-        if (!e->s) {
-            h2_out_rst_id(&t->out, e->id, e->value);
-        } else if (e->s->known && !stream_out(e->s)->local_closed) {
-            h2_out_rst(&t->out, stream_out(e->s), e->value);
-            e->s->local_ended = true;
-            transport_changed(t, e->s, STREAM_RESET);
-        }
-        break;
-    case EFFECT_GONE:
-        transport_gone(t, e->s);
-        break;
-    }
-}
-
-void transport_apply(struct transport *t)
-{
-    struct rpc_stream *gone[EFFECTS];
-    struct turn *turn = t->turn;
-    size_t n_gone = 0, n = turn->n_effects;
-    uint32_t credit = h2_in_connection_credit(t->in);
-    bool bdp = h2_in_bdp_due(t->in); /* with the WINDOW_UPDATE that is among the effects */
-    if (n == 0 && credit == 0)
-        return;
-    turn->n_effects = 0;
-    size_t frames = (credit != 0) + bdp;
-    for (size_t i = 0; i < n; i++)
-        frames += turn->effects[i].kind != EFFECT_GONE;
-    lock_take(&t->lock, LOCK_WRITE);
-    if (frames && !transport_room(t, frames * 64 + 1280) && !t->close_wanted)
-        transport_note_end(t, WHY(NO_MEMORY), "no memory for the connection's control frames");
-    for (size_t i = 0; i < n; i++) {
-        const struct effect *e = &turn->effects[i];
-        if (!t->close_wanted || e->kind == EFFECT_GONE)
-            transport_apply_one(t, e);
-        if (e->kind == EFFECT_GONE)
-            gone[n_gone++] = e->s;
-    }
-    if (credit && !t->close_wanted)
-        h2_out_window_update(&t->out, 0, credit);
-    if (bdp && !t->close_wanted) {
-        h2_in_bdp_sent(t->in, sennit_now());
-        h2_out_ping(&t->out, h2_bdp_opaque, false);
-    }
-    lock_drop(&t->lock, LOCK_WRITE);
-    for (size_t i = 0; i < n_gone; i++)
-        stream_unref(gone[i]);
-    if (frames)
-        transport_dirty(t);
-}
-
-static void transport_let_go(struct transport *t, struct rpc_stream *s)
-{
-    messages_drop(s);
-    transport_effect(t, &(struct effect){ .kind = EFFECT_GONE, .s = s });
-}
-
 /* Both sides have ended: h2_in has forgotten s, so do we. */
 static void transport_check_over(struct transport *t, struct rpc_stream *s)
 {
     if (s->remote_ended && s->local_told)
         transport_let_go(t, s);
-}
-
-/* -- news from goroutines -------------------------------------------------------------------- */
-
-/* False: no memory. */
-static bool transport_tell_one(struct transport *t, struct rpc_stream *s, uint8_t changes,
-                               uint32_t consumed)
-{
-    if (changes & STREAM_OPENED) {
-        s->local_told = (changes & STREAM_LOCAL_END) != 0;
-        if (h2_in_opened(t->in, s->id, s, s->local_told) < 0) {
-            s->remote_ended = s->local_told = true; /* let go below; the owner hears of it */
-            stream_finish(s, WHY(NO_MEMORY), sennit_s("no memory for the stream"));
-            transport_effect(t, &(struct effect){ .kind = EFFECT_RST, .s = s, .value = H2_CANCEL });
-            transport_let_go(t, s);
-            return false;
-        }
-    }
-    if (changes & STREAM_RESET) {
-        /* Nearly always told already; not for what the peer's window updates made us reset. */
-        stream_finish(s, WHY(MALFORMED),
-                      sennit_s("the stream was reset: the peer overflowed its "
-                               "flow-control window"));
-        h2_in_forget(t->in, s->id,
-                     s->overflowed               ? H2_RESET_PROVOKED
-                     : t->server && s->failed_in ? H2_RESET_ANSWERED
-                                                 : H2_RESET_OURS);
-        transport_let_go(t, s);
-        return true;
-    }
-    if ((changes & STREAM_LOCAL_END) && !s->local_told) {
-        s->local_told = true;
-        if (h2_in_local_end(t->in, s->id)) {
-            transport_let_go(t, s);
-            return true;
-        }
-    }
-    if (changes & STREAM_CONSUMED) {
-        uint32_t increment = h2_in_consumed(t->in, s->id, consumed);
-        if (increment)
-            transport_effect(
-                t,
-                &(struct effect){ .kind = EFFECT_WINDOW_UPDATE, .id = s->id, .value = increment });
-    }
-    if (changes & STREAM_WANTED)
-        messages_wanted(s);
-    return true;
-}
-
-#define TOLD_AT_ONCE 32
-
-static void transport_tell(struct transport *t)
-{
-    struct {
-        struct rpc_stream *s;
-        uint32_t consumed;
-        uint8_t changes;
-    } news[TOLD_AT_ONCE];
-    size_t n;
-    do {
-        n = 0;
-        lock_take(&t->lock, LOCK_WRITE);
-        uint32_t earned = t->out.earned;
-        t->out.earned = 0;
-        while (n < TOLD_AT_ONCE) {
-            struct list *node = list_pop_front(&t->changed);
-            if (!node)
-                break;
-            struct rpc_stream *s = container_of(node, struct rpc_stream, changed);
-            news[n].s = s, news[n].changes = s->changes, news[n++].consumed = s->consumed;
-            s->changes = 0, s->consumed = 0;
-        }
-        lock_drop(&t->lock, LOCK_WRITE);
-        h2_in_earned(t->in, earned);
-        for (size_t i = 0; i < n; i++)
-            transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
-    } while (n == TOLD_AT_ONCE);
 }
 
 /* -- events ---------------------------------------------------------------------------------- */
@@ -242,8 +36,10 @@ static void transport_answer_http(struct rpc_stream *s)
         transport_respond_http(s, q->http_status, q->code, q->http_text);
 }
 
-static void transport_on_request(struct transport *t, const struct h2_event *ev)
+/* ev may tell of all the request's DATA, too, which is not looked at here. NULL: it is refused. */
+static struct rpc_stream *transport_on_request(struct transport *t, const struct h2_event *ev)
 {
+    bool end = ev->end_stream && !ev->len;
     struct head_run *run = ev->run ? t->head_runs[ev->run->slot] : NULL;
     if (unlikely(ev->run && (!run || run->id != ev->run->id)))
         run = headers_learn(t, ev);
@@ -253,23 +49,21 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         h2_in_forget(t->in, ev->id, H2_RESET_PROVOKED);
         transport_effect(
             t, &(struct effect){ .kind = EFFECT_RST, .id = ev->id, .value = H2_REFUSED_STREAM });
-        return;
+        return NULL;
     }
     const struct h2_field *path = NULL;
-    if (run) {
-        atomic_fetch_add_explicit(&run->refs, 1, memory_order_relaxed);
-        s->run = run;
-    }
+    if (run)
+        run->users++;
+    s->run = run;
     s->id = ev->id;
     s->head_seen = true;
-    s->remote_ended = s->end_seen = ev->end_stream;
-    h2_in_set_user(t->in, ev->id, s);
-    transport_prepare(s);
-    lock_take(&t->lock, LOCK_WRITE);
-    h2_out_accept(&t->out, stream_out(s), ev->id);
-    s->known = s->counted = true;
+    if (unlikely(end)) {
+        atomic_store_explicit(&s->remote_ended, true, memory_order_relaxed);
+        atomic_store_explicit(&s->end_seen, true, memory_order_relaxed);
+    }
+    *ev->owner = s;
+    s->known = s->counted = true; /* nobody else has heard of it: no need of the lock */
     t->open_streams++;
-    lock_drop(&t->lock, LOCK_WRITE);
     bool read = headers_read_request(s, ev, &path);
     if (ev->fields_too_large || !read) {
         struct rpc_response r = {
@@ -281,7 +75,7 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
         };
         s->failed_in = true;
         transport_respond(s, &r);
-        return;
+        return s;
     }
     t->turn->current = s, t->turn->current_path = path;
     if (s->request.http_status != 200)
@@ -289,9 +83,11 @@ static void transport_on_request(struct transport *t, const struct h2_event *ev)
     else
         t->ops->accept(s);
     t->turn->current = NULL;
-    if (ev->end_stream)
+    if (end)
         messages_end(s);
-    transport_answer_http(s);
+    if (unlikely(s->request.http_status != 200))
+        transport_answer_http(s);
+    return s;
 }
 
 void transport_memo(struct rpc_stream *s, uint16_t memo)
@@ -305,10 +101,6 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
     t->turn->n_heads += ev->kind == H2_EV_HEADERS;
-    if (t->server && ev->kind == H2_EV_HEADERS) {
-        transport_on_request(t, ev);
-        return;
-    }
     if (!s)
         return;
     messages_tell(s);
@@ -333,7 +125,7 @@ static void transport_on_headers(struct transport *t, const struct h2_event *ev)
     transport_check_over(t, s);
 }
 
-static void transport_on_data(struct transport *t, const struct h2_event *ev)
+void transport_on_data(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
     if (!s)
@@ -361,6 +153,16 @@ static void transport_on_data(struct transport *t, const struct h2_event *ev)
     }
 }
 
+/* A request with all its DATA, nearly always one message. */
+static inline void transport_on_whole(struct transport *t, const struct h2_event *ev)
+{
+    struct rpc_stream *s = ev->user;
+    if (likely(s && messages_request(s, ev->data, ev->len)))
+        s->ops->request(s);
+    else
+        transport_on_data(t, ev);
+}
+
 BASE_COLD static void transport_on_reset(struct transport *t, const struct h2_event *ev)
 {
     struct rpc_stream *s = ev->user;
@@ -373,6 +175,10 @@ BASE_COLD static void transport_on_reset(struct transport *t, const struct h2_ev
         return;
     messages_tell(s);
     s->peer_reset = true;
+    lock_take(&t->lock, LOCK_WRITE); /* before its owner hears of it, who may have an answer */
+    s->dead = true;
+    h2_out_unlink(&t->out, stream_out(s));
+    lock_drop(&t->lock, LOCK_WRITE);
     int n = snprintf(text, sizeof text, "stream terminated by RST_STREAM with error code: %s%s%s",
                      h2_error_name(ev->code), ours && ev->text ? ": " : "",
                      ours && ev->text ? ev->text : "");
@@ -442,6 +248,7 @@ BASE_COLD static void transport_on_http1(struct transport *t)
         t->out.len = sizeof answer - 1;
     }
     t->hold = false;
+    t->lingers = true;
     lock_drop(&t->lock, LOCK_WRITE);
     transport_fail(t, WHY(HTTP1), "the peer spoke HTTP/1");
 }
@@ -452,6 +259,7 @@ BASE_COLD static void transport_on_error(struct transport *t, const struct h2_ev
     t->hold = false;
     if (transport_room(t, 128))
         h2_out_goaway(&t->out, h2_in_last_id(t->in), ev->code, ev->text ? ev->text : "");
+    t->lingers = t->server;
     lock_drop(&t->lock, LOCK_WRITE);
     transport_fail(t, WHY(PROTOCOL), "connection error %s: %s", h2_error_name(ev->code),
                    ev->text ? ev->text : "");
@@ -521,10 +329,19 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
     struct h2_event ev;
     size_t used;
     do {
+        used = h2_run_likely(p, n) && h2_in_runs(t->in) ? messages_runs(t, p, n) : 0;
+        p += used, n -= used;
         used = 0;
         h2_in_next(t->in, p, n, &used, &ev);
         p += used, n -= used;
-        if (ev.kind == H2_EV_DATA)
+        if (ev.kind == H2_EV_HEADERS && t->server) {
+            used = h2_in_with_data(t->in, p, n, &ev);
+            p += used, n -= used;
+            t->turn->n_heads++;
+            ev.user = transport_on_request(t, &ev);
+            if (likely(ev.len))
+                transport_on_whole(t, &ev);
+        } else if (ev.kind == H2_EV_DATA)
             transport_on_data(t, &ev);
         else if (ev.kind == H2_EV_HEADERS || ev.kind == H2_EV_TRAILERS)
             transport_on_headers(t, &ev);
@@ -551,7 +368,7 @@ BASE_COLD static void transport_read_failed(struct transport *t, ssize_t got)
 static bool transport_choked(const struct transport *t)
 {
     return h2_out_octets(&t->out) > LIMIT_OUT_HIGH_WATER + LIMIT_OUT_CONTROL ||
-           t->put_off >= LIMIT_PUT_OFF;
+           (t->put_off >= LIMIT_PUT_OFF && h2_out_octets(&t->out) >= LIMIT_OUT_HIGH_WATER);
 }
 
 /* Over, or the peer does not read. */
@@ -563,33 +380,41 @@ static bool transport_stalled(struct transport *t)
     return stalled;
 }
 
-/* Locked. */
+/* More is unsent, or waits for windows, than the peer should be owed; locked. */
 static bool transport_full(const struct transport *t)
 {
-    return h2_out_octets(&t->out) >= LIMIT_OUT_HIGH_WATER && !t->close_wanted;
+    return (h2_out_octets(&t->out) >= LIMIT_OUT_HIGH_WATER || h2_out_shut(&t->out)) &&
+           !t->close_wanted;
 }
 
 bool transport_put_off(struct transport *t)
 {
-    if (likely(!atomic_load_explicit(&t->blocked, memory_order_relaxed)))
+    if (likely(!atomic_load_explicit(&t->blocked, memory_order_relaxed) &&
+               !atomic_load_explicit(&t->tight, memory_order_relaxed)))
         return false;
     lock_take(&t->lock, LOCK_WRITE);
     bool full = transport_full(t);
     t->put_off += full;
+    if (t->out.kept < LIMIT_KEPT)
+        atomic_store_explicit(&t->tight, false, memory_order_relaxed);
     lock_drop(&t->lock, LOCK_WRITE);
     return full;
 }
 
-/* The peer reads again, or the connection is over: what was put off begins. */
-static void transport_begin_put_off(struct transport *t)
+/* The peer reads again or gave window, or the connection is over: what was put off begins. */
+void transport_begin_put_off(struct transport *t)
 {
+    if (likely(!t->put_off))
+        return;
     lock_take(&t->lock, LOCK_WRITE);
-    bool begin = t->put_off && !transport_full(t);
+    bool begin = !transport_full(t);
     if (begin)
         t->put_off = 0;
     lock_drop(&t->lock, LOCK_WRITE);
-    if (begin)
-        t->ops->room(t);
+    if (!begin)
+        return;
+    t->ops->room(t);
+    transport_apply(t); /* the window that was held back */
 }
 
 /* What the time gone by gives back; transport_tell does the same for what we sent. */
@@ -658,61 +483,6 @@ static void transport_check_slow(struct transport *t)
         clock_slow(t);
 }
 
-/* A regular end is nobody's news, and a client's calls tell why. What a server's person should know
- * and clients can cause at will is told now and then; the rest is for who asks. */
-BASE_COLD static void transport_log_end(const struct transport *t)
-{
-    static _Atomic int64_t last;
-    sennit_log_level level = SENNIT_LOG_INFO;
-    switch (WHY_NUMBER(t->close_code)) {
-    case WHY_NUMBER(WHY_CLOSING):
-    case WHY_NUMBER(WHY_STOPPED):
-    case WHY_NUMBER(WHY_GOING_AWAY):
-    case WHY_NUMBER(WHY_RETIRED):
-    case WHY_NUMBER(WHY_LOST):
-        level = SENNIT_LOG_DEBUG;
-        break;
-    case WHY_NUMBER(WHY_WANTS_TLS):
-    case WHY_NUMBER(WHY_PINGS):
-        if (t->server && log_on(LOG_H2, SENNIT_LOG_WARN) && log_seldom(&last))
-            level = SENNIT_LOG_WARN;
-        break;
-    default:
-        break;
-    }
-    log_line(LOG_H2, level, t->close_code, "connection %s %s ended: %s", t->server ? "from" : "to",
-             t->auth ? t->auth->peer.address : "?", t->reason);
-}
-
-BASE_COLD static void transport_end(struct transport *t)
-{
-    void *user;
-    transport_log_end(t);
-    transport_stop_flushing(t);
-    lock_take(&t->lock, LOCK_WRITE);
-    t->closed = true;
-    while (!list_empty(&t->waiting))
-        transport_quota_wake(t);
-    lock_drop(&t->lock, LOCK_WRITE);
-    transport_drop_refs(t);
-    rt_timer_stop_wait(&t->timer);
-    t->io->ops->close(t->io);
-    t->io = NULL;
-    transport_tell(t);
-    while (h2_in_pop(t->in, &user)) {
-        struct rpc_stream *s = user;
-        if (s) {
-            stream_finish(s, t->close_code, sennit_s(t->reason));
-            transport_let_go(t, s);
-        }
-    }
-    transport_apply(t);
-    transport_begin_put_off(t);
-    t->ops->closed(t, t->reason);
-    rt_task_exit(&t->task);
-    transport_unref(t);
-}
-
 static void turn_block_fini(void *block)
 {
     hpack_scratch_fini(&((struct turn_block *)block)->scratch);
@@ -744,6 +514,11 @@ void transport_task(struct rt_task *task)
         turn.effects = turn.block->effects, turn.room = EFFECTS;
     list_init(&turn.filling);
     t->turn = &turn;
+    if (unlikely(t->lingering)) {
+        transport_linger(t, turn.block ? turn.block->slab : NULL);
+        pool_give(&turn_blocks, turn.block);
+        return;
+    }
     h2_in_lend(t->in, turn.block ? &turn.block->scratch : NULL);
     if (atomic_load_explicit(&t->blocked, memory_order_relaxed))
         transport_flush(t);
@@ -751,8 +526,11 @@ void transport_task(struct rt_task *task)
     bool again = transport_turn(t);
     transport_tell(t);
     transport_apply(t);
+    transport_begin_put_off(t);
     transport_check_slow(t);
     clock_step(t);
+    if (t->ops->turned)
+        t->ops->turned(t);
     h2_in_lend(t->in, NULL);
     lock_take(&t->lock, LOCK_WRITE);
     if (t->write_failed && !again && !t->close_wanted)

@@ -86,7 +86,7 @@ BASE_COLD void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code
 static struct rpc_msg *messages_new(struct rpc_stream *s, size_t len)
 {
     size_t size = sizeof(struct rpc_msg) + len + 1;
-    struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(size);
+    struct rpc_msg *m = s->one_in ? arena_alloc(s->arena, size) : sys.malloc(sys_size(size));
     if (m)
         *m = (struct rpc_msg){ .len = (uint32_t)len,
                                .compressed = s->prefix[0] == 1,
@@ -128,12 +128,13 @@ void messages_tell(struct rpc_stream *s)
     messages_queue(s, m);
 }
 
-static struct rpc_msg *messages_open(struct rpc_stream *s, size_t n)
+/* Room for n octets, and perhaps for those up to `coming` that follow. */
+static struct rpc_msg *messages_open(struct rpc_stream *s, size_t n, size_t coming)
 {
-    size_t room = s->open ? min_size((size_t)s->open->len * MESSAGES_GROWTH, MESSAGES_BLOCK) : n;
+    size_t room = s->open ? (size_t)s->open->len * MESSAGES_GROWTH : n;
     messages_tell(s);
-    room = max_size(room, n);
-    struct rpc_msg *m = sys.malloc(sizeof *m + room + 1);
+    room = max_size(min_size(max_size(room, coming), MESSAGES_BLOCK), n);
+    struct rpc_msg *m = sys.malloc(sys_size(sizeof *m + room + 1));
     if (!m)
         return NULL;
     m->owner = s, m->len = (uint32_t)room, m->more = 0;
@@ -163,7 +164,7 @@ static size_t messages_take_whole(struct rpc_stream *s, const uint8_t *p, size_t
     if (!n)
         return 0;
     if (!m || m->len - m->more < n)
-        m = messages_open(s, n);
+        m = messages_open(s, n, 0);
     if (!m) {
         messages_fail(s, H2_CANCEL, WHY(NO_MEMORY), "no memory for the message");
         return 0;
@@ -216,7 +217,7 @@ static void messages_begin(struct rpc_stream *s)
                       "cardinality violation: more than one message where one is expected");
     else if (!(s->part = messages_new(s, len)))
         messages_fail(s, H2_CANCEL, WHY(NO_MEMORY), "no memory for the message");
-    else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW / 2)
+    else if (s->part_have = 0, len > LIMIT_STREAM_WINDOW_LEAST / 2)
         messages_large(s);
 }
 
@@ -225,7 +226,7 @@ static void messages_complete(struct rpc_stream *s)
     struct rpc_msg *m = s->part;
     s->part = NULL;
     s->n_messages++;
-    if (unlikely(m->len > LIMIT_STREAM_WINDOW / 2)) {
+    if (unlikely(m->len > LIMIT_STREAM_WINDOW_LEAST / 2)) {
         atomic_store_explicit(&s->stuck, false, memory_order_relaxed);
         messages_ungrant(s);
     }
@@ -234,22 +235,41 @@ static void messages_complete(struct rpc_stream *s)
     messages_queue(s, m);
 }
 
-/* The usual case of one_in: plain, small, and all that p has. False: nothing was done. */
-static inline bool messages_take_only(struct rpc_stream *s, const uint8_t *p, size_t len)
+/* The usual case of one_in: plain, small, and all that p has. NULL: nothing was done. */
+static inline struct rpc_msg *messages_only(struct rpc_stream *s, const uint8_t *p, size_t len)
 {
-    if (!s->one_in || s->part || s->prefix_have || s->n_messages || len < 5 || p[0] != 0)
-        return false;
+    if (unlikely(len < 5 || p[0] != 0))
+        return NULL;
     size_t n = load_be32(p + 1);
-    if (n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW / 2)
-        return false;
+    if (unlikely(n != len - 5 || n > s->max_recv || n > LIMIT_STREAM_WINDOW_LEAST / 2))
+        return NULL;
     struct rpc_msg *m = arena_alloc(s->arena, sizeof *m + n + 1);
-    if (!m)
-        return false;
+    if (unlikely(!m))
+        return NULL;
     *m = (struct rpc_msg){ .len = (uint32_t)n, .body = (char *)(m + 1) };
     memcpy(m->body, p + 5, n);
     m->body[n] = 0;
     s->n_messages = 1;
-    messages_queue(s, m);
+    return m;
+}
+
+static inline bool messages_take_only(struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    bool first = s->one_in && !s->part && !s->prefix_have && !s->n_messages;
+    struct rpc_msg *m = first ? messages_only(s, p, len) : NULL;
+    if (m)
+        messages_queue(s, m);
+    return m != NULL;
+}
+
+bool messages_request(struct rpc_stream *s, const uint8_t *p, size_t len)
+{
+    struct rpc_msg *m = likely(s->one_in && !s->failed_in) ? messages_only(s, p, len) : NULL;
+    if (unlikely(!m))
+        return false;
+    s->first = m, s->last = &m->next; /* nobody else looks there before its handler begins */
+    atomic_store_explicit(&s->end_seen, true, memory_order_release);
+    atomic_store_explicit(&s->remote_ended, true, memory_order_release);
     return true;
 }
 
@@ -296,7 +316,7 @@ BASE_COLD void messages_page(struct rpc_stream *s, const uint8_t *p, size_t len)
 void messages_end(struct rpc_stream *s)
 {
     messages_tell(s);
-    s->end_seen = true;
+    atomic_store_explicit(&s->end_seen, true, memory_order_release);
     if (!s->t->server) { /* a response ends with trailers, not with DATA */
         if (s->http_status != 200 || s->page || s->failed_in) {
             headers_no_grpc(s);
@@ -313,7 +333,65 @@ void messages_end(struct rpc_stream *s)
     else if (!s->failed_in && s->one_in && s->n_messages == 0)
         messages_fail(s, H2_NO_ERROR, WHY(CARDINALITY),
                       "cardinality violation: the stream ended without a request message");
-    s->remote_ended = true; /* now: a receiver that sees it takes the end for a good one */
+    /* now: a receiver that sees it takes the end for a good one */
+    atomic_store_explicit(&s->remote_ended, true, memory_order_release);
     if (!s->one_in)
         rt_note_set(&s->note);
+}
+
+/* -- runs of frames --------------------------------------------------------------------------- */
+
+/* n octets, `octets` without headers; s is not one_in. How many octets were taken: fewer when s has
+ * failed meanwhile. */
+static size_t messages_run(struct rpc_stream *s, const uint8_t *p, size_t n, size_t octets)
+{
+    const uint8_t *at = p, *end = p + n;
+    struct rpc_msg *m = s->open;
+    bool between = !s->part && !s->prefix_have;
+    do {
+        uint32_t len;
+        const uint8_t *data = h2_run_data(at, &len);
+        at = data + len;
+        bool whole = between && messages_whole(s, data, len) == len;
+        if (likely(whole) && unlikely(!m || m->len - m->more < len))
+            m = messages_open(s, len, octets);
+        octets -= len;
+        if (likely(whole && m)) {
+            copy_small((char *)(m + 1) + m->more, data, len);
+            m->more += len;
+            continue;
+        }
+        messages_data(s, data, len);
+        m = s->open, between = !s->part && !s->prefix_have;
+    } while (at < end && likely(!s->failed_in));
+    return (size_t)(at - p);
+}
+
+/* The same, of any stream, as if h2_in_next told each. */
+BASE_COLD static void messages_one_by_one(struct transport *t, const struct h2_run *run,
+                                          const uint8_t *p, size_t n)
+{
+    struct h2_event ev = { .kind = H2_EV_DATA, .id = run->id, .user = run->user };
+    for (const uint8_t *end = p + n; p < end; p = ev.data + ev.len) {
+        ev.data = h2_run_data(p, &ev.credit);
+        ev.len = ev.credit;
+        transport_on_data(t, &ev);
+    }
+}
+
+size_t messages_runs(struct transport *t, const uint8_t *p, size_t n)
+{
+    size_t all = 0, used;
+    struct h2_run run;
+    while ((used = h2_in_run(t->in, p + all, n - all, &run)) != 0) {
+        struct rpc_stream *s = run.user;
+        const uint8_t *from = p + all;
+        size_t taken = 0;
+        all += used;
+        if (likely(s && !s->one_in && !s->failed_in))
+            taken = messages_run(s, from, used, run.octets);
+        if (unlikely(taken < used))
+            messages_one_by_one(t, &run, from + taken, used - taken);
+    }
+    return all;
 }

@@ -22,6 +22,10 @@ static void transport_body_drained(struct h2_out_stream *o)
 {
     struct rpc_stream *s = container_of(o, struct rpc_stream, h2);
     s->body_waits = false;
+    if (s->leaves && s->known) {
+        transport_changed(s->t, s, STREAM_DRAINED);
+        transport_wake(s->t);
+    }
     if (o->local_closed && !s->local_ended) {
         s->local_ended = true;
         transport_changed(s->t, s, STREAM_LOCAL_END);
@@ -31,6 +35,13 @@ static void transport_body_drained(struct h2_out_stream *o)
     rt_note_set(&s->drained);
 }
 
+/* A body waits; locked. */
+static void transport_note_tight(struct transport *t)
+{
+    if (t->out.kept >= LIMIT_KEPT)
+        atomic_store_explicit(&t->tight, true, memory_order_relaxed);
+}
+
 void transport_prepare(struct rpc_stream *s)
 {
     struct h2_out_stream *o = stream_out(s);
@@ -38,6 +49,14 @@ void transport_prepare(struct rpc_stream *s)
     list_init(&o->pending);
     list_init(&o->all);
     o->on_drained = transport_body_drained;
+}
+
+BASE_COLD struct h2_out_stream *transport_accept(struct rpc_stream *s)
+{
+    struct h2_out_stream *o = stream_out(s);
+    transport_prepare(s);
+    h2_out_accept(&s->t->out, o, s->id);
+    return o;
 }
 
 /* -- stream quota ---------------------------------------------------------------------------- */
@@ -191,31 +210,23 @@ enum transport_result transport_open(struct transport *t, struct rpc_stream *s, 
     return result;
 }
 
-enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end)
+/* A message that cannot go at once, or the end. Locked on entry, not on exit. */
+__attribute__((noinline)) static enum transport_result transport_send_any(struct transport *t,
+                                                                          struct rpc_stream *s,
+                                                                          const char *body,
+                                                                          size_t len, bool end)
 {
-    struct transport *t = s->t;
     struct h2_out_stream *o = stream_out(s);
     enum transport_result result = TRANSPORT_DEAD;
-    lock_take(&t->lock, LOCK_WRITE);
-    if (likely(!t->closed && !s->dead && !s->local_ended)) {
-        enum h2_joined small =
-            end ? H2_NOT_APPENDED : h2_out_small(&t->out, o, (const uint8_t *)body, len);
-        if (likely(small != H2_NOT_APPENDED)) {
-            lock_drop(&t->lock, LOCK_WRITE);
-            if (small == H2_APPENDED) /* who began the frame that it joined has a flush to come */
-                transport_dirty(t);
-            return TRANSPORT_OK;
-        }
-        if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
-            result = TRANSPORT_NO_MEMORY;
-        } else if (!t->closed && !s->dead && !s->local_ended) { /* the lock was dropped */
-            bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
-            s->body_waits = !all;
-            result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
-            if (o->local_closed && !s->local_ended) {
-                s->local_ended = true;
-                transport_changed(t, s, STREAM_LOCAL_END);
-            }
+    if (!transport_room(t, h2_data_bound(&t->out, o, len))) {
+        result = TRANSPORT_NO_MEMORY;
+    } else if (!t->closed && !s->dead && !s->local_ended) { /* the lock was dropped */
+        bool all = h2_out_data(&t->out, o, (const uint8_t *)body, len, end);
+        s->body_waits = !all;
+        result = all ? TRANSPORT_OK : TRANSPORT_WAITS;
+        if (o->local_closed && !s->local_ended) {
+            s->local_ended = true;
+            transport_changed(t, s, STREAM_LOCAL_END);
         }
     }
     lock_drop(&t->lock, LOCK_WRITE);
@@ -224,13 +235,35 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
     return result;
 }
 
+enum transport_result transport_send(struct rpc_stream *s, const char *body, size_t len, bool end)
+{
+    struct transport *t = s->t;
+    struct h2_out_stream *o = stream_out(s);
+    const uint8_t *octets = (const uint8_t *)body;
+    lock_take(&t->lock, LOCK_WRITE);
+    if (unlikely(t->closed || s->dead ||
+                 atomic_load_explicit(&s->local_ended, memory_order_relaxed))) {
+        lock_drop(&t->lock, LOCK_WRITE);
+        return TRANSPORT_DEAD;
+    }
+    if (unlikely(end ||
+                 (!h2_out_join(&t->out, o, octets, len) && !h2_out_small(&t->out, o, octets, len))))
+        return transport_send_any(t, s, body, len, end);
+    bool due = t->flush_due; /* of whoever set it: that one's flush comes after this, too */
+    t->flush_due = true;
+    lock_drop(&t->lock, LOCK_WRITE);
+    if (!due)
+        transport_dirty(t);
+    return TRANSPORT_OK;
+}
+
 /* -- server ---------------------------------------------------------------------------------- */
 
 static void transport_local_end_more(struct transport *t, struct rpc_stream *s)
 {
     if (!s->end_seen && s->known) {
         /* The peer has more to send that nobody reads: tell it to stop (RFC 9113 8.1). */
-        h2_out_rst(&t->out, stream_out(s), H2_NO_ERROR);
+        h2_out_rst(&t->out, transport_out(s), H2_NO_ERROR);
         transport_changed(t, s, STREAM_RESET);
     }
     if (t->drain != DRAIN_NONE)
@@ -259,10 +292,10 @@ static enum transport_result transport_append_response(struct transport *t, stru
                                                        const struct header_list *tail,
                                                        const struct rpc_response *r)
 {
-    struct h2_out_stream *o = stream_out(s);
     struct h2_ready none = { 0 };
     if (t->closed || s->dead || s->local_ended)
         return TRANSPORT_DEAD;
+    struct h2_out_stream *o = transport_out(s);
     if (o->body_len) { /* ended by its deadline while a message is partly on the wire */
         h2_out_rst(&t->out, o, H2_CANCEL);
         s->dead = true, s->local_ended = true;
@@ -294,12 +327,17 @@ static enum transport_result transport_append_response(struct transport *t, stru
 bool transport_answer(struct rpc_stream *s, const char *body, size_t len)
 {
     struct transport *t = s->t;
+    bool ended = atomic_load_explicit(&s->end_seen, memory_order_acquire);
     lock_take(&t->lock, LOCK_WRITE);
     bool sent = !t->closed && !s->dead &&
                 !atomic_load_explicit(&s->local_ended, memory_order_relaxed) &&
-                !atomic_load_explicit(&s->sent_head, memory_order_relaxed) &&
-                h2_out_whole(&t->out, stream_out(s), &t->ready_head, NULL, 0, (const uint8_t *)body,
-                             len, &t->ready_tail);
+                !atomic_load_explicit(&s->sent_head, memory_order_relaxed);
+    if (likely(sent && ended && stream_out(s)->id == 0))
+        sent = h2_out_answer(&t->out, s->id, &t->ready_head, (const uint8_t *)body, len,
+                             &t->ready_tail);
+    else if (sent)
+        sent = h2_out_whole(&t->out, transport_out(s), &t->ready_head, NULL, 0,
+                            (const uint8_t *)body, len, &t->ready_tail);
     if (likely(sent)) {
         transport_note(&s->sent_head);
         transport_local_end(t, s);
@@ -342,6 +380,24 @@ static enum transport_result transport_respond_once(struct rpc_stream *s,
     return result;
 }
 
+/* False: it need not wait, or is over. */
+BASE_COLD static bool transport_leave(struct rpc_stream *s)
+{
+    struct transport *t = s->t;
+    lock_take(&t->lock, LOCK_WRITE);
+    s->leaves = s->body_waits && !s->dead && !t->closed;
+    transport_note_tight(t);
+    lock_drop(&t->lock, LOCK_WRITE);
+    return s->leaves;
+}
+
+BASE_COLD void transport_end_left(struct rpc_stream *s)
+{
+    struct rpc_response end = { .end = true };
+    if (transport_respond_once(s, &end) == TRANSPORT_NO_MEMORY)
+        transport_reset(s, TRANSPORT_CANCEL);
+}
+
 enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_response *r)
 {
     enum transport_result result;
@@ -350,6 +406,8 @@ enum transport_result transport_respond(struct rpc_stream *s, const struct rpc_r
     while (result == TRANSPORT_GONE);
     if (result != TRANSPORT_WAITS)
         return result;
+    if (r->leaves && transport_leave(s))
+        return TRANSPORT_WAITS;
     if (!transport_wait_drained(s))
         return TRANSPORT_DEAD;
     struct rpc_response rest = *r;
@@ -361,7 +419,6 @@ BASE_COLD void transport_respond_http(struct rpc_stream *s, unsigned status, sen
                                       const char *text)
 {
     struct transport *t = s->t;
-    struct h2_out_stream *o = stream_out(s);
     struct header_list head;
     size_t len = strlen(text);
     headers_http(&head, s->arena, status, code, text);
@@ -369,6 +426,7 @@ BASE_COLD void transport_respond_http(struct rpc_stream *s, unsigned status, sen
         return;
     lock_take(&t->lock, LOCK_WRITE);
     if (transport_room(t, h2_headers_bound(head.h, head.n) + len + 64) && !s->dead) {
+        struct h2_out_stream *o = transport_out(s);
         h2_out_headers(&t->out, o, head.h, head.n, false);
         s->sent_head = true;
         /* Without a window for one line it waits like any body: text is static. */
@@ -387,6 +445,7 @@ BASE_COLD bool transport_wait_drained(struct rpc_stream *s)
     for (;;) {
         lock_take(&t->lock, LOCK_WRITE);
         bool over = t->closed || s->dead, waits = s->body_waits;
+        transport_note_tight(t);
         lock_drop(&t->lock, LOCK_WRITE);
         if (!waits)
             return true; /* also when the stream has ended since */
@@ -404,7 +463,7 @@ BASE_COLD void transport_reset(struct rpc_stream *s, uint32_t h2_code)
         return;
     lock_take(&t->lock, LOCK_WRITE);
     if (!t->closed && !s->dead && s->known && transport_room(t, 16) && !s->dead && !t->closed) {
-        h2_out_rst(&t->out, stream_out(s), h2_code);
+        h2_out_rst(&t->out, transport_out(s), h2_code);
         s->dead = true, s->local_ended = true;
         transport_changed(t, s, STREAM_RESET);
         transport_wake(t); /* lets go of it without waiting for the peer */

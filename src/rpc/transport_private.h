@@ -13,7 +13,8 @@ enum stream_change {
     STREAM_LOCAL_END = 2, /* END_STREAM is appended */
     STREAM_RESET = 4,     /* RST_STREAM is appended */
     STREAM_CONSUMED = 8,  /* s->consumed octets were read by the owner */
-    STREAM_WANTED = 16    /* the receiver waits for the message that is under way */
+    STREAM_WANTED = 16,   /* the receiver waits for the message that is under way */
+    STREAM_DRAINED = 32   /* server: the body is out, the end of a response that was left is due */
 };
 
 /* What a read batch wants of h2_out; applied in one locked section. */
@@ -59,9 +60,11 @@ struct head_said {
     bool grpc, host;
 };
 /* What a run of fields (see hpack_run) that requests begin with says: read once, then shared by all
- * requests that begin so. Each stream that does holds it, and its slot. */
+ * requests that begin so. users is the reader's: its slot, and each stream that began so and is
+ * known. They have one reference together; a stream that others hold longer has one of its own. */
 struct head_run {
     _Atomic uint32_t refs;
+    uint32_t users;
     uint64_t id;
     struct head_said said;
     struct sennit_arena arena;
@@ -97,8 +100,10 @@ struct transport {
     bool clock_due;            /* look at the clock at the end of this turn */
     bool too_many_pings;       /* said the peer */
     unsigned strikes;
-    uint32_t partial; /* the frame or header block under way (see h2_in_partial), */
-    int64_t slow_at;  /* and when it takes too long */
+    bool finished;     /* lingering: our end is said, */
+    uint32_t lingered; /* and so many octets were dropped */
+    uint32_t partial;  /* the frame or header block under way (see h2_in_partial), */
+    int64_t slow_at;   /* and when it takes too long */
     struct h2_in *in;
     struct turn *turn; /* the one under way */
     const struct transport_clock *clock;
@@ -122,12 +127,17 @@ struct transport {
     struct h2_ready ready_head, ready_tail; /* server: of responses */
     struct list changed;                    /* streams with news for h2_in */
     struct list waiting;                    /* for stream quota: struct quota_waiter */
-    uint32_t open_streams; /* client: that count against the peer's limit; server: that live */
-    unsigned put_off;      /* requests that transport_put_off told to wait, since ops->room */
-    bool closed;           /* the reader has ended it */
+    /* Client: that count against the peer's limit. Server: that live; the reader's. */
+    uint32_t open_streams;
+    unsigned put_off; /* requests that transport_put_off told to wait, since ops->room; only the
+                         reader writes it */
+    bool closed;      /* the reader has ended it */
+    bool lingers;     /* server: when it ends, the peer is given time to read why, */
+    bool lingering;   /* and this is that time: written by the reader */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused, timer_fired;
-    bool dormant; /* client: no pings without streams; the next one wakes the task */
+    bool flush_due; /* a small message was appended since the last take: its sender sees to it */
+    bool dormant;   /* client: no pings without streams; the next one wakes the task */
     enum drain_state drain;
     sennit_code close_code;
     int64_t idle_since; /* when open_streams came to 0 */
@@ -143,6 +153,7 @@ struct transport {
     _Atomic uint32_t flushing; /* 0, 1, 2: 1 and asked again */
     bool write_failed;
     _Atomic bool blocked; /* the socket took no more: writability wakes the task */
+    _Atomic bool tight;   /* much waits for windows: transport_put_off looks closer */
 };
 
 /* Client: encoded constants of requests, found by what they are made of. */
@@ -169,7 +180,17 @@ struct quota_waiter {
 static inline struct h2_out_stream *stream_out(struct rpc_stream *s)
 {
     _Static_assert(sizeof(struct h2_out_stream) <= sizeof s->h2, "room for h2_out_stream");
+    _Static_assert(offsetof(struct h2_out_stream, id) == 0, "stream_init_known zeroes it");
     return (struct h2_out_stream *)(void *)s->h2.octets;
+}
+
+/* Its sending half, which a request has only once there is something to do with it: nearly all are
+ * answered whole, and need none. Locked. */
+struct h2_out_stream *transport_accept(struct rpc_stream *s);
+static inline struct h2_out_stream *transport_out(struct rpc_stream *s)
+{
+    struct h2_out_stream *o = stream_out(s);
+    return likely(o->id) || !s->id ? o : transport_accept(s);
 }
 
 /* Header list under construction; spills into the arena. */
@@ -199,12 +220,18 @@ void headers_http(struct header_list *l, struct sennit_arena *a, unsigned status
 /* (task) What header blocks mean. */
 struct head_run *headers_learn(struct transport *t, const struct h2_event *ev); /* or NULL */
 void headers_run_unref(struct head_run *r);
+static inline void headers_run_leave(struct head_run *r) /* (task) */
+{
+    if (unlikely(--r->users == 0))
+        headers_run_unref(r);
+}
 void headers_forget_runs(struct transport *t);
 uint16_t headers_memo(const struct h2_event *ev); /* of the path; 0: none */
 bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
                           const struct h2_field **path); /* false: no memory */
 void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
 
+void stream_unref_known(struct rpc_stream *s); /* (task) the reader's reference */
 /* Before stream_finish; nothing if the stream has ended otherwise. */
 void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details);
 /* Ends s, whose answer is no gRPC: the HTTP status and the page say why. */
@@ -212,6 +239,7 @@ void headers_no_grpc(struct rpc_stream *s);
 void transport_prepare(struct rpc_stream *s); /* its sending half, before open or accept */
 /* Asks for the end; locked, text is static, and it was not asked before. */
 void transport_note_end(struct transport *t, sennit_code code, const char *text);
+void transport_end_left(struct rpc_stream *s); /* (task) see STREAM_DRAINED */
 /* transport.c: call with lock held; makes room for n octets, may drop and retake the lock. False:
  * no memory. */
 bool transport_room(struct transport *t, size_t n);
@@ -219,6 +247,8 @@ void transport_dirty(struct transport *t); /* without the lock: flush soon */
 void transport_flush(struct transport *t);
 /* Flushes once more, then nobody does: before the connection is closed. */
 void transport_stop_flushing(struct transport *t);
+bool transport_flush_round(
+    struct transport *t);                      /* of the flusher; false: no more can be done now */
 void transport_drop_refs(struct transport *t); /* closed: lets go of what was not sent */
 void transport_rest(struct transport *t);      /* (task) gives back what only a busy one needs */
 static inline void transport_changed(struct transport *t, struct rpc_stream *s,
@@ -243,14 +273,27 @@ void clock_on_ping_ack(struct transport *t, const uint8_t opaque[8]);
 void clock_slow(struct transport *t);
 void clock_read(struct transport *t); /* octets have come, at last_read */
 void clock_step(struct transport *t);
+/* transport_end.c (task) */
+void transport_end(struct transport *t);                   /* and perhaps frees it */
+void transport_linger(struct transport *t, uint8_t *slab); /* likewise; slab: LIMIT_READ_SLAB */
 /* transport_in.c (task) */
+void transport_begin_put_off(struct transport *t);
+/* transport_news.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);
+void transport_tell(struct transport *t);
+void transport_let_go(struct transport *t, struct rpc_stream *s); /* soon */
+/* transport_in.c (task) */
+void transport_on_data(struct transport *t, const struct h2_event *ev);
 /* transport_first.c (task): of a connection whose peer has not settled. True: it speaks something
  * else, and the connection is over. */
 bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
 /* transport_messages.c (task): DATA and ends of streams. */
+/* All DATA of a request, which is fresh: its message, and its end. False: it is not one that is
+ * plain, small, and whole, and nothing was done. */
+bool messages_request(struct rpc_stream *s, const uint8_t *p, size_t len);
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
+size_t messages_runs(struct transport *t, const uint8_t *p, size_t n); /* see h2_in_run */
 void messages_tell(struct rpc_stream *s); /* its receiver, of the whole messages in s->open */
 void messages_end(struct rpc_stream *s);  /* END_STREAM on DATA, or on a request's HEADERS */
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);

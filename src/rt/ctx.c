@@ -472,15 +472,7 @@ BASE_COLD static void ctx_attach(struct sennit_ctx *ctx, struct sennit_ctx *pare
 void ctx_init(struct sennit_ctx *ctx, struct sennit_ctx *parent, int64_t deadline, void *first,
               size_t first_size)
 {
-    zero_words(ctx, offsetof(struct sennit_ctx, arena)); /* which sees to itself */
-    ctx->root = ctx;
-    ctx->deadline = deadline;
-    list_init(&ctx->children);
-    list_init(&ctx->sibling);
-    list_init(&ctx->watches);
-    list_init(&ctx->runs);
-    arena_init(&ctx->arena, first, first_size);
-    ctx->arena.shared = true;
+    ctx_init_root(ctx, deadline, first, first_size);
     if (parent)
         ctx_attach(ctx, parent);
 }
@@ -533,13 +525,6 @@ static void ctx_release(struct sennit_ctx *ctx)
 
 void ctx_fini_now(struct sennit_ctx *ctx)
 {
-    if (likely(!ctx->parent && !ctx->cleanups && !ctx->heap &&
-               !atomic_load_explicit(&ctx->armed, memory_order_relaxed) &&
-               !atomic_load_explicit(&ctx->active, memory_order_acquire))) {
-        if (unlikely(ctx->arena.blocks != NULL))
-            arena_fini(&ctx->arena);
-        return;
-    }
     ctx_disarm(ctx);
     ctx_run_cleanups(ctx);
     ctx_release(ctx);

@@ -51,6 +51,19 @@ bool ctx_is_lame(const struct sennit_ctx *ctx);
 
 /* Embedded contexts. first: a block for the arena, or NULL. deadline absolute, INT64_MAX for none.
  */
+static inline void ctx_init_root(struct sennit_ctx *ctx, int64_t deadline, void *first,
+                                 size_t first_size)
+{
+    zero_words(ctx, offsetof(struct sennit_ctx, arena)); /* which sees to itself */
+    ctx->root = ctx;
+    ctx->deadline = deadline;
+    list_init(&ctx->children);
+    list_init(&ctx->sibling);
+    list_init(&ctx->watches);
+    list_init(&ctx->runs);
+    arena_init(&ctx->arena, first, first_size);
+    ctx->arena.shared = true;
+}
 void ctx_init(struct sennit_ctx *ctx, struct sennit_ctx *parent, int64_t deadline, void *first,
               size_t first_size);
 /* Cancels, waits until all users have left, ends the arena. Parks; not from tasks. */
@@ -64,6 +77,13 @@ void ctx_retire(struct sennit_ctx *ctx);
 /* Same as fini without waiting: only when the caller knows that nobody else is inside. From tasks,
  * too. */
 void ctx_fini_now(struct sennit_ctx *ctx);
+static inline void ctx_fini_quick(struct sennit_ctx *ctx)
+{
+    if (unlikely(ctx->parent || ctx->cleanups || ctx->heap || ctx->arena.blocks ||
+                 atomic_load_explicit(&ctx->armed, memory_order_relaxed) ||
+                 atomic_load_explicit(&ctx->active, memory_order_acquire)))
+        ctx_fini_now(ctx);
+}
 /* Ends ctx with this state; idempotent; from anywhere, tasks included. */
 void ctx_end(struct sennit_ctx *ctx, enum ctx_state state);
 /* The same with another error than the standard one; cause must be static. */

@@ -4,7 +4,8 @@
  * error: code = ... desc = ..." whose tail is the message, so that sennit_err_text needs no memory.
  * The block belongs to the ring of the goroutine or thread that made it and is freed when
  * LIMIT_ERRORS_KEPT newer ones came, or with its owner; nobody else touches the ring, so it has no
- * lock. */
+ * lock. Freed is one that the next error is made in, if it fits: a thousand goroutines that each
+ * keep their last errors would else scatter them anew all over the heap, for ever. */
 #include "rt/err.h"
 #include "base/limits.h"
 #include "base/sys.h"
@@ -17,10 +18,12 @@
 struct err_block {
     struct sennit_error e;
     const char *text;
+    size_t size; /* octets of this block */
 };
 
 struct err_ring {
     uint32_t next;
+    struct err_block *spare; /* the last one that left */
     struct err_block *blocks[LIMIT_ERRORS_KEPT];
 };
 
@@ -77,6 +80,8 @@ static void err_ring_free(void *errors)
     struct err_ring *r = errors;
     for (size_t i = 0; r && i < LIMIT_ERRORS_KEPT; i++)
         sys.free(r->blocks[i]);
+    if (r)
+        sys.free(r->spare);
     sys.free(r);
 }
 
@@ -95,6 +100,23 @@ static struct err_ring *err_ring(bool make)
     return ring;
 }
 
+#define ERR_GRAIN 64u /* octets that a block's size is a multiple of */
+
+/* From the ring if a block is there that is large enough, and not far too large. */
+static void *err_ring_take(size_t size)
+{
+    struct err_ring *r = err_ring(false);
+    struct err_block *spare = r ? r->spare : NULL;
+    size_t whole = (size + ERR_GRAIN - 1) & ~(size_t)(ERR_GRAIN - 1);
+    bool fits = BASE_KEEPS && spare && spare->size >= whole && spare->size / 2 <= whole;
+    struct err_block *b = fits ? spare : sys.malloc(whole);
+    if (fits)
+        r->spare = NULL;
+    else if (b)
+        b->size = whole;
+    return b;
+}
+
 /* The oldest one goes last of all: the new one may have been made of its text. */
 static sennit_err err_ring_put(struct err_block *b)
 {
@@ -103,7 +125,8 @@ static sennit_err err_ring_put(struct err_block *b)
         sys.free(b);
         return sennit_no_memory;
     }
-    sys.free(r->blocks[r->next]);
+    sys.free(r->spare);
+    r->spare = r->blocks[r->next];
     r->blocks[r->next] = b;
     r->next = (r->next + 1) % LIMIT_ERRORS_KEPT;
     return &b->e;
@@ -201,7 +224,7 @@ static struct err_block *err_build(void *mem, const struct err_parts *p)
 
 static struct err_block *err_block_new(const struct err_parts *p)
 {
-    void *mem = sys.malloc(err_parts_size(p));
+    void *mem = err_ring_take(err_parts_size(p));
     return mem ? err_build(mem, p) : NULL;
 }
 

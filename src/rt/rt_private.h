@@ -64,7 +64,7 @@ _Static_assert(sizeof(struct rt_g) == 128, "what a goroutine that has not run ye
 
 /* What the context that was left behind wants done once its registers are saved. */
 struct rt_after {
-    enum { RT_NOTHING, RT_QUEUE, RT_DROP, RT_COMMIT, RT_BURY } what;
+    enum { RT_NOTHING, RT_TURN, RT_QUEUE, RT_DROP, RT_COMMIT, RT_BURY } what;
     struct rt_g *g;       /* it; of RT_BURY the one that has ended on the stack that it had */
     struct lock *under;   /* RT_DROP: it parked under that */
     rt_commit_fn *commit; /* RT_COMMIT: false: g is queued again */
@@ -81,17 +81,34 @@ struct rt_caught {
 
 enum rt_status { RT_RUN, RT_STUCK, RT_IDLE, RT_RETIRED };
 
+/* The lines that each switch uses come first. */
 struct rt_worker {
-    struct rt_g *cur;    /* NULL: native stack */
-    struct rt_g *coming; /* the fresh one that the switch under way leads to */
+    _Alignas(64) struct rt_g *cur; /* or who the switch leads to; NULL: native stack */
+    struct rt_after after;
+    int *errno_at;            /* of this thread */
+    struct rt_caught *caught; /* of this thread, by the C++ runtime; NULL: there is none */
+    /* shared: the owner writes, but for limit and claim */
+    _Alignas(64) _Atomic uint32_t tail;
+    _Atomic uint32_t popping; /* it takes something as one who owns, or unlocks a mutex */
+    _Atomic uint32_t claim;   /* enum rt_claim; for who writes it see runq.c */
+    _Atomic uint32_t status;  /* enum rt_status */
+    _Atomic uintptr_t lifo;
+    _Atomic uint64_t tick;  /* one more each time it starts something */
+    _Atomic uint64_t limit; /* at this tick it looks around; 0: it is called, see rt_call_worker */
+    _Atomic int64_t spawned, ended;
+    /* shared: thieves and the owner */
+    _Alignas(64) _Atomic uint32_t head;
+    struct lock steal_lock;
+    _Atomic uint32_t stolen; /* how often; written under steal_lock */
+    /* its own */
+    _Alignas(64) uint64_t looked; /* the tick at which it has looked around */
     void *native_sp, *native_fake, *native_fiber, *commit_fiber, *seed_fiber;
     char *native_lo;
     size_t native_size;
-    struct rt_after after;
     uintptr_t held;       /* item that must start from the native stack */
     struct rt_task *task; /* running; NULL after rt_task_exit */
     void *errors;         /* of tasks */
-    uint32_t rounds, lifo_run, rng, index;
+    uint32_t lifo_run, rng, index;
     uint32_t unstolen, seen_stolen; /* pops since, and how often, something was stolen */
     bool searching;                 /* has the one searcher's role */
     struct rt_g *g_cache;
@@ -100,25 +117,11 @@ struct rt_worker {
     struct rt_stack *stacks[RT_STACK_CLASSES];
     uint64_t id_next, id_end;
     void *altstack;
-    int *errno_at;            /* of this thread */
-    struct rt_caught *caught; /* of this thread, by the C++ runtime; NULL: there is none */
     _Atomic uint32_t *defers; /* how many wait in this worker's list: see defer.c */
     pthread_t thread;
     /* shared */
-    _Alignas(64) _Atomic uint32_t head; /* thieves and the owner */
-    struct lock steal_lock;
-    _Atomic uint32_t stolen;            /* how often; written under steal_lock */
-    _Alignas(64) _Atomic uint32_t tail; /* the owner writes */
-    _Atomic uint32_t limit;             /* of rounds; 0: it is called, see rt_call_worker */
-    _Atomic uint32_t popping;           /* the owner writes: it takes something as one who owns, or
-                                           unlocks a mutex */
-    _Atomic uint32_t claim;             /* enum rt_claim; for who writes it see runq.c */
-    _Atomic uintptr_t lifo;
-    _Atomic uint64_t tick;          /* the owner writes: one more each time it starts something */
-    _Atomic int64_t spawned, ended; /* the owner writes */
-    _Atomic uint32_t status;        /* enum rt_status */
-    _Atomic uint32_t parked;        /* futex: 1 while it sleeps */
-    _Atomic uint32_t pinned;        /* goroutines that stay here */
+    _Atomic uint32_t parked; /* futex: 1 while it sleeps */
+    _Atomic uint32_t pinned; /* goroutines that stay here */
     _Atomic uint32_t inbox_len;
     struct lock inbox_lock;
     uintptr_t inbox_head, inbox_tail; /* guarded by inbox_lock */
@@ -363,7 +366,11 @@ void rt_overflow_thread_end(struct rt_worker *w);
 void rt_overflow_remove(void);
 
 /* -- trim.c ---------------------------------------------------------------------------------- */
-void rt_trim_wait(struct rt_g *g); /* before its stack is switched to, if trimming */
+static inline bool rt_trimming(const struct rt_g *g) /* asked before its stack is switched to */
+{
+    return unlikely(atomic_load_explicit(&g->trimming, memory_order_acquire));
+}
+void rt_trim_wait(struct rt_g *g); /* if so */
 void rt_trim_start(void);
 void rt_trim_arm(void); /* sysmon */
 bool rt_trim_armed(void);
@@ -390,8 +397,8 @@ uint32_t rt_ring_len(struct rt_worker *w); /* from anywhere, a guess; what a thi
 __attribute__((always_inline)) static inline void rt_prefetch(uintptr_t next, uintptr_t after)
 {
     __builtin_prefetch((void *)after);
-    const char *sp = next && !rt_item_is_task(next) ? rt_g_of(next)->sp : NULL;
-    if (sp) {
+    const char *sp = rt_item_is_task(next) ? NULL : rt_g_of(next)->sp;
+    if (likely(sp != NULL)) {
         __builtin_prefetch(sp);
         __builtin_prefetch(sp + 64);
     }
@@ -422,6 +429,32 @@ static inline uintptr_t rt_own_pop(struct rt_worker *w) /* between these two */
     if (n > 4)
         rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));
     return item;
+}
+/* The owner gives the place to the ring's first and goes to its end, if that one is a goroutine
+ * that has run before, and nothing else is to be seen to. After it the caller saves its registers
+ * and ends what was begun here: nobody can take it from the ring earlier. NULL: nothing has
+ * happened. */
+__attribute__((always_inline)) static inline struct rt_g *rt_ring_turn(struct rt_worker *w,
+                                                                       const struct rt_g *self)
+{
+    bool owned = rt_own_begin(w);
+    uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
+    uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    if (unlikely(!owned || h == t || atomic_load_explicit(&w->lifo, memory_order_relaxed)))
+        goto none;
+    uintptr_t item = rt_ring_slot(w, h);
+    struct rt_g *next = rt_g_of(item);
+    if (unlikely(rt_item_is_task(item) || !next->sp || rt_trimming(next)))
+        goto none;
+    atomic_store_explicit(&w->ring[t % RT_RING], (uintptr_t)self, memory_order_relaxed);
+    atomic_store_explicit(&w->head, h + 1, memory_order_relaxed);
+    atomic_store_explicit(&w->tail, t + 1, memory_order_relaxed);
+    if (likely(t - h > 4))
+        rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));
+    return next;
+none:
+    rt_own_end(w);
+    return NULL;
 }
 uintptr_t rt_shared_pop(struct rt_worker *w);
 /* The owner; 0: none. The slot goes first, at most three times in a row while others wait: a pair
@@ -502,8 +535,24 @@ static inline void rt_call_answer(struct rt_worker *w)
 {
     if (likely(atomic_load_explicit(&w->limit, memory_order_relaxed)))
         return;
-    atomic_store_explicit(&w->limit, RT_ROUNDS, memory_order_relaxed);
+    atomic_store_explicit(&w->limit, w->looked + RT_ROUNDS, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
+}
+static inline uint64_t rt_tick(const struct rt_worker *w) /* its owner asks */
+{
+    return atomic_load_explicit(&w->tick, memory_order_relaxed);
+}
+static inline bool rt_look_due(const struct rt_worker *w)
+{
+    return rt_tick(w) - w->looked >= RT_ROUNDS;
+}
+/* It has looked around; unless it was called meanwhile, the next time is RT_ROUNDS starts on. */
+static inline void rt_looked(struct rt_worker *w)
+{
+    uint64_t was = w->looked + RT_ROUNDS;
+    w->looked = rt_tick(w);
+    atomic_compare_exchange_strong_explicit(&w->limit, &was, w->looked + RT_ROUNDS,
+                                            memory_order_relaxed, memory_order_relaxed);
 }
 bool rt_work_visible(const struct rt_worker *w); /* that w (NULL: any) may take */
 bool rt_work_waiting(int64_t now);               /* as sysmon sees it: timers and hand-offs, too */

@@ -22,9 +22,13 @@
  * thief must claim them first. Thieves do all under steal_lock.
  *   pop    1 popping = 1  2 asym_light  3 claim is OWNED: takes  4 popping = 0; else 4, pop shared
  *   claim  1 claim = CLAIMED  2 asym_heavy  3 waits until popping is 0  4 claim = SHARED
+ *   turn   1, 2 and 3 as pop  4 ring[tail] = who leaves, head + 1, tail + 1  5 its registers are
+ *          saved, the stack is changed  6 popping = 0
  *   own    (the owner, after RUNQ_OWN_AFTER pops without a theft; under steal_lock) claim = OWNED
  * A pop that read OWNED though 1 of claim is done did so before the heavy fence: then 3 of claim
- * sees that it is popping, or all that it wrote. Without the fence the thief goes away, and the
+ * sees that it is popping, or all that it wrote. A turn (a yield) is a pop that lasts until the
+ * switch is over: so who leaves may stand in the ring before its registers are saved, for nobody
+ * can take it before 6, and 6 brings what was saved. Without the fence the thief goes away, and the
  * owner's next pop, which is none that owns, sets SHARED itself. The fence costs the thief 1 to
  * 2 us and the owner 1: as much as RUNQ_OWN_AFTER pops save in eight turns. */
 #include "rt/rt_private.h"

@@ -16,6 +16,9 @@
  *          releases sp to who trims or dumps it  4 commit(g) publishes g; false: it is queued
  *   unpark 1 state is PARKED (asserted)  2 state = QUEUED  3 queue
  *
+ *   yield  the same with QUEUED for 3 and the ring for 4; or a turn of the ring, see runq.c, where
+ * it stands in the ring at 1, but cannot be taken from there before 3
+ *
  * A parking goroutine takes the next one from its worker's own queue; for all else (tasks, timers,
  * polling, global queue, no stack at hand) it goes back to the worker's native stack: worker.c.
  * Not instrumented by TSan: see sanitize.h. */
@@ -102,27 +105,31 @@ SCHED_INLINE void sched_tick(struct rt_worker *w)
 static void sched_bury(struct rt_worker *w, struct rt_g *g)
 {
     struct rt_stack *s = g->stack;
-    w->cur = NULL;
     san_fiber_free(g->fiber);
     rt_g_free(w, g);
     rt_stack_put(w, s);
 }
 
+/* Commits may lead anywhere in the runtime, and belong to nobody. */
 static void sched_commit(struct rt_worker *w, struct rt_g *g)
 {
+    struct rt_g *cur = w->cur;
     w->cur = NULL;
     san_acquire(g);
     atomic_store_explicit(&g->state, RT_G_PARKED, memory_order_release);
-    if (w->after.commit(g, w->after.arg))
-        return;
-    atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
-    sched_requeue(w, g);
+    if (!w->after.commit(g, w->after.arg)) {
+        atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
+        sched_requeue(w, g);
+    }
+    w->cur = cur;
 }
 
 SCHED_INLINE void sched_run_after(struct rt_worker *w)
 {
     struct rt_g *g = w->after.g;
-    if (w->after.what == RT_QUEUE) {
+    if (likely(w->after.what == RT_TURN)) {
+        rt_own_end(w);
+    } else if (w->after.what == RT_QUEUE) {
         sched_requeue(w, g);
     } else if (w->after.what == RT_DROP) {
         san_acquire(g);
@@ -141,13 +148,8 @@ SCHED_INLINE struct rt_worker *sched_arrive(struct rt_g *g)
     struct rt_worker *w = rt_worker_here();
     san_finish_switch(g ? g->fake : w->native_fake);
     sched_run_after(w);
-    w->cur = g;
-    sched_tick(w);
     san_ignore_end();
     san_fiber_switch(g ? g->fiber : w->native_fiber);
-    if (!g)
-        return w;
-    atomic_store_explicit(&g->state, RT_G_RUNNING, memory_order_relaxed);
     san_acquire(g);
     return w;
 }
@@ -160,6 +162,21 @@ __attribute__((noinline)) static void sched_caught_take(struct rt_worker *w, str
     *w->caught = (struct rt_caught){ NULL, 0 };
 }
 
+SCHED_INLINE bool sched_catches(const struct rt_worker *w)
+{
+    return unlikely(w->caught != NULL) && (w->caught->exceptions || w->caught->uncaught);
+}
+
+/* From now on the worker is about next (NULL: the native stack), whose registers come with the
+ * switch; who leaves has it at hand. */
+SCHED_INLINE void sched_set_out(struct rt_worker *w, struct rt_g *next)
+{
+    w->cur = next;
+    sched_tick(w);
+    if (next)
+        atomic_store_explicit(&next->state, RT_G_RUNNING, memory_order_relaxed);
+}
+
 /* Leaves the context of self (NULL: the native one) for next, or for the native stack. A fresh next
  * needs a cached stack. fake NULL: the context does not come back. Returns the worker that it comes
  * back on. */
@@ -169,16 +186,16 @@ SCHED_INLINE struct rt_worker *sched_leave(struct rt_worker *w, void **save, voi
     struct rt_stack *s = NULL;
     struct rt_caught caught, *has_caught = NULL;
     bool fresh = next && !next->stack;
-    if (unlikely(w->caught != NULL) && (w->caught->exceptions || w->caught->uncaught)) {
+    if (sched_catches(w)) {
         has_caught = &caught;
         sched_caught_take(w, &caught);
     }
+    sched_set_out(w, next);
     if (fresh) {
         s = sched_give_stack(w, next, rt_stack_get(w, rt_g_class(next)));
-        w->coming = next;
     } else if (next) {
         s = next->stack;
-        if (unlikely(atomic_load_explicit(&next->trimming, memory_order_acquire)))
+        if (rt_trimming(next))
             rt_trim_wait(next);
     }
     san_start_switch(fake, s ? s->base : w->native_lo, s ? s->size : w->native_size);
@@ -204,31 +221,30 @@ __attribute__((noinline)) static bool sched_native_due(struct rt_worker *w)
     rt_call_answer(w);
     if (rt_defer_pending(w->index)) {
         rt_call_self(w);
-        if (w->rounds % 4 == 0 && rt_defer_due(w))
+        if (rt_tick(w) % 4 == 0 && rt_defer_due(w))
             return true;
     }
     if (atomic_load_explicit(&w->inbox_len, memory_order_relaxed) ||
         atomic_load_explicit(&w->status, memory_order_relaxed) != RT_RUN ||
         atomic_load_explicit(&rt_state.stopping, memory_order_relaxed))
         return true;
-    if (w->rounds < RT_ROUNDS)
+    if (!rt_look_due(w))
         return false;
     if (atomic_load_explicit(&rt_state.queue_len, memory_order_relaxed) || rt_netpoll_fds() ||
         rt_timers_next() != INT64_MAX)
         return true;
-    w->rounds = 0;
+    rt_looked(w);
     return false;
 }
 
 static inline bool sched_called(const struct rt_worker *w)
 {
-    return unlikely(w->rounds >= atomic_load_explicit(&w->limit, memory_order_relaxed));
+    return unlikely(rt_tick(w) >= atomic_load_explicit(&w->limit, memory_order_relaxed));
 }
 
 /* The next goroutine to switch to, or NULL for the native stack. here: a stack about to be free. */
 SCHED_INLINE struct rt_g *sched_next(struct rt_worker *w, const struct rt_stack *here)
 {
-    w->rounds++;
     if (sched_called(w) && sched_native_due(w))
         return NULL;
     uintptr_t item = rt_local_pop(w);
@@ -265,11 +281,11 @@ static void sched_end(struct rt_g *g)
                               memory_order_release);
 }
 
-/* Entered by rt_context_entry with a goroutine in w->coming; never returns. Used by assembler,
+/* Entered by rt_context_entry with a goroutine in w->cur; never returns. Used by assembler,
  * which link-time optimisation does not see. */
 __attribute__((used)) void rt_stack_main(struct rt_stack *s)
 {
-    rt_stack_refill(sched_arrive(rt_worker_here()->coming), 0); /* for it took the last, perhaps */
+    rt_stack_refill(sched_arrive(rt_worker_here()->cur), 0); /* for it took the last, perhaps */
     for (;;) {
         struct rt_g *g = rt_worker_here()->cur;
         g->fn(g->u.arg);
@@ -417,18 +433,14 @@ void rt_unpark(struct rt_g *g)
     rt_ready(rt_item_g(g), true);
 }
 
-void sennit_yield(void)
+/* Takes the ring's first for g, which goes to its end. NULL: something is out of the ordinary. */
+SCHED_INLINE struct rt_g *sched_turn(struct rt_worker *w, const struct rt_g *g)
 {
-    struct rt_worker *w = rt_worker();
-    if (!w || !w->cur) {
-        if (rt_loop_mine())
-            rt_loop_turn();
-        else
-            sched_yield();
-        return;
-    }
-    struct rt_g *g = w->cur;
-    rt_held_check(g, "yielding");
+    return sched_called(w) || g->pin || sched_catches(w) ? NULL : rt_ring_turn(w, g);
+}
+
+__attribute__((noinline)) static void sched_yield_slow(struct rt_worker *w, struct rt_g *g)
+{
     struct rt_g *next = sched_next(w, NULL);
     if (!next && !w->held && !sched_called(w) && rt_local_len(w) == 0 &&
         !rt_state.none) { /* a host's budget must end */
@@ -440,6 +452,41 @@ void sennit_yield(void)
     w->after.what = RT_QUEUE;
     w->after.g = g;
     w = sched_leave(w, &g->sp, &g->fake, g, next);
+    *w->errno_at = saved;
+}
+
+__attribute__((noinline)) static void sched_yield_elsewhere(void)
+{
+    if (rt_loop_mine())
+        rt_loop_turn();
+    else
+        sched_yield();
+}
+
+void sennit_yield(void)
+{
+    uintptr_t word = rt_thread_word();
+    struct rt_worker *w = (struct rt_worker *)(word - 1); /* once it is known that it is one */
+    struct rt_g *g;
+    if (unlikely(!(word & 1) || !(g = w->cur))) {
+        sched_yield_elsewhere();
+        return;
+    }
+    rt_held_check(g, "yielding");
+    struct rt_g *next = sched_turn(w, g);
+    if (unlikely(!next)) {
+        sched_yield_slow(w, g);
+        return;
+    }
+    int saved = *w->errno_at;
+    atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
+    w->after.what = RT_TURN;
+    sched_set_out(w, next);
+    san_start_switch(&g->fake, next->stack->base, next->stack->size);
+    san_fiber_switch(w->commit_fiber);
+    san_ignore_begin();
+    rt_switch(&g->sp, next->sp);
+    w = sched_arrive(g);
     *w->errno_at = saved;
 }
 

@@ -17,6 +17,7 @@
  * ran since the last time; so an idle process is woken once, and then no more. The work is a task,
  * one chunk a turn. */
 #include "base/asym.h"
+#include "base/pool.h"
 #include "rt/rt_private.h"
 #include <sched.h>
 #include <sys/mman.h>
@@ -111,8 +112,8 @@ static void trim_turn(struct rt_task *t)
     }
     rt_stack_trim_pool();
     atomic_store(&trim_ticks, trim_sum());
-    bool kept = sys_trim();
-    bool again = trim_young || kept;
+    bool pooled = pool_trim(), kept = sys_trim();
+    bool again = trim_young || kept || pooled;
     trim_young = false;
     if (again)
         trim_set();

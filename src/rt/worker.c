@@ -356,7 +356,7 @@ static uintptr_t worker_periodic(struct rt_worker *w)
 {
     int64_t now = sys_now();
     atomic_store_explicit(&rt_state.coarse, now, memory_order_relaxed);
-    w->rounds = 0;
+    rt_looked(w);
     rt_timers_run(now);
     if (!worker_poller() && now - rt_netpoll_last() > WORKER_POLL_NS)
         rt_netpoll_check();
@@ -381,7 +381,7 @@ uintptr_t rt_worker_look(struct rt_worker *w)
         if (worker_surplus(false)) /* one too many now: it gives way, not who took its place */
             worker_retire(w, false);
     }
-    uintptr_t item = ++w->rounds >= RT_ROUNDS ? worker_periodic(w) : 0;
+    uintptr_t item = rt_look_due(w) ? worker_periodic(w) : 0;
     if (item || (item = worker_local(w)) != 0)
         return item;
     if (rt_defer_pending(w->index)) {

@@ -54,6 +54,7 @@ static const struct transport_ops accept_ops = {
     .new_stream = dispatch_new_stream,
     .accept = dispatch_accept,
     .room = dispatch_put_off,
+    .turned = dispatch_turned,
     .closed = accept_closed,
     .freed = accept_freed,
 };

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/pool.h"
 #include "base/sys.h"
+#include "rpc/codec.h"
 #include "rpc/compress.h"
 #include "rpc/details.h"
 #include "rpc/intercept.h"
@@ -51,6 +52,7 @@ struct server_call {
 static struct pool dispatch_calls = {
     .size = sizeof(struct server_call) + CALL_FIRST_BLOCK + CALL_OWN_BLOCK, .most = LIMIT_CALLS_KEPT
 };
+static struct pool dispatch_small_calls = { .size = CALL_SMALL, .most = LIMIT_CALLS_KEPT };
 
 static struct server_call *dispatch_call(struct rpc_stream *s)
 {
@@ -62,23 +64,48 @@ static struct server_call *dispatch_call(struct rpc_stream *s)
 /* The peer reset the stream, or the connection is over: the handler's context ends. */
 static void dispatch_ended(struct rpc_stream *s) { ctx_end(&dispatch_call(s)->ctx, CTX_CANCELLED); }
 
-static void dispatch_free(struct rpc_stream *s)
+BASE_COLD static void dispatch_free_messages(struct rpc_stream *s)
 {
-    struct server_call *c = dispatch_call(s);
-    if (c->watched)
-        ctx_watch_del(&c->watch);
-    for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
+    for (struct rpc_msg *m = s->first, *next; m; m = next) {
         next = m->next;
         sys.free(m);
     }
-    ctx_fini_now(&c->ctx);
-    if (c->small) {
-        sys.free(c);
-        return;
+}
+
+/* NULL: it was small, and is given back. */
+static inline struct server_call *dispatch_fini(struct rpc_stream *s)
+{
+    struct server_call *c = dispatch_call(s);
+    if (unlikely(c->watched))
+        ctx_watch_del(&c->watch);
+    if (unlikely(!s->one_in && s->first))
+        dispatch_free_messages(s);
+    ctx_fini_quick(&c->ctx);
+    if (unlikely(c->small)) {
+        pool_give(&dispatch_small_calls, c);
+        return NULL;
     }
     if (unlikely(c->own.blocks != NULL))
         arena_fini(&c->own);
-    pool_give(&dispatch_calls, c);
+    return c;
+}
+
+static void dispatch_free(struct rpc_stream *s) { pool_give(&dispatch_calls, dispatch_fini(s)); }
+
+/* The reader takes it again for one of the next requests. */
+static void dispatch_drop(struct rpc_stream *s)
+{
+    struct server_conn *conn = dispatch_call(s)->conn;
+    struct server_call *c = dispatch_fini(s);
+    if (likely(c != NULL))
+        pool_stock_give(&dispatch_calls, &conn->calls, c);
+}
+
+void dispatch_turned(struct transport *t)
+{
+    struct server_conn *conn = transport_owner(t);
+    if (conn->calls.first)
+        pool_give_stock(&dispatch_calls, &conn->calls);
 }
 
 static void dispatch_request(struct rpc_stream *s);
@@ -87,6 +114,7 @@ static const struct rpc_stream_ops dispatch_ops = {
     .request = dispatch_request,
     .ended = dispatch_ended,
     .free = dispatch_free,
+    .drop = dispatch_drop,
 };
 
 /* The method that a path's table entry was found to mean; NULL: it was not looked up yet. */
@@ -100,24 +128,23 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
 {
     struct server_conn *conn = transport_owner(t);
     struct sennit_server *server = conn->server;
-    uint32_t running = atomic_load_explicit(&conn->handlers, memory_order_relaxed);
-    if (running >= server->options.max_concurrent_streams)
+    uint32_t ended = atomic_load_explicit(&conn->ended, memory_order_relaxed);
+    if (conn->started - ended >= server->options.max_concurrent_streams)
         return NULL; /* reset streams whose handlers still run count, too */
     const struct server_method *m = dispatch_remembered(&server->registry, memo);
     bool small = m && (m->method->flags & 1);
-    struct server_call *c = small ? sys.malloc(CALL_SMALL) : pool_take(&dispatch_calls);
+    struct server_call *c =
+        small ? pool_take(&dispatch_small_calls) : pool_stock_take(&dispatch_calls, &conn->calls);
     if (!c)
         return NULL;
     c->f = NULL, c->m = NULL; /* s and ctx see to themselves, watch and put_off when linked */
     c->watched = c->started = false, c->small = small;
-    if (small)
-        ctx_init(&c->ctx, NULL, INT64_MAX, &c->own, CALL_FIRST_STREAM);
-    else
-        ctx_init(&c->ctx, NULL, INT64_MAX, c->first, CALL_FIRST_BLOCK);
+    ctx_init_root(&c->ctx, INT64_MAX, small ? (char *)&c->own : c->first,
+                  small ? CALL_FIRST_STREAM : CALL_FIRST_BLOCK);
     c->ctx.arena.shared = false; /* the reader's alone until dispatch_share */
-    if (!small)
+    if (likely(!small))
         arena_init(&c->own, c->first + CALL_FIRST_BLOCK, CALL_OWN_BLOCK);
-    stream_init(&c->s, &dispatch_ops, t, &c->ctx.arena);
+    stream_init_known(&c->s, &dispatch_ops, t, &c->ctx.arena);
     c->s.max_recv = server->options.max_recv_msg_size;
     c->conn = conn;
     return &c->s;
@@ -228,7 +255,7 @@ void dispatch_accept(struct rpc_stream *s)
         dispatch_unknown(s, &server->registry);
         return;
     }
-    if (!s->in_compressor && !compress_is_identity(q->encoding)) {
+    if (unlikely(q->encoding) && !s->in_compressor && !compress_is_identity(q->encoding)) {
         sennit_str text = arena_printf(s->arena,
                                        "grpc: Decompressor is not installed for "
                                        "grpc-encoding \"%s\"",
@@ -243,7 +270,7 @@ void dispatch_accept(struct rpc_stream *s)
     }
     c->m = m;
     s->one_in = !(m->method->flags & 1);
-    if (q->timeout != INT64_MAX) {
+    if (unlikely(q->timeout != INT64_MAX)) {
         dispatch_share(c);
         int64_t now = sennit_now();
         c->ctx.deadline = q->timeout > INT64_MAX - now ? INT64_MAX : now + q->timeout;
@@ -253,7 +280,7 @@ void dispatch_accept(struct rpc_stream *s)
             return;
         }
     }
-    if (m->method->flags & 1)
+    if (unlikely(m->method->flags & 1))
         dispatch_start(c); /* it reads while the peer still sends */
 }
 
@@ -266,20 +293,25 @@ static const char *dispatch_encoding(struct server_call *c)
 }
 
 /* Told only where compression is used at all: to all others it is one more field in each answer. */
-static const char *dispatch_accepts(struct server_call *c)
+static inline const char *dispatch_accepts(struct server_call *c)
 {
-    return c->s.request.encoding || dispatch_encoding(c) ? compress_accept() : NULL;
+    return unlikely(c->s.request.encoding || dispatch_encoding(c)) ? compress_accept() : NULL;
+}
+
+static const sennit_peer *dispatch_peer(const struct server_call *c)
+{
+    return &transport_auth(c->s.t)->peer;
 }
 
 /* To the stats hook, before they go out. */
 static void dispatch_tell_header(struct server_call *c)
 {
-    message_metadata(&c->f->rpc, SENNIT_EVENT_OUT_HEADER, c->f->h.header, c->f->h.peer);
+    message_metadata(&c->f->rpc, SENNIT_EVENT_OUT_HEADER, c->f->h.header, dispatch_peer(c));
 }
 
-BASE_COLD static sennit_err dispatch_send_header(void *call)
+BASE_COLD static sennit_err dispatch_send_header(struct rpc_handler *h)
 {
-    struct server_call *c = call;
+    struct server_call *c = container_of(h->s, struct server_call, s);
     dispatch_tell_header(c);
     enum transport_result r =
         transport_respond(&c->s, &(struct rpc_response){ .header = c->f->h.header,
@@ -293,19 +325,14 @@ BASE_COLD static sennit_err dispatch_send_header(void *call)
                                     : sennit_errorf(WHY(STREAM_OVER), "the stream is over");
 }
 
-static void dispatch_prepare(struct server_call *c)
+static inline void dispatch_prepare(struct server_call *c, struct dispatch_frame *f)
 {
-    struct rpc_handler *h = &c->f->h;
-    h->method = c->m->method;
-    h->in = c->s.header;
-    h->accept_encoding = c->s.request.accept_encoding;
-    h->authority = c->s.request.authority;
-    atomic_init(&h->compressor, c->s.in_compressor); /* the answer is as the request */
-    h->arena = &c->ctx.arena;
-    h->call = c;
-    h->send_header = dispatch_send_header;
-    h->peer = &transport_auth(c->s.t)->peer;
-    c->ctx.slot[CTX_SLOT_RPC] = h;
+    f->h = (struct rpc_handler){ .method = c->m->method,
+                                 .s = &c->s,
+                                 .send_header = dispatch_send_header };
+    atomic_init(&f->h.compressor, c->s.in_compressor); /* the answer is as the request */
+    c->f = f;
+    c->ctx.slot[CTX_SLOT_RPC] = &f->h;
 }
 
 /* The RPC as its handler's stream sees it, once it is over. */
@@ -322,8 +349,10 @@ static enum transport_result dispatch_stream_send(struct sennit_stream *st, cons
                                                   size_t len, struct rpc_stream **to)
 {
     struct rpc_stream *s = *to = atomic_load_explicit(&st->s, memory_order_relaxed); /* for good */
-    if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire)))
+    if (likely(atomic_load_explicit(&s->sent_head, memory_order_acquire))) {
+        st->steady = !st->rpc->stats && !dispatch_encoding(dispatch_call(s)); /* which is final */
         return transport_send(s, framed, len, false);
+    }
     struct rpc_handler *h = handler_of(st->ctx);
     lock_take(&h->lock, LOCK_STREAM);
     h->header_sent = true;
@@ -431,6 +460,38 @@ static void dispatch_drop_request(struct server_call *c)
     arena_drop(&c->ctx.arena, m, sizeof *m + m->len + 1);
 }
 
+/* dispatch_call_user for one message each way, plain, where nobody else listens. */
+static inline sennit_err dispatch_call_plain(struct server_call *c, struct dispatch_frame *f,
+                                             sennit_str *framed)
+{
+    const sennit_method *m = c->m->method;
+    struct sennit_arena *a = &c->own;
+    void *request = arena_alloc(a, m->request->size), *reply = arena_alloc(a, m->reply->size);
+    struct rpc_msg *msg = c->s.first;
+    if (unlikely(!request || !reply || !msg))
+        return sennit_no_memory;
+    sennit_err err = codec_decode(m->request, request, msg->body, msg->len, a, "request");
+    if (unlikely(err))
+        return err;
+    memcpy(reply, m->reply->empty, m->reply->size);
+    err = m->invoke(c->m->service, c->m->self, &c->ctx, request, reply, NULL);
+    if (unlikely(err))
+        return err;
+    size_t most = c->conn->server->options.max_send_msg_size;
+    const sennit_compressor *own = atomic_load_explicit(&f->h.compressor, memory_order_acquire);
+    err = likely(!own) ? codec_encode(m->reply, reply, a, most, framed)
+                       : message_encode(&f->rpc, own, reply, a, most, framed);
+    dispatch_drop_request(c);
+    return err;
+}
+
+/* Nothing that dispatch_call_plain leaves out. */
+static inline bool dispatch_is_plain(const struct server_call *c, const struct sennit_server *s)
+{
+    return !(c->m->method->flags & 3) && !s->stats.event && !s->options.n_interceptors &&
+           c->s.first && !c->s.first->compressed;
+}
+
 /* Decodes, calls the user's function, encodes: what it returns is the status. */
 static sennit_err dispatch_call_user(struct server_call *c, sennit_str *framed)
 {
@@ -461,8 +522,8 @@ static void dispatch_tell_end(struct server_call *c, sennit_err err)
     message_end(&f->rpc, err);
 }
 
-/* An answer of any kind. */
-static void dispatch_respond(struct server_call *c, sennit_err err, sennit_str framed)
+/* An answer of any kind. True: it waits for the peer's window, and goes without us. */
+static bool dispatch_respond(struct server_call *c, sennit_err err, sennit_str framed)
 {
     struct rpc_response r = {
         .header = c->f->h.header,
@@ -470,6 +531,7 @@ static void dispatch_respond(struct server_call *c, sennit_err err, sennit_str f
         .encoding = err ? NULL : dispatch_encoding(c),
         .accept_encoding = dispatch_accepts(c),
         .end = true,
+        .leaves = !err && !c->f->h.trailer && !dispatch_streams(c),
         .body = err ? NULL : framed.data,
         .len = err ? 0 : framed.len,
     };
@@ -478,8 +540,19 @@ static void dispatch_respond(struct server_call *c, sennit_err err, sennit_str f
         r.message = sennit_s(err->message);
         r.details = details_encode(&c->ctx.arena, err);
     }
-    if (transport_respond(&c->s, &r) == TRANSPORT_NO_MEMORY)
+    enum transport_result result = transport_respond(&c->s, &r);
+    if (result == TRANSPORT_NO_MEMORY)
         transport_reset(&c->s, TRANSPORT_CANCEL); /* no memory to say more */
+    return result == TRANSPORT_WAITS;
+}
+
+/* The answer may wait as long as the peer likes: of all that the call needed, it alone is held. The
+ * handler has left its context, and the reader has told all of a unary request. */
+BASE_COLD static void dispatch_keep_answer(struct server_call *c, sennit_str framed)
+{
+    arena_keep_only(&c->own, framed.data);
+    if (!c->ctx.cleanups)
+        arena_keep_only(&c->ctx.arena, framed.data);
 }
 
 /* Other goroutines may still be inside the stream, or hold the context: they are woken, and waited
@@ -499,66 +572,77 @@ static void dispatch_leave(struct server_call *c)
     c->f = NULL;
 }
 
+static sennit_err dispatch_call_odd(struct server_call *c, sennit_str *framed)
+{
+    struct message_rpc *rpc = &c->f->rpc;
+    message_metadata(rpc, SENNIT_EVENT_IN_HEADER, c->s.header, dispatch_peer(c));
+    if (dispatch_streams(c))
+        dispatch_open_stream(c);
+    sennit_err err = dispatch_call_user(c, framed);
+    if (unlikely(rpc->stats))
+        dispatch_tell_end(c, err);
+    return err;
+}
+
 static void dispatch_run(void *arg)
 {
     struct server_call *c = arg;
     struct dispatch_frame f;
     sennit_str framed = { NULL, 0 };
-    c->f = &f;
-    zero_words(&f.h, sizeof f.h);
-    dispatch_prepare(c);
     struct sennit_server *server = c->conn->server;
+    dispatch_prepare(c, &f);
     message_begin(&f.rpc, server->stats.event ? &server->stats : NULL, c->m->method, &c->ctx,
                   false);
-    message_metadata(&f.rpc, SENNIT_EVENT_IN_HEADER, f.h.in, f.h.peer);
-    if (dispatch_streams(c))
-        dispatch_open_stream(c);
-    sennit_err err = dispatch_call_user(c, &framed);
-    if (unlikely(f.rpc.stats))
-        dispatch_tell_end(c, err);
+    sennit_err err = likely(dispatch_is_plain(c, server)) ? dispatch_call_plain(c, &f, &framed)
+                                                          : dispatch_call_odd(c, &framed);
     /* Before the answer: the peer may open the next stream as soon as it has that. */
-    atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->conn->ended, 1, memory_order_relaxed);
     lock_take(&f.h.lock, LOCK_STREAM);
     f.h.over = true;
     lock_drop(&f.h.lock, LOCK_STREAM);
     bool plain = !err && framed.data && !f.h.header && !f.h.trailer && !dispatch_accepts(c);
+    bool left = false;
     if (unlikely(!plain || !transport_answer(&c->s, framed.data, framed.len)))
-        dispatch_respond(c, err, framed);
+        left = dispatch_respond(c, err, framed);
     dispatch_leave(c);
+    if (unlikely(left))
+        dispatch_keep_answer(c, framed);
     stream_unref(&c->s);
 }
 
-static void dispatch_request(struct rpc_stream *s)
-{
-    struct server_call *c = dispatch_call(s);
-    if (c->m && !c->started)
-        dispatch_start(c);
-}
-
-static void dispatch_go(struct server_call *c)
+static inline void dispatch_go(struct server_call *c)
 {
     struct rpc_stream *s = &c->s;
     const sennit_server_options *o = &c->conn->server->options;
     unsigned flags = (o->small_stacks ? RT_GO_SMALL : 0) | (o->pin ? RT_GO_PIN : 0);
     if (rt_go(dispatch_run, c, c->m->method->path, flags)) {
         dispatch_answer(s, WHY(NO_MEMORY), sennit_s("no memory for a goroutine"));
-        atomic_fetch_sub_explicit(&c->conn->handlers, 1, memory_order_relaxed);
+        c->conn->started--;
         stream_unref(s);
     }
 }
 
 /* A peer that does not read its answers has no handlers begun for more: they would only hold
  * stacks. A request that ends meanwhile begins with the others, and sees that it has ended. */
-static void dispatch_start(struct server_call *c)
+static inline void dispatch_begin(struct server_call *c)
 {
     c->started = true;
     dispatch_share(c);
     stream_ref(&c->s);
-    atomic_fetch_add_explicit(&c->conn->handlers, 1, memory_order_relaxed);
+    c->conn->started++;
     if (unlikely(transport_put_off(c->s.t)))
         list_push_back(&c->conn->put_off, &c->put_off);
     else
         dispatch_go(c);
+}
+
+static void dispatch_start(struct server_call *c) { dispatch_begin(c); }
+
+static void dispatch_request(struct rpc_stream *s)
+{
+    struct server_call *c = dispatch_call(s);
+    if (likely(c->m && !c->started))
+        dispatch_begin(c);
 }
 
 BASE_COLD void dispatch_put_off(struct transport *t)

@@ -7,6 +7,7 @@
 #define SENNIT_SERVER_SERVER_H
 
 #include "base/list.h"
+#include "base/pool.h"
 #include "net/creds.h"
 #include "rpc/handler.h"
 #include "rpc/transport.h"
@@ -81,9 +82,11 @@ bool server_wait_change(struct sennit_server *s, int64_t at);
 struct server_conn {
     struct list node; /* in server->conns */
     struct sennit_server *server;
-    struct transport *t; /* its owner's reference, until closed */
-    _Atomic uint32_t handlers;
-    struct list put_off; /* reader only: calls that begin when the peer reads again */
+    struct transport *t;    /* its owner's reference, until closed */
+    _Atomic uint32_t ended; /* handlers */
+    uint32_t started;       /* reader only, as what follows */
+    struct pool_stock calls;
+    struct list put_off; /* calls that begin when the peer reads again */
 };
 void server_accept_loop(void *listener);
 /* A connection that is not from a listener; takes io. False: not serving. */
@@ -92,6 +95,7 @@ bool server_accept_io(struct sennit_server *s, struct net_io *io);
 /* dispatch.c */
 struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo);
 void dispatch_accept(struct rpc_stream *s);
+void dispatch_turned(struct transport *t);
 void dispatch_put_off(struct transport *t); /* what was put off begins */
 
 #endif

@@ -131,6 +131,23 @@ static sennit_err ping_pong(const struct interop *in, gt_TestServiceClient c, se
     return err ? err : duplex_end(s);
 }
 
+/* Not of the official list: a call that a script holds open. Each line of standard input is a size:
+ * a message is asked for and "got" written; the end of the lines ends the call. */
+static sennit_err ping_pong_by_lines(const struct interop *in, gt_TestServiceClient c,
+                                     sennit_ctx *ctx)
+{
+    (void)in;
+    gt_TestService_FullDuplexCallClient s = gt_TestService_FullDuplexCall(c, ctx);
+    sennit_err err = NULL;
+    char line[16];
+    while (!err && fgets(line, sizeof line, stdin)) {
+        err = ping(s, ctx, 1, (int32_t)strtol(line, NULL, 10));
+        if (!err)
+            log_line("got");
+    }
+    return err ? err : duplex_end(s);
+}
+
 static sennit_err empty_stream(const struct interop *in, gt_TestServiceClient c, sennit_ctx *ctx)
 {
     (void)in;
@@ -271,6 +288,7 @@ const struct interop_case interop_cases[] = {
     { "client_streaming", client_streaming },
     { "server_streaming", server_streaming },
     { "ping_pong", ping_pong },
+    { "ping_pong_by_lines", ping_pong_by_lines },
     { "empty_stream", empty_stream },
     { "custom_metadata", custom_metadata },
     { "status_code_and_message", status_code },

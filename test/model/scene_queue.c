@@ -155,6 +155,65 @@ static void slot_thief(void)
     scene_got(rt_ring_steal(queue_me(), &scene_workers[0]));
 }
 
+/* -- yielding: the place in the ring is taken before the registers are saved ------------------ */
+
+static struct rt_g turn_gs[2]; /* the owner runs the first, the other one waits */
+
+static void turn_start(void)
+{
+    queue_start();
+    memset(turn_gs, 0, sizeof turn_gs);
+    turn_gs[0].sp = turn_gs[1].sp = turn_gs;
+    *(uintptr_t *)&scene_workers[0].ring[0] = rt_item_g(&turn_gs[1]);
+    *(uint32_t *)&scene_workers[0].tail = 1;
+}
+static void turn_start_shared(void)
+{
+    turn_start();
+    *(uint32_t *)&scene_workers[0].claim = RT_SHARED;
+}
+/* Who resumes a goroutine uses what it saved. */
+static bool turn_got(uintptr_t item)
+{
+    if (item) {
+        model_read(&scene_data[rt_g_of(item) - turn_gs]);
+        scene_ran[rt_g_of(item) - turn_gs]++;
+    }
+    return item != 0;
+}
+static void turn_owner(void)
+{
+    struct rt_worker *w = queue_me();
+    struct rt_g *cur = &turn_gs[0];
+    for (int turns = 0; turns < 2; turns++) {
+        struct rt_g *next = rt_ring_turn(w, cur);
+        if (!next)
+            continue;
+        model_check(next != cur, "a goroutine runs twice");
+        model_write(&scene_data[cur - turn_gs]); /* it saves its registers */
+        rt_own_end(w);
+        model_read(&scene_data[next - turn_gs]);
+        cur = next;
+    }
+    scene_ran[cur - turn_gs]++;
+    turn_got(rt_local_pop(w));
+}
+static void turn_thief(void)
+{
+    turn_got(rt_ring_steal(queue_me(), &scene_workers[0]));
+    turn_got(rt_local_pop(queue_me()));
+}
+static void turn_end(void)
+{
+    for (int k = 0; k < MODEL_THREADS; k++) {
+        struct rt_worker *w = &scene_workers[k];
+        uint32_t h = *(uint32_t *)&w->head, t = *(uint32_t *)&w->tail;
+        for (; h != t; h++)
+            scene_ran[rt_g_of(*(uintptr_t *)&w->ring[h % RT_RING]) - turn_gs]++;
+    }
+    model_check(scene_ran[0] == 1 && scene_ran[1] == 1, "a goroutine is lost, or runs twice");
+}
+
 /* -- from outside and for one worker alone ----------------------------------------------------- */
 
 static void inbox_sender(void)
@@ -185,7 +244,7 @@ static void called_sender(void) { rt_inbox_push(&scene_workers[0], scene_item(mo
 static void called_end(void)
 {
     struct rt_worker *w = &scene_workers[0];
-    bool called = *(uint32_t *)&w->limit == 0;
+    bool called = *(uint64_t *)&w->limit == 0;
     model_check(called || !w->inbox_head, "an item waits and nobody has called");
 }
 static void inbox_end(void)
@@ -221,6 +280,12 @@ const struct model_scene queue_scenes[] = {
       queue_end_full },
     { "hand-off slot", queue_start, { slot_owner, slot_thief }, queue_end3 },
     { "hand-off slot, shared", queue_start_shared, { slot_owner, slot_thief }, queue_end3 },
+    { "run queue, a turn", turn_start, { turn_owner, turn_thief }, turn_end },
+    { "run queue, a turn, two thieves",
+      turn_start,
+      { turn_owner, turn_thief, turn_thief },
+      turn_end },
+    { "run queue, a turn, shared", turn_start_shared, { turn_owner, turn_thief }, turn_end },
     { "hand-off slot, one item", queue_start, { slot_owner_1, slot_thief }, slot_end_1 },
     { "inbox and global queue",
       queue_start,

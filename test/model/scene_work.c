@@ -210,6 +210,7 @@ uint8_t *h2_out_strip(struct h2_out *o, size_t most)
 }
 void pool_give(struct pool *p, void *block) { model_check(!block, "no buffer was borrowed"); }
 bool sys_trim(void) { return false; }
+bool pool_trim(void) { return false; }
 size_t h2_out_drop(struct h2_out *o, uint8_t **buf) { return (void)o, (void)buf, 0; }
 size_t h2_pump_bound(const struct h2_out *o) { return o->len; }
 void h2_out_fini(struct h2_out *o) { model_write(o); }
@@ -299,12 +300,25 @@ static void refs_start_stream(void)
     static const struct rpc_stream_ops ops = { .free = refs_free };
     scene_runtime(0);
     memset(&refs_s, 0, sizeof refs_s);
-    refs_s.ops = &ops, refs_s.refs = 2;
+    refs_s.ops = &ops, refs_s.refs = 2, refs_s.holds = true;
+}
+static void refs_start_known(void)
+{
+    static struct transport t;
+    refs_start_stream();
+    memset(&t, 0, sizeof t);
+    t.refs = 1;
+    refs_s.t = &t, refs_s.holds = false;
 }
 static void refs_stream_user(void)
 {
     model_read(&refs_s);
     stream_unref(&refs_s);
+}
+static void refs_stream_reader(void)
+{
+    model_read(&refs_s);
+    stream_unref_known(&refs_s);
 }
 
 /* -- who waits for a message, and the reader that has no window for it ----------------------- */
@@ -396,7 +410,7 @@ static void trim_resumer(void)
         if (!got)
             model_relax();
     }
-    if (atomic_load_explicit(&trim_g.trimming, memory_order_acquire))
+    if (rt_trimming(&trim_g))
         rt_trim_wait(&trim_g);
     model_write(trim_page);
     atomic_store_explicit(&trim_g.state, RT_G_RUNNING, memory_order_relaxed);
@@ -445,6 +459,7 @@ const struct model_scene work_scenes[] = {
     { "flush, full socket", flush_start_full, { flush_appender, flush_task }, flush_end },
     { "references of a connection", refs_start, { refs_user, refs_user } },
     { "references of a stream", refs_start_stream, { refs_stream_user, refs_stream_user } },
+    { "stream of a reader", refs_start_known, { refs_stream_user, refs_stream_reader } },
     { "window wanted", wants_start, { wants_waiter, wants_reader }, wants_end },
     { "stream ended", done_start, { done_finisher, done_asker } },
     { "trim", trim_start, { trim_trimmer, trim_waker, trim_resumer } },

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from h2wire import (  # noqa: E402
@@ -107,6 +108,30 @@ def bad_frames(port):
             assert conn.goaway in codes, f"{octets[:40]!r}: GOAWAY {conn.goaway} of {codes}"
 
 
+def last_words(port, wrap=lambda sock: sock):
+    """A peer that is slow to read and writes on breaks a rule: it reads all that it was owed, then
+    GOAWAY with the reason, then the end. A server that just closed would reset the connection at
+    the next octet, and what was not yet on its way would be lost."""
+    text, calls = b"w" * 60000, 16
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        sock.settimeout(SECONDS)
+        sock.connect(("127.0.0.1", port))
+        with Conn(port, settings=frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0x7fffffff))
+                  + frame(WINDOW, 0, 0, struct.pack(">I", 0x7f000000)), sock=wrap(sock)) as conn:
+            for i in range(calls):
+                conn.start(2 * i + 1, message(field(1, text)))
+            time.sleep(0.2)
+            conn.send(frame(DATA, 0, 0, b"x"))
+            for _ in range(20):
+                conn.send(frame(PING, 0, 0, bytes(8)) * 10)
+                time.sleep(0.01)
+            conn.end()
+            assert conn.goaway == PROTOCOL, f"GOAWAY {conn.goaway} {conn.goaway_text!r}"
+            for i in range(calls):
+                assert conn.reply(2 * i + 1).status == OK, (i, len(conn.replies[2 * i + 1].data))
+
+
 def unknown_frames_are_skipped(port):
     with Conn(port) as conn:
         conn.send(frame(0xbe, 0xff, 0, b"grease") + frame(0xef, 0, 7, bytes(1000)))
@@ -178,6 +203,24 @@ def streams_reset_at_each_frame(port):
                     stream += 2
         conn.start(stream, POINT, headers(ROUTE + "GetFeature"))
         expect(conn.reply(stream), OK)
+
+
+def nothing_follows_a_reset(port):
+    """A handler waits for its peer, who resets the stream: what it says to that is not sent. Much
+    is to be read behind the reset, so that the handler is back before the reader is done."""
+    more = headers("/no.Such/Method") + b"".join(literal(f"x{i}", "y" * 100) for i in range(80))
+    with Conn(port) as conn:
+        for turn in range(60):
+            stream = 10 * turn + 1
+            conn.start(stream, NOTE, headers(ROUTE + "RouteChat"), end=False)
+            while not conn.replies.get(stream) or not conn.replies[stream].data:
+                assert conn.read_frame(), conn.goaway_text
+            conn.send(frame(RST, 0, stream, struct.pack(">I", 8)) + b"".join(
+                frame(HEADERS, END_HEADERS | END_STREAM, stream + 2 * k, more)
+                for k in range(1, 5)))
+            for k in range(1, 5):
+                expect(conn.reply(stream + 2 * k), UNIMPLEMENTED)
+            assert not conn.replies[stream].ended, f"turn {turn}: {conn.replies[stream]}"
 
 
 def empty_messages_to_each_method(port):
@@ -404,8 +447,8 @@ def deadline_in_the_past(port):
 
 
 GREETER = [
-    wrong_preface, http1_get, garbage, bad_frames, unknown_frames_are_skipped, cut_everywhere,
-    octet_by_octet, killed_mid_call, resets, get_over_http2, wrong_content_type,
+    wrong_preface, http1_get, garbage, bad_frames, last_words, unknown_frames_are_skipped,
+    cut_everywhere, octet_by_octet, killed_mid_call, resets, get_over_http2, wrong_content_type,
     bad_pseudo_headers, unknown_service, unknown_method, malformed_path, over_the_limit,
     at_the_limit, truncated, no_message, two_messages, bad_protobuf, invalid_utf8, nested_deep,
     empty_message, unknown_fields, nul_in_a_string, compressed, bad_metadata,
@@ -427,7 +470,8 @@ def streaming_is_unimplemented(port):
                f"method {name} not implemented")
 
 
-GUIDE = [streams_cut, streams_reset_at_each_frame, empty_messages_to_each_method]
+GUIDE = [streams_cut, streams_reset_at_each_frame, nothing_follows_a_reset,
+         empty_messages_to_each_method]
 MULTIPLEX = [empty_echo, empty_message, streaming_is_unimplemented]
 
 

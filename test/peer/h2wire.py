@@ -117,8 +117,8 @@ class Reply:
 class Conn:
     """One connection; goaway holds the peer's error code once it said one."""
 
-    def __init__(self, port, preface=PREFACE, settings=frame(SETTINGS)):
-        self.sock = socket.create_connection(("127.0.0.1", port), SECONDS)
+    def __init__(self, port, preface=PREFACE, settings=frame(SETTINGS), sock=None):
+        self.sock = sock or socket.create_connection(("127.0.0.1", port), SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.inflater, self.buffer, self.goaway, self.goaway_text = Inflater(), b"", None, ""
         self.replies, self.block = {}, b""

@@ -81,6 +81,17 @@ class Server:
                 time.sleep(0.02)
         raise AssertionError(f"nobody serves on port {port}: {self.text()!r}")
 
+    def wait_refuses(self, seconds=20):
+        """Until nobody listens any more: a server that was told to stop has begun to."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                socket.create_connection(("localhost", self.port), 1).close()
+            except OSError:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"port {self.port} is still listened on")
+
     def _read(self):
         for line in self.process.stdout:
             with self.heard:

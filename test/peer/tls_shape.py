@@ -4,10 +4,12 @@
 ciphers, ALPN, renegotiation, compression, resumption, and that nothing is sent in the clear."""
 import argparse
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
 
+from bad_input import last_words
 from programs import Server, certificates, path
 
 # The client that asks for these may not have them: then there is nothing to show.
@@ -95,8 +97,16 @@ def resumption(a):
     assert "Reused, TLSv1.2" in text, text[-800:]
 
 
+def last_words_are_read(a):
+    """As over plain sockets: see bad_input.py."""
+    context = ssl.create_default_context(cafile=a.ca)
+    context.set_alpn_protocols(["h2"])
+    last_words(a.port, lambda sock: context.wrap_socket(
+        sock, server_hostname="x.test.example.com"))
+
+
 CHECKS = [versions, ciphers_that_are_refused, ciphers_that_are_spoken, alpn, certificate,
-          compression_and_renegotiation, resumption]
+          compression_and_renegotiation, resumption, last_words_are_read]
 
 
 def main():
@@ -113,7 +123,7 @@ def main():
                 try:
                     check(Asker(s.port, path(work, "ca.pem")))
                     passed += 1
-                except (AssertionError, subprocess.TimeoutExpired) as error:
+                except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
                     failed += 1
                     print(f"FAIL  {check.__name__}: {error}", flush=True)
     print(f"{passed} passed, {failed} failed")

@@ -213,32 +213,35 @@ TEST(an_empty_end_needs_no_window)
     h2_out_fini(&out);
 }
 
-static enum h2_joined small(struct h2_out_stream *s, size_t n)
+enum { NOT_APPENDED, APPENDED, JOINED };
+static int small(struct h2_out_stream *s, size_t n)
 {
     room(n + 64);
-    return h2_out_small(&out, s, body, n);
+    if (n && h2_out_join(&out, s, body, n))
+        return JOINED;
+    return h2_out_small(&out, s, body, n) ? APPENDED : NOT_APPENDED;
 }
 
 TEST(small_bodies_in_a_row_share_a_frame)
 {
     start(&client_config);
     struct h2_out_stream *s = open_stream(0);
-    check_int(small(s, 5), H2_APPENDED); /* behind HEADERS */
+    check_int(small(s, 5), APPENDED); /* behind HEADERS */
     check(send_body(s, 10, false));
-    check_int(small(s, 20), H2_JOINED);
-    check_int(small(s, 0), H2_NOT_APPENDED);
-    check_int(small(s, 16384 - 30), H2_JOINED);
-    check_int(small(s, 1), H2_APPENDED); /* the frame is full */
-    check_int(small(s, 16384), H2_APPENDED);
-    check_int(small(s, 16385), H2_NOT_APPENDED);
+    check_int(small(s, 20), JOINED);
+    check_int(small(s, 0), NOT_APPENDED);
+    check_int(small(s, 16384 - 30), JOINED);
+    check_int(small(s, 1), APPENDED); /* the frame is full */
+    check_int(small(s, 16384), APPENDED);
+    check_int(small(s, 16385), NOT_APPENDED);
     check_int(s->window, 65535 - 2 * 16384 - 6);
     check_int(out.window, 65535 - 2 * 16384 - 6);
     expect_out("H1/ D1:5 D1:16384 D1:1 D1:16384");
-    check_int(small(s, 5), H2_APPENDED); /* the last one has been taken */
+    check_int(small(s, 5), APPENDED); /* the last one has been taken */
     check(send_body(s, 16384, false));
-    check_int(small(s, 10000), H2_APPENDED);
-    check_int(small(s, 6372), H2_JOINED);
-    check_int(small(s, 1), H2_NOT_APPENDED); /* the window is used up */
+    check_int(small(s, 10000), APPENDED);
+    check_int(small(s, 6372), JOINED);
+    check_int(small(s, 1), NOT_APPENDED); /* the window is used up */
     check_int(s->window, 0);
     expect_out("D1:5 D1:16384 D1:16372");
     h2_out_fini(&out);
@@ -248,24 +251,24 @@ TEST(nothing_joins_a_frame_of_another_stream_or_one_that_is_not_the_last)
 {
     start(&client_config);
     struct h2_out_stream *a = open_stream(0), *b = open_stream(1);
-    check_int(small(a, 10), H2_APPENDED);
-    check_int(small(b, 10), H2_APPENDED);
-    check_int(small(a, 10), H2_APPENDED);
+    check_int(small(a, 10), APPENDED);
+    check_int(small(b, 10), APPENDED);
+    check_int(small(a, 10), APPENDED);
     h2_out_ping(&out, (const uint8_t *)"12345678", false);
-    check_int(small(a, 10), H2_APPENDED);
-    check_int(small(a, 5), H2_JOINED);
+    check_int(small(a, 10), APPENDED);
+    check_int(small(a, 5), JOINED);
     out.high_water = out.len;
-    check_int(small(a, 5), H2_NOT_APPENDED); /* so much is unsent */
+    check_int(small(a, 5), NOT_APPENDED); /* so much is unsent */
     out.high_water = 1 << 20;
     out.window = 12;
-    check_int(small(a, 13), H2_NOT_APPENDED);
+    check_int(small(a, 13), NOT_APPENDED);
     check(!send_body(a, 20, false));
     out.window = 100;
-    check_int(small(a, 5), H2_NOT_APPENDED); /* the rest of a body waits */
+    check_int(small(a, 5), NOT_APPENDED); /* the rest of a body waits */
     h2_out_pump(&out);
     check(send_body(a, 3, true));
     expect_out("H1/ H3/ D1:10 D3:10 D1:10 P D1:15 D1:12 D1:8 D1:3.");
-    check_int(small(b, 10), H2_APPENDED);
+    check_int(small(b, 10), APPENDED);
     h2_out_rst(&out, b, 8);
     expect_out("D3:10 R3:8");
     h2_out_fini(&out);
@@ -546,6 +549,34 @@ TEST(bodies_by_reference_are_the_same_octets_and_each_is_held_once)
     check(holds > 1000);
 }
 
+TEST(bodies_behind_closed_windows_shut_it_until_some_have_gone)
+{
+    const uint32_t each = LIMIT_KEPT_EACH + LIMIT_KEPT_CALL, most = countof(streams);
+    start(&client_config);
+    check(!send_body(open_stream(0), 70000, true));
+    check_int(out.kept, each);
+    check(h2_out_window(&out, &streams[0], 5000) && h2_out_window(&out, NULL, 5000));
+    appended();
+    h2_out_pump(&out);
+    check_int(out.kept, 0); /* it has gone */
+    for (uint32_t i = 1; i < most; i++)
+        check(!send_body(open_stream((int)i), 60000, true));
+    check(!send_body(open_stream(0), 100, true));
+    check_int(out.kept, (most - 1) * each + 100 + LIMIT_KEPT_CALL);
+    check(!h2_out_shut(&out)); /* not yet so much */
+    out.kept += LIMIT_KEPT;
+    check(h2_out_shut(&out));
+    check(h2_out_window(&out, NULL, 16384 - (uint32_t)out.window));
+    check(!h2_out_shut(&out)); /* what begins now can go */
+    out.peer.initial_window = 0;
+    check(h2_out_shut(&out)); /* it cannot */
+    out.kept -= LIMIT_KEPT;
+    for (uint32_t i = 0; i < most; i++)
+        h2_out_rst(&out, &streams[i], H2_CANCEL);
+    check_int(out.kept, 0);
+    h2_out_fini(&out);
+}
+
 TEST(two_buffers_take_turns)
 {
     uint8_t *a, *b;
@@ -662,6 +693,58 @@ TEST(a_small_message_goes_whole_or_not_at_all)
     check(streams[1].local_closed && list_empty(&streams[1].all));
     check(h2_out_whole(&out, &streams[2], &begin, NULL, 0, body, 99, NULL));
     check_str(appended(), "H5/ D5:99.");
+    h2_out_fini(&out);
+}
+
+/* An answer to a stream that was never accepted: the same octets as to one that was. */
+TEST(an_answer_needs_no_stream)
+{
+    static const struct h2_header first = { ":status", "200", 7, 3, HPACK_INDEX },
+                                  last = { ":scheme", "http", 7, 4, HPACK_INDEX };
+    struct h2_ready begin = { 0 }, tail = { 0 }, none = { 0 };
+    uint8_t steps[400];
+    start(&server_config);
+    appended();
+    streams[0] = (struct h2_out_stream){ 0 };
+    room(8192);
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail)); /* not ready */
+    h2_out_accept(&out, &streams[0], 1);
+    h2_out_headers_ready(&out, &streams[0], &begin, &first, 1, NULL, 0, false);
+    check(h2_out_data(&out, &streams[0], body, 99, false));
+    h2_out_headers_ready(&out, &streams[0], &tail, &last, 1, NULL, 0, true);
+    size_t len = out.len, earned = out.earned;
+    int64_t window = out.window;
+    memcpy(steps, out.buf, len);
+    check_str(appended(), "H1/ D1:99 H1./");
+
+    check(!h2_out_answer(&out, 3, &begin, body, 0, &tail));
+    check(!h2_out_answer(&out, 3, &begin, body, H2_REF_LEAST + 1, &tail));
+    check(!h2_out_answer(&out, 3, &none, body, 99, &tail));
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &none));
+    out.window = 98;
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    out.window = window;
+    uint32_t initial = out.peer.initial_window; /* which is that of a stream it did not accept */
+    out.peer.initial_window = 98;
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    out.peer.initial_window = initial;
+    size_t cap = out.cap, water = out.high_water;
+    out.cap = out.len + 99 + 27;
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    out.cap = cap, out.high_water = 0;
+    check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    out.high_water = water;
+    check_int(out.len, 0);
+
+    room(8192);
+    check(h2_out_answer(&out, 3, &begin, body, 99, &tail));
+    check_int(out.len, len);
+    check_int(out.earned, 2 * earned);
+    check_int(out.window, window - 99);
+    for (size_t i = 0; i < len; i++)
+        check(out.buf[i] == steps[i] || out.buf[i] == 3); /* but for the stream's number */
+    check_str(appended(), "H3/ D3:99 H3./");
+    check(list_empty(&out.all));
     h2_out_fini(&out);
 }
 

@@ -87,7 +87,8 @@ TEST(windows_are_announced_as_the_options_say)
     announced((sennit_server_options){ .initial_window_size = 1 << 20,
                                        .initial_conn_window_size = 8 << 20 },
               1 << 20, 8 << 20);
-    announced((sennit_server_options){ .initial_window_size = 5 }, 65535, LIMIT_CONN_WINDOW);
+    announced((sennit_server_options){ .initial_window_size = 5 }, LIMIT_STREAM_WINDOW_LEAST,
+              LIMIT_CONN_WINDOW);
     announced((sennit_server_options){ .initial_window_size = SIZE_MAX,
                                        .initial_conn_window_size = SIZE_MAX },
               INT32_MAX, INT32_MAX);

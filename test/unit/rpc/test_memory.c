@@ -114,6 +114,80 @@ TEST(calls_in_the_steady_state_ask_the_system_for_no_memory)
     talk_stop(&t);
 }
 
+/* -- calls of every kind ------------------------------------------------------------------------
+ */
+
+/* A stream of n messages of every size up to 3,000 octets; over: left in its middle. */
+static void chat(struct talk *t, int n, bool over)
+{
+    static char octets[3000];
+    sennit_stream *s = talk_open(t, CHAT, NULL);
+    check(s != NULL);
+    for (int i = 1; i <= n; i++) {
+        struct echo_msg q = { .text = { octets, sizeof octets * (size_t)i / (size_t)n } };
+        check(!sennit_send(s, &q));
+        const struct echo_msg *r = sennit_recv(s);
+        check(r && r->text.len == q.text.len);
+    }
+    if (!over)
+        check(!sennit_close_send(s) && !sennit_recv(s) && !sennit_stream_error(s));
+    else
+        sennit_ctx_cancel(t->ctx);
+    sennit_ctx_reset(t->ctx, INT64_MAX);
+}
+
+static void fails(struct talk *t, sennit_ctx *ctx, sennit_code code)
+{
+    struct echo_msg q = { .text = sennit_s("sixteen octets ..") }, r;
+    check_int(code_of(sennit_call(t->conn, ctx, &echo_methods[0], &q, &r, NULL, 0)), (int)code);
+    sennit_ctx_reset(ctx, INT64_MAX);
+}
+
+static void every_kind(struct talk *t, sennit_ctx *ctx, int times)
+{
+    for (int i = 0; i < times; i++) {
+        call(t, ctx, 1);
+        chat(t, i % 8, false);
+        chat(t, i % 4, true);
+        sennit_ctx_cancel(ctx);
+        fails(t, ctx, SENNIT_CANCELLED);
+        sennit_ctx_reset(ctx, 0);
+        fails(t, ctx, SENNIT_DEADLINE_EXCEEDED);
+    }
+}
+
+/* What is live once nobody has let go of anything for a while. */
+static int64_t rests(void)
+{
+    int64_t least = atomic_load(&live);
+    for (int i = 0; i < 60; i++) {
+        sennit_sleep(NULL, 10 * SENNIT_MILLISECOND);
+        int64_t now = atomic_load(&live);
+        if (now < least)
+            least = now, i = 0;
+    }
+    return least;
+}
+
+#define WORKER 20000 /* octets that one thread more may have: its own, its goroutines' records */
+
+TEST(calls_of_every_kind_hold_nothing_once_they_are_over)
+{
+    struct talk t;
+    if (!count())
+        return;
+    talk_start(&t, &echoes, NULL, (sennit_server_options){ 0 });
+    sennit_ctx *ctx = sennit_ctx_new(NULL);
+    every_kind(&t, ctx, 200); /* each goroutine's last errors, the pools, and what they gave back */
+    int64_t before = rests();
+    every_kind(&t, ctx, 2000);
+    int64_t more = settles_below(before, 1, WORKER);
+    printf("10,000 calls: %lld octets\n", (long long)more);
+    check(more <= WORKER); /* the smallest block of every 2,000 is 24 octets */
+    sennit_ctx_free(ctx);
+    talk_stop(&t);
+}
+
 /* -- idle connections -------------------------------------------------------------------------- */
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
