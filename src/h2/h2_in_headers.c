@@ -28,7 +28,8 @@ BASE_COLD static bool in_refuse(struct h2_in *in, struct h2_event *ev)
 }
 
 /* Server: a request. */
-static inline bool in_new_stream(struct h2_in *in, struct h2_event *ev, struct hpack_run *run)
+__attribute__((always_inline)) static inline bool
+in_new_stream(struct h2_in *in, struct h2_event *ev, struct hpack_run *run)
 {
     int64_t length;
     in->opened = ev->id;

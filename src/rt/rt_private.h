@@ -559,6 +559,7 @@ bool rt_work_waiting(int64_t now);               /* as sysmon sees it: timers an
 void rt_mark_unstuck(struct rt_worker *w);
 bool rt_mark_stuck(struct rt_worker *w); /* false: it has moved on */
 bool rt_enlist(bool resumed_only);       /* one more worker; under rt_state.mutex */
+void rt_thread_keep(void);               /* first in threads that user code runs on */
 int rt_thread_create(pthread_t *t, void *(*fn)(void *), void *arg, size_t stack); /* 0: default */
 bool rt_workers_idle(void);
 bool rt_worker_doze(struct rt_worker *w, bool *polls);

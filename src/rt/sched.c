@@ -47,6 +47,13 @@ static inline uint32_t sched_ring_len(struct rt_worker *w) /* its owner asks */
            atomic_load_explicit(&w->head, memory_order_relaxed);
 }
 
+/* To the end of the queue of w, which runs here. */
+SCHED_INLINE void sched_push(struct rt_worker *w, uintptr_t item)
+{
+    if (unlikely(sched_wake_due(w, rt_ring_push(w, item))))
+        rt_wake_one();
+}
+
 /* Puts an item where it will run; hand_off: soon and here, ahead of others. From anywhere. */
 void rt_ready(uintptr_t item, bool hand_off)
 {
@@ -213,16 +220,21 @@ SCHED_INLINE struct rt_worker *sched_leave(struct rt_worker *w, void **save, voi
     return w;
 }
 
+enum { SCHED_DEFER_ROUNDS = 4 };
+
 /* It was called, or after so many starts: timers, poller and global queue want a look, if there is
  * anything at all. What is deferred is asked for its age each fourth time, for that reads the
- * clock; sysmon sees to it should these take long. */
+ * clock; sysmon sees to it should these take long. As in rt_call_answer the limit comes first: a
+ * call that this store takes back was made before, and the fence shows what it was for. */
 __attribute__((noinline)) static bool sched_native_due(struct rt_worker *w)
 {
-    rt_call_answer(w);
     if (rt_defer_pending(w->index)) {
-        rt_call_self(w);
-        if (rt_tick(w) % 4 == 0 && rt_defer_due(w))
+        atomic_store_explicit(&w->limit, rt_tick(w) + SCHED_DEFER_ROUNDS, memory_order_relaxed);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (rt_defer_due(w))
             return true;
+    } else {
+        rt_call_answer(w);
     }
     if (atomic_load_explicit(&w->inbox_len, memory_order_relaxed) ||
         atomic_load_explicit(&w->status, memory_order_relaxed) != RT_RUN ||
@@ -514,7 +526,10 @@ sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned fl
     else
         atomic_fetch_add(&rt_state.spawned, 1);
     san_release(g);
-    rt_ready(rt_item_g(g), false);
+    if (likely(w && atomic_load_explicit(&w->status, memory_order_relaxed) != RT_STUCK))
+        sched_push(w, rt_item_g(g));
+    else
+        rt_ready(rt_item_g(g), false);
     return NULL;
 }
 

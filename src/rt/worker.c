@@ -482,6 +482,7 @@ void rt_worker_end(struct rt_worker *w)
 static void *worker_main(void *arg)
 {
     struct rt_worker *w = arg;
+    rt_thread_keep();
     worker_float();
     w->tid = gettid();
     rt_local_worker(w);
@@ -495,6 +496,13 @@ static void *worker_main(void *arg)
     rt_worker_end(w);
     rt_local_worker(NULL);
     return NULL;
+}
+
+/* A cancelled thread would take along all that stands on it: pthread_cancel has no effect. */
+void rt_thread_keep(void)
+{
+    int was;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &was);
 }
 
 /* With all signals blocked but those that the thread's own code causes. 0 or -errno. */

@@ -297,7 +297,7 @@ static void refs_user(void)
 static void refs_free(struct rpc_stream *s) { model_write(s); }
 static void refs_start_stream(void)
 {
-    static const struct rpc_stream_ops ops = { .free = refs_free };
+    static const struct rpc_stream_ops ops = { .free = refs_free, .drop = refs_free };
     scene_runtime(0);
     memset(&refs_s, 0, sizeof refs_s);
     refs_s.ops = &ops, refs_s.refs = 2, refs_s.holds = true;
