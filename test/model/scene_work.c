@@ -14,6 +14,7 @@
 #define pthread_mutex_lock(m)   ((void)(m), lock_take(&work_mutex, LOCK_UNRANKED))
 #define pthread_mutex_unlock(m) ((void)(m), lock_drop(&work_mutex, LOCK_UNRANKED))
 static struct lock work_mutex; /* in the place of rt_state.mutex */
+#define WORKER_REST_NS 0       /* a burst at rest waits for its own worker, or sysmon */
 #include "rt/worker.c"
 #undef pthread_mutex_lock
 #undef pthread_mutex_unlock
