@@ -259,11 +259,11 @@ void transport_rest(struct transport *t);      /* (task) gives back what only a 
 static inline void transport_changed(struct transport *t, struct rpc_stream *s,
                                      uint8_t change) /* locked */
 {
-    if (!s->known)
-        return;
-    if (!s->changes)
-        list_push_back(&t->changed, &s->changed);
-    s->changes |= change;
+    if (s->known) {
+        if (!s->changes)
+            list_push_back(&t->changed, &s->changed);
+        s->changes |= change;
+    }
 }
 void transport_wake(struct transport *t);       /* locked */
 void transport_quota_wake(struct transport *t); /* locked */

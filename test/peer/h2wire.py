@@ -181,6 +181,7 @@ class Conn:
             self.send(frame(SETTINGS, ACK))
         elif kind == GOAWAY and self.goaway is None:
             self.goaway, self.goaway_text = int.from_bytes(body[4:8], "big"), body[8:].decode()
+            self.last_id = int.from_bytes(body[:4], "big")
 
     def reply(self, stream):
         """Waits until the stream, or the connection, has ended."""
