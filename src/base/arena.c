@@ -63,13 +63,18 @@ static __attribute__((noinline)) void arena_reset_many(struct sennit_arena *a)
     arena_begin(a, a->blocks);
 }
 
+/* Mostly there is the one block that is kept, and nothing else to set. */
 void arena_reset(struct sennit_arena *a)
 {
     struct arena_block *kept = a->blocks;
-    if (unlikely(kept && (kept->next || kept->size > ARENA_LARGEST)))
+    size_t size = kept ? kept->size - sizeof *kept : 0;
+    if (unlikely(size <= a->first_size || size > ARENA_LARGEST - sizeof *kept || kept->next ||
+                 a->failed)) {
         arena_reset_many(a);
-    else
-        arena_begin(a, kept);
+        return;
+    }
+    a->at = (char *)(kept + 1);
+    a->end = a->at + size;
 }
 
 static struct arena_block *arena_grow(struct sennit_arena *a, size_t size)
