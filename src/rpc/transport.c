@@ -311,7 +311,6 @@ bool transport_flush_round(struct transport *t)
             transport_unlock_stripped(t);
             return false;
         }
-        t->flush_due = false;
         lock_drop(&t->lock, LOCK_WRITE);
         t->unsent_at = 0;
     }

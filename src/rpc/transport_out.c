@@ -253,13 +253,11 @@ enum transport_result transport_send(struct rpc_stream *s, const char *body, siz
         lock_drop(&t->lock, LOCK_WRITE);
         return TRANSPORT_DEAD;
     }
-    if (unlikely(end ||
-                 (!h2_out_join(&t->out, o, octets, len) && !h2_out_small(&t->out, o, octets, len))))
+    bool joined = !end && h2_out_join(&t->out, o, octets, len);
+    if (unlikely(!joined && (end || !h2_out_small(&t->out, o, octets, len))))
         return transport_send_any(t, s, body, len, end);
-    bool due = t->flush_due; /* of whoever set it: that one's flush comes after this, too */
-    t->flush_due = true;
     lock_drop(&t->lock, LOCK_WRITE);
-    if (!due)
+    if (unlikely(!joined)) /* who began the frame that it joined has a flush to come */
         transport_dirty(t);
     return TRANSPORT_OK;
 }

@@ -137,8 +137,7 @@ struct transport {
     bool lingering;   /* and this is that time: written by the reader */
     bool close_wanted, goaway_came, hold; /* hold: do not flush yet (server, before the preface) */
     bool reading_paused, timer_fired;
-    bool flush_due; /* a small message was appended since the last take: its sender sees to it */
-    bool dormant;   /* client: no pings without streams; the next one wakes the task */
+    bool dormant; /* client: no pings without streams; the next one wakes the task */
     enum drain_state drain;
     sennit_code close_code;
     int64_t idle_since; /* when open_streams came to 0 */
