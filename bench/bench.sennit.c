@@ -7,7 +7,7 @@ const bench_Msg sennit__bench_Msg_empty = {
 };
 static const sennit_field bench_Msg_fields[] = {
     { 1, offsetof(bench_Msg, payload), 0, 0,
-      SENNIT_KIND_BYTES, NULL, "payload" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRING, 0x0a), NULL, "payload" },
 };
 const sennit_msg_desc sennit__bench_Msg = {
     SENNIT_TABLES, sizeof(bench_Msg), 1, 1,

@@ -30,11 +30,22 @@ typedef enum sennit_kind {
 #define SENNIT_FIELD_CLOSED 256   /* unknown values of the enum are kept as unknown fields */
 #define SENNIT_FIELD_JSON 512     /* the JSON name stands behind the name's NUL */
 #define SENNIT_FIELD_GROUP_NAME 1024 /* in text it goes by the name of its type */
+/* Beside the kind of a field that is written in the same way whatever else there is: how, and the
+ * octets of its tag, of which there are no more than two. 0: by kind and flags, as in older
+ * tables. */
+#define SENNIT_PLAIN(how, tag) ((uint32_t)SENNIT_PLAIN_##how << 8 | (uint32_t)(tag) << 16)
+#define SENNIT_PLAIN_IF_SET 0x1000u /* that of a singular one with a has-bit; else: unless zero */
+enum {
+    SENNIT_PLAIN_INT32 = 1, SENNIT_PLAIN_UINT32, SENNIT_PLAIN_INT64, SENNIT_PLAIN_BOOL,
+    SENNIT_PLAIN_SINT32, SENNIT_PLAIN_SINT64, SENNIT_PLAIN_FIXED32, SENNIT_PLAIN_FIXED64,
+    SENNIT_PLAIN_MESSAGE, SENNIT_PLAIN_MESSAGES, SENNIT_PLAIN_STRINGS, SENNIT_PLAIN_PACKED,
+    SENNIT_PLAIN_STRING = 15
+};
 typedef struct sennit_field {
     uint32_t number;
     uint32_t offset; /* of the value in the struct */
     uint16_t presence, flags;
-    uint32_t kind;
+    uint32_t kind;   /* sennit_kind in the lowest octet, with SENNIT_PLAIN above it */
     const void *type; /* sennit_msg_desc (messages, groups, maps) or sennit_enum_desc */
     const char *name;
 } sennit_field;

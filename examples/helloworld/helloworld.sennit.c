@@ -7,7 +7,7 @@ const helloworld_HelloRequest sennit__helloworld_HelloRequest_empty = {
 };
 static const sennit_field helloworld_HelloRequest_fields[] = {
     { 1, offsetof(helloworld_HelloRequest, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
 };
 const sennit_msg_desc sennit__helloworld_HelloRequest = {
     SENNIT_TABLES, sizeof(helloworld_HelloRequest), 1, 1,
@@ -22,7 +22,7 @@ const helloworld_HelloReply sennit__helloworld_HelloReply_empty = {
 };
 static const sennit_field helloworld_HelloReply_fields[] = {
     { 1, offsetof(helloworld_HelloReply, message), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "message" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "message" },
 };
 const sennit_msg_desc sennit__helloworld_HelloReply = {
     SENNIT_TABLES, sizeof(helloworld_HelloReply), 1, 1,

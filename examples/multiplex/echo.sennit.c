@@ -7,7 +7,7 @@ const echo_EchoRequest sennit__grpc_examples_echo_EchoRequest_empty = {
 };
 static const sennit_field echo_EchoRequest_fields[] = {
     { 1, offsetof(echo_EchoRequest, message), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "message" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "message" },
 };
 const sennit_msg_desc sennit__grpc_examples_echo_EchoRequest = {
     SENNIT_TABLES, sizeof(echo_EchoRequest), 1, 1,
@@ -22,7 +22,7 @@ const echo_EchoResponse sennit__grpc_examples_echo_EchoResponse_empty = {
 };
 static const sennit_field echo_EchoResponse_fields[] = {
     { 1, offsetof(echo_EchoResponse, message), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "message" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "message" },
 };
 const sennit_msg_desc sennit__grpc_examples_echo_EchoResponse = {
     SENNIT_TABLES, sizeof(echo_EchoResponse), 1, 1,

@@ -6,9 +6,9 @@ const rg_Point sennit__routeguide_Point_empty = {
 };
 static const sennit_field rg_Point_fields[] = {
     { 1, offsetof(rg_Point, latitude), 0, 0,
-      SENNIT_KIND_INT32, NULL, "latitude" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "latitude" },
     { 2, offsetof(rg_Point, longitude), 0, 0,
-      SENNIT_KIND_INT32, NULL, "longitude" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "longitude" },
 };
 const sennit_msg_desc sennit__routeguide_Point = {
     SENNIT_TABLES, sizeof(rg_Point), 2, 2,
@@ -24,9 +24,9 @@ const rg_Rectangle sennit__routeguide_Rectangle_empty = {
 };
 static const sennit_field rg_Rectangle_fields[] = {
     { 1, offsetof(rg_Rectangle, lo), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__routeguide_Point, "lo" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x0a), &sennit__routeguide_Point, "lo" },
     { 2, offsetof(rg_Rectangle, hi), 1, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__routeguide_Point, "hi" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x12), &sennit__routeguide_Point, "hi" },
 };
 const sennit_msg_desc sennit__routeguide_Rectangle = {
     SENNIT_TABLES, sizeof(rg_Rectangle), 2, 2,
@@ -42,9 +42,9 @@ const rg_Feature sennit__routeguide_Feature_empty = {
 };
 static const sennit_field rg_Feature_fields[] = {
     { 1, offsetof(rg_Feature, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(rg_Feature, location), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__routeguide_Point, "location" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x12), &sennit__routeguide_Point, "location" },
 };
 const sennit_msg_desc sennit__routeguide_Feature = {
     SENNIT_TABLES, sizeof(rg_Feature), 2, 2,
@@ -60,9 +60,9 @@ const rg_RouteNote sennit__routeguide_RouteNote_empty = {
 };
 static const sennit_field rg_RouteNote_fields[] = {
     { 1, offsetof(rg_RouteNote, location), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__routeguide_Point, "location" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x0a), &sennit__routeguide_Point, "location" },
     { 2, offsetof(rg_RouteNote, message), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "message" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "message" },
 };
 const sennit_msg_desc sennit__routeguide_RouteNote = {
     SENNIT_TABLES, sizeof(rg_RouteNote), 2, 2,
@@ -76,13 +76,13 @@ const rg_RouteSummary sennit__routeguide_RouteSummary_empty = {
 };
 static const sennit_field rg_RouteSummary_fields[] = {
     { 1, offsetof(rg_RouteSummary, point_count), 0, 0,
-      SENNIT_KIND_INT32, NULL, "point_count" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "point_count" },
     { 2, offsetof(rg_RouteSummary, feature_count), 0, 0,
-      SENNIT_KIND_INT32, NULL, "feature_count" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "feature_count" },
     { 3, offsetof(rg_RouteSummary, distance), 0, 0,
-      SENNIT_KIND_INT32, NULL, "distance" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x18), NULL, "distance" },
     { 4, offsetof(rg_RouteSummary, elapsed_time), 0, 0,
-      SENNIT_KIND_INT32, NULL, "elapsed_time" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x20), NULL, "elapsed_time" },
 };
 const sennit_msg_desc sennit__routeguide_RouteSummary = {
     SENNIT_TABLES, sizeof(rg_RouteSummary), 4, 4,

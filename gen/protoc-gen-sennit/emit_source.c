@@ -201,6 +201,49 @@ static void emit_flags(struct text *t, uint16_t flags)
         text_add(t, "0", 1);
 }
 
+/* How a plain field is written, and the tag's octets; NULL: it is not that plain. */
+static const char *plain_name(const struct type *m, const struct field *f)
+{
+    static const char *const names[] = {
+        [SENNIT_KIND_DOUBLE] = "FIXED64",   [SENNIT_KIND_FLOAT] = "FIXED32",
+        [SENNIT_KIND_INT64] = "INT64",      [SENNIT_KIND_UINT64] = "INT64",
+        [SENNIT_KIND_INT32] = "INT32",      [SENNIT_KIND_FIXED64] = "FIXED64",
+        [SENNIT_KIND_FIXED32] = "FIXED32",  [SENNIT_KIND_BOOL] = "BOOL",
+        [SENNIT_KIND_STRING] = "STRING",    [SENNIT_KIND_MESSAGE] = "MESSAGE",
+        [SENNIT_KIND_BYTES] = "STRING",     [SENNIT_KIND_UINT32] = "UINT32",
+        [SENNIT_KIND_ENUM] = "INT32",       [SENNIT_KIND_SFIXED32] = "FIXED32",
+        [SENNIT_KIND_SFIXED64] = "FIXED64", [SENNIT_KIND_SINT32] = "SINT32",
+        [SENNIT_KIND_SINT64] = "SINT64",
+    };
+    const uint16_t rare =
+        SENNIT_FIELD_MAP | SENNIT_FIELD_ONEOF | SENNIT_FIELD_REQUIRED | SENNIT_FIELD_CLOSED;
+    if (m->map_entry || m->extendee || f->flags & rare || f->f->number >= 1 << 11)
+        return NULL;
+    if (!(f->flags & SENNIT_FIELD_REPEATED))
+        return names[f->kind];
+    if (f->flags & SENNIT_FIELD_PACKED)
+        return "PACKED";
+    return kind_in(f->kind, KINDS_STRING)   ? "STRINGS"
+           : f->kind == SENNIT_KIND_MESSAGE ? "MESSAGES"
+                                            : NULL;
+}
+
+static void emit_plain(const struct type *m, const struct field *f, struct text *t)
+{
+    const char *name = plain_name(m, f);
+    if (!name)
+        return;
+    bool four = !strcmp(name, "FIXED32"), eight = !strcmp(name, "FIXED64");
+    bool length = kind_in(f->kind, KINDS_STRING) || f->kind == SENNIT_KIND_MESSAGE ||
+                  f->flags & SENNIT_FIELD_PACKED;
+    uint32_t tag = (uint32_t)f->f->number << 3 | (length ? 2 : four ? 5 : eight ? 1 : 0);
+    if (tag >= 0x80)
+        tag = (tag & 0x7f) | 0x80 | tag >> 7 << 8;
+    text_printf(t, " | SENNIT_PLAIN(%s, 0x%02x)", name, (unsigned)tag);
+    if (f->flags & SENNIT_FIELD_HAS && f->kind != SENNIT_KIND_MESSAGE)
+        text_printf(t, " | SENNIT_PLAIN_IF_SET");
+}
+
 static void emit_row(struct gen *g, const struct type *m, const struct field *f, struct text *t)
 {
     text_printf(t, "    { %d, offsetof(%s, %s), ", f->f->number, m->name, f->name);
@@ -211,8 +254,9 @@ static void emit_row(struct gen *g, const struct type *m, const struct field *f,
         text_printf(t, "%u", (unsigned)f->has);
     text_printf(t, ", ");
     emit_flags(t, f->flags);
-    text_printf(t, ",\n      SENNIT_KIND_%s, %s%s, ", kind_names[f->kind], f->type ? "&" : "",
-                f->type ? f->type->table : "NULL");
+    text_printf(t, ",\n      SENNIT_KIND_%s", kind_names[f->kind]);
+    emit_plain(m, f, t);
+    text_printf(t, ", %s%s, ", f->type ? "&" : "", f->type ? f->type->table : "NULL");
     if (f->flags & SENNIT_FIELD_JSON) {
         size_t n = f->f->name.len + 1 + f->f->json_name.len;
         char *both = arena_alloc(g->a, n + 1);

@@ -7,11 +7,11 @@ const sennit_plugin_Request sennit__sennit_plugin_Request_empty = {
 };
 static const sennit_field sennit_plugin_Request_fields[] = {
     { 1, offsetof(sennit_plugin_Request, file_to_generate), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "file_to_generate" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRINGS, 0x0a), NULL, "file_to_generate" },
     { 2, offsetof(sennit_plugin_Request, parameter), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "parameter" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "parameter" },
     { 15, offsetof(sennit_plugin_Request, proto_file), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_BYTES, NULL, "proto_file" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRINGS, 0x7a), NULL, "proto_file" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Request = {
     SENNIT_TABLES, sizeof(sennit_plugin_Request), 3, 2,
@@ -27,9 +27,9 @@ const sennit_plugin_Response_Output sennit__sennit_plugin_Response_Output_empty 
 };
 static const sennit_field sennit_plugin_Response_Output_fields[] = {
     { 1, offsetof(sennit_plugin_Response_Output, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 15, offsetof(sennit_plugin_Response_Output, content), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "content" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x7a), NULL, "content" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Response_Output = {
     SENNIT_TABLES, sizeof(sennit_plugin_Response_Output), 2, 1,
@@ -44,15 +44,15 @@ const sennit_plugin_Response sennit__sennit_plugin_Response_empty = {
 };
 static const sennit_field sennit_plugin_Response_fields[] = {
     { 1, offsetof(sennit_plugin_Response, error), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_UTF8 | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_STRING, NULL, "error" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a) | SENNIT_PLAIN_IF_SET, NULL, "error" },
     { 2, offsetof(sennit_plugin_Response, supported_features), 0, 0,
-      SENNIT_KIND_UINT64, NULL, "supported_features" },
+      SENNIT_KIND_UINT64 | SENNIT_PLAIN(INT64, 0x10), NULL, "supported_features" },
     { 3, offsetof(sennit_plugin_Response, minimum_edition), 0, 0,
-      SENNIT_KIND_INT32, NULL, "minimum_edition" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x18), NULL, "minimum_edition" },
     { 4, offsetof(sennit_plugin_Response, maximum_edition), 0, 0,
-      SENNIT_KIND_INT32, NULL, "maximum_edition" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x20), NULL, "maximum_edition" },
     { 15, offsetof(sennit_plugin_Response, file), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Response_Output, "file" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x7a), &sennit__sennit_plugin_Response_Output, "file" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Response = {
     SENNIT_TABLES, sizeof(sennit_plugin_Response), 5, 4,
@@ -66,15 +66,15 @@ const sennit_plugin_Features sennit__sennit_plugin_Features_empty = {
 };
 static const sennit_field sennit_plugin_Features_fields[] = {
     { 1, offsetof(sennit_plugin_Features, field_presence), 0, 0,
-      SENNIT_KIND_INT32, NULL, "field_presence" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "field_presence" },
     { 2, offsetof(sennit_plugin_Features, enum_type), 0, 0,
-      SENNIT_KIND_INT32, NULL, "enum_type" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "enum_type" },
     { 3, offsetof(sennit_plugin_Features, repeated_field_encoding), 0, 0,
-      SENNIT_KIND_INT32, NULL, "repeated_field_encoding" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x18), NULL, "repeated_field_encoding" },
     { 4, offsetof(sennit_plugin_Features, utf8_validation), 0, 0,
-      SENNIT_KIND_INT32, NULL, "utf8_validation" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x20), NULL, "utf8_validation" },
     { 5, offsetof(sennit_plugin_Features, message_encoding), 0, 0,
-      SENNIT_KIND_INT32, NULL, "message_encoding" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x28), NULL, "message_encoding" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Features = {
     SENNIT_TABLES, sizeof(sennit_plugin_Features), 5, 5,
@@ -93,29 +93,29 @@ const sennit_plugin_File sennit__sennit_plugin_File_empty = {
 };
 static const sennit_field sennit_plugin_File_fields[] = {
     { 1, offsetof(sennit_plugin_File, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(sennit_plugin_File, package), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "package" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "package" },
     { 3, offsetof(sennit_plugin_File, dependency), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "dependency" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRINGS, 0x1a), NULL, "dependency" },
     { 4, offsetof(sennit_plugin_File, message_type), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Message, "message_type" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x22), &sennit__sennit_plugin_Message, "message_type" },
     { 5, offsetof(sennit_plugin_File, enum_type), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Enum, "enum_type" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x2a), &sennit__sennit_plugin_Enum, "enum_type" },
     { 6, offsetof(sennit_plugin_File, service), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Service, "service" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x32), &sennit__sennit_plugin_Service, "service" },
     { 7, offsetof(sennit_plugin_File, extension), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Field, "extension" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x3a), &sennit__sennit_plugin_Field, "extension" },
     { 8, offsetof(sennit_plugin_File, options), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_FileOptions, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x42), &sennit__sennit_plugin_FileOptions, "options" },
     { 9, offsetof(sennit_plugin_File, source_code_info), 1, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_SourceInfo, "source_code_info" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x4a), &sennit__sennit_plugin_SourceInfo, "source_code_info" },
     { 10, offsetof(sennit_plugin_File, public_dependency), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
-      SENNIT_KIND_INT32, NULL, "public_dependency" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(PACKED, 0x52), NULL, "public_dependency" },
     { 12, offsetof(sennit_plugin_File, syntax), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "syntax" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x62), NULL, "syntax" },
     { 14, offsetof(sennit_plugin_File, edition), 0, 0,
-      SENNIT_KIND_INT32, NULL, "edition" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x70), NULL, "edition" },
 };
 const sennit_msg_desc sennit__sennit_plugin_File = {
     SENNIT_TABLES, sizeof(sennit_plugin_File), 12, 10,
@@ -130,9 +130,9 @@ const sennit_plugin_FileOptions sennit__sennit_plugin_FileOptions_empty = {
 };
 static const sennit_field sennit_plugin_FileOptions_fields[] = {
     { 23, offsetof(sennit_plugin_FileOptions, deprecated), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "deprecated" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x1b8), NULL, "deprecated" },
     { 50, offsetof(sennit_plugin_FileOptions, features), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Features, "features" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x392), &sennit__sennit_plugin_Features, "features" },
 };
 const sennit_msg_desc sennit__sennit_plugin_FileOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_FileOptions), 2, 0,
@@ -148,21 +148,21 @@ const sennit_plugin_Message sennit__sennit_plugin_Message_empty = {
 };
 static const sennit_field sennit_plugin_Message_fields[] = {
     { 1, offsetof(sennit_plugin_Message, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(sennit_plugin_Message, field), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Field, "field" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x12), &sennit__sennit_plugin_Field, "field" },
     { 3, offsetof(sennit_plugin_Message, nested_type), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Message, "nested_type" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x1a), &sennit__sennit_plugin_Message, "nested_type" },
     { 4, offsetof(sennit_plugin_Message, enum_type), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Enum, "enum_type" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x22), &sennit__sennit_plugin_Enum, "enum_type" },
     { 5, offsetof(sennit_plugin_Message, extension_range), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_BYTES, NULL, "extension_range" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRINGS, 0x2a), NULL, "extension_range" },
     { 6, offsetof(sennit_plugin_Message, extension), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Field, "extension" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x32), &sennit__sennit_plugin_Field, "extension" },
     { 7, offsetof(sennit_plugin_Message, options), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_MessageOptions, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x3a), &sennit__sennit_plugin_MessageOptions, "options" },
     { 8, offsetof(sennit_plugin_Message, oneof_decl), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Oneof, "oneof_decl" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x42), &sennit__sennit_plugin_Oneof, "oneof_decl" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Message = {
     SENNIT_TABLES, sizeof(sennit_plugin_Message), 8, 8,
@@ -177,13 +177,13 @@ const sennit_plugin_MessageOptions sennit__sennit_plugin_MessageOptions_empty = 
 };
 static const sennit_field sennit_plugin_MessageOptions_fields[] = {
     { 1, offsetof(sennit_plugin_MessageOptions, message_set_wire_format), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "message_set_wire_format" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x08), NULL, "message_set_wire_format" },
     { 3, offsetof(sennit_plugin_MessageOptions, deprecated), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "deprecated" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x18), NULL, "deprecated" },
     { 7, offsetof(sennit_plugin_MessageOptions, map_entry), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "map_entry" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x38), NULL, "map_entry" },
     { 12, offsetof(sennit_plugin_MessageOptions, features), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Features, "features" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x62), &sennit__sennit_plugin_Features, "features" },
 };
 const sennit_msg_desc sennit__sennit_plugin_MessageOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_MessageOptions), 4, 1,
@@ -203,27 +203,27 @@ const sennit_plugin_Field sennit__sennit_plugin_Field_empty = {
 };
 static const sennit_field sennit_plugin_Field_fields[] = {
     { 1, offsetof(sennit_plugin_Field, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(sennit_plugin_Field, extendee), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "extendee" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "extendee" },
     { 3, offsetof(sennit_plugin_Field, number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x18), NULL, "number" },
     { 4, offsetof(sennit_plugin_Field, label), 0, 0,
-      SENNIT_KIND_INT32, NULL, "label" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x20), NULL, "label" },
     { 5, offsetof(sennit_plugin_Field, type), 0, 0,
-      SENNIT_KIND_INT32, NULL, "type" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x28), NULL, "type" },
     { 6, offsetof(sennit_plugin_Field, type_name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "type_name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x32), NULL, "type_name" },
     { 7, offsetof(sennit_plugin_Field, default_value), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_BYTES, NULL, "default_value" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRING, 0x3a) | SENNIT_PLAIN_IF_SET, NULL, "default_value" },
     { 8, offsetof(sennit_plugin_Field, options), 1, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_FieldOptions, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x42), &sennit__sennit_plugin_FieldOptions, "options" },
     { 9, offsetof(sennit_plugin_Field, oneof_index), 2, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_INT32, NULL, "oneof_index" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x48) | SENNIT_PLAIN_IF_SET, NULL, "oneof_index" },
     { 10, offsetof(sennit_plugin_Field, json_name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "json_name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x52), NULL, "json_name" },
     { 17, offsetof(sennit_plugin_Field, proto3_optional), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "proto3_optional" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x188), NULL, "proto3_optional" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Field = {
     SENNIT_TABLES, sizeof(sennit_plugin_Field), 11, 10,
@@ -238,11 +238,11 @@ const sennit_plugin_FieldOptions sennit__sennit_plugin_FieldOptions_empty = {
 };
 static const sennit_field sennit_plugin_FieldOptions_fields[] = {
     { 2, offsetof(sennit_plugin_FieldOptions, packed), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_BOOL, NULL, "packed" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x10) | SENNIT_PLAIN_IF_SET, NULL, "packed" },
     { 3, offsetof(sennit_plugin_FieldOptions, deprecated), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "deprecated" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x18), NULL, "deprecated" },
     { 21, offsetof(sennit_plugin_FieldOptions, features), 1, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Features, "features" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x1aa), &sennit__sennit_plugin_Features, "features" },
 };
 const sennit_msg_desc sennit__sennit_plugin_FieldOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_FieldOptions), 3, 0,
@@ -257,7 +257,7 @@ const sennit_plugin_Oneof sennit__sennit_plugin_Oneof_empty = {
 };
 static const sennit_field sennit_plugin_Oneof_fields[] = {
     { 1, offsetof(sennit_plugin_Oneof, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Oneof = {
     SENNIT_TABLES, sizeof(sennit_plugin_Oneof), 1, 1,
@@ -273,11 +273,11 @@ const sennit_plugin_Enum sennit__sennit_plugin_Enum_empty = {
 };
 static const sennit_field sennit_plugin_Enum_fields[] = {
     { 1, offsetof(sennit_plugin_Enum, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(sennit_plugin_Enum, value), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_EnumValue, "value" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x12), &sennit__sennit_plugin_EnumValue, "value" },
     { 3, offsetof(sennit_plugin_Enum, options), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_EnumOptions, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x1a), &sennit__sennit_plugin_EnumOptions, "options" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Enum = {
     SENNIT_TABLES, sizeof(sennit_plugin_Enum), 3, 3,
@@ -292,9 +292,9 @@ const sennit_plugin_EnumOptions sennit__sennit_plugin_EnumOptions_empty = {
 };
 static const sennit_field sennit_plugin_EnumOptions_fields[] = {
     { 3, offsetof(sennit_plugin_EnumOptions, deprecated), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "deprecated" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x18), NULL, "deprecated" },
     { 7, offsetof(sennit_plugin_EnumOptions, features), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Features, "features" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x3a), &sennit__sennit_plugin_Features, "features" },
 };
 const sennit_msg_desc sennit__sennit_plugin_EnumOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_EnumOptions), 2, 0,
@@ -310,11 +310,11 @@ const sennit_plugin_EnumValue sennit__sennit_plugin_EnumValue_empty = {
 };
 static const sennit_field sennit_plugin_EnumValue_fields[] = {
     { 1, offsetof(sennit_plugin_EnumValue, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(sennit_plugin_EnumValue, number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "number" },
     { 3, offsetof(sennit_plugin_EnumValue, options), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_EnumValueOptions, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x1a), &sennit__sennit_plugin_EnumValueOptions, "options" },
 };
 const sennit_msg_desc sennit__sennit_plugin_EnumValue = {
     SENNIT_TABLES, sizeof(sennit_plugin_EnumValue), 3, 3,
@@ -328,7 +328,7 @@ const sennit_plugin_EnumValueOptions sennit__sennit_plugin_EnumValueOptions_empt
 };
 static const sennit_field sennit_plugin_EnumValueOptions_fields[] = {
     { 1, offsetof(sennit_plugin_EnumValueOptions, deprecated), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "deprecated" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x08), NULL, "deprecated" },
 };
 const sennit_msg_desc sennit__sennit_plugin_EnumValueOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_EnumValueOptions), 1, 1,
@@ -344,11 +344,11 @@ const sennit_plugin_Service sennit__sennit_plugin_Service_empty = {
 };
 static const sennit_field sennit_plugin_Service_fields[] = {
     { 1, offsetof(sennit_plugin_Service, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(sennit_plugin_Service, method), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_Method, "method" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x12), &sennit__sennit_plugin_Method, "method" },
     { 3, offsetof(sennit_plugin_Service, options), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_ServiceOptions, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x1a), &sennit__sennit_plugin_ServiceOptions, "options" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Service = {
     SENNIT_TABLES, sizeof(sennit_plugin_Service), 3, 3,
@@ -362,7 +362,7 @@ const sennit_plugin_ServiceOptions sennit__sennit_plugin_ServiceOptions_empty = 
 };
 static const sennit_field sennit_plugin_ServiceOptions_fields[] = {
     { 33, offsetof(sennit_plugin_ServiceOptions, deprecated), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "deprecated" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x288), NULL, "deprecated" },
 };
 const sennit_msg_desc sennit__sennit_plugin_ServiceOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_ServiceOptions), 1, 0,
@@ -380,17 +380,17 @@ const sennit_plugin_Method sennit__sennit_plugin_Method_empty = {
 };
 static const sennit_field sennit_plugin_Method_fields[] = {
     { 1, offsetof(sennit_plugin_Method, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(sennit_plugin_Method, input_type), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "input_type" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "input_type" },
     { 3, offsetof(sennit_plugin_Method, output_type), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "output_type" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x1a), NULL, "output_type" },
     { 4, offsetof(sennit_plugin_Method, options), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_MethodOptions, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x22), &sennit__sennit_plugin_MethodOptions, "options" },
     { 5, offsetof(sennit_plugin_Method, client_streaming), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "client_streaming" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x28), NULL, "client_streaming" },
     { 6, offsetof(sennit_plugin_Method, server_streaming), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "server_streaming" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x30), NULL, "server_streaming" },
 };
 const sennit_msg_desc sennit__sennit_plugin_Method = {
     SENNIT_TABLES, sizeof(sennit_plugin_Method), 6, 6,
@@ -404,7 +404,7 @@ const sennit_plugin_MethodOptions sennit__sennit_plugin_MethodOptions_empty = {
 };
 static const sennit_field sennit_plugin_MethodOptions_fields[] = {
     { 33, offsetof(sennit_plugin_MethodOptions, deprecated), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "deprecated" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x288), NULL, "deprecated" },
 };
 const sennit_msg_desc sennit__sennit_plugin_MethodOptions = {
     SENNIT_TABLES, sizeof(sennit_plugin_MethodOptions), 1, 0,
@@ -420,13 +420,13 @@ const sennit_plugin_SourceInfo_Location sennit__sennit_plugin_SourceInfo_Locatio
 };
 static const sennit_field sennit_plugin_SourceInfo_Location_fields[] = {
     { 1, offsetof(sennit_plugin_SourceInfo_Location, path), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
-      SENNIT_KIND_INT32, NULL, "path" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(PACKED, 0x0a), NULL, "path" },
     { 2, offsetof(sennit_plugin_SourceInfo_Location, span), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
-      SENNIT_KIND_INT32, NULL, "span" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(PACKED, 0x12), NULL, "span" },
     { 3, offsetof(sennit_plugin_SourceInfo_Location, leading_comments), 0, 0,
-      SENNIT_KIND_BYTES, NULL, "leading_comments" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRING, 0x1a), NULL, "leading_comments" },
     { 4, offsetof(sennit_plugin_SourceInfo_Location, trailing_comments), 0, 0,
-      SENNIT_KIND_BYTES, NULL, "trailing_comments" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRING, 0x22), NULL, "trailing_comments" },
 };
 const sennit_msg_desc sennit__sennit_plugin_SourceInfo_Location = {
     SENNIT_TABLES, sizeof(sennit_plugin_SourceInfo_Location), 4, 4,
@@ -440,7 +440,7 @@ const sennit_plugin_SourceInfo sennit__sennit_plugin_SourceInfo_empty = {
 };
 static const sennit_field sennit_plugin_SourceInfo_fields[] = {
     { 1, offsetof(sennit_plugin_SourceInfo, location), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_plugin_SourceInfo_Location, "location" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x0a), &sennit__sennit_plugin_SourceInfo_Location, "location" },
 };
 const sennit_msg_desc sennit__sennit_plugin_SourceInfo = {
     SENNIT_TABLES, sizeof(sennit_plugin_SourceInfo), 1, 1,

@@ -79,8 +79,8 @@ static void copy_repeated(struct copy *c, struct copy_frame *f, const sennit_fie
     f->field++;
     if (!l->len)
         return;
-    l->data = copy_octets(c, l->data, l->len * pb_kind_size[field->kind]);
-    for (size_t i = 0; !c->failed && pb_kind_wire[field->kind] == PB_LENGTH && i < l->len; i++)
+    l->data = copy_octets(c, l->data, l->len * pb_kind_size[pb_kind(field)]);
+    for (size_t i = 0; !c->failed && pb_kind_wire[pb_kind(field)] == PB_LENGTH && i < l->len; i++)
         copy_string(c, l->data + i * sizeof(sennit_str));
 }
 
@@ -105,7 +105,7 @@ static void copy_field(struct copy *c)
         memcpy(f->msg + field->offset, &msg, sizeof msg);
         if (msg)
             copy_push(c, d, msg);
-    } else if (pb_kind_wire[field->kind] == PB_LENGTH) {
+    } else if (pb_kind_wire[pb_kind(field)] == PB_LENGTH) {
         copy_string(c, f->msg + field->offset);
     }
 }

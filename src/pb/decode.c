@@ -55,11 +55,11 @@ static enum pb_result decode_scalar(struct decode *r, const char *end, const sen
                                     char *to)
 {
     uint64_t v;
-    size_t n = pb_kind_wire[f->kind] == PB_FIXED64 ? 8 : 4;
-    if (pb_kind_wire[f->kind] == PB_VARINT) {
+    size_t n = pb_kind_wire[pb_kind(f)] == PB_FIXED64 ? 8 : 4;
+    if (pb_kind_wire[pb_kind(f)] == PB_VARINT) {
         enum pb_result result = decode_number_at(r, end, &v);
         if (result == PB_OK)
-            decode_store_varint(f->kind, to, v);
+            decode_store_varint(pb_kind(f), to, v);
         return result;
     }
     if ((size_t)(end - r->at) < n)
@@ -349,12 +349,12 @@ static enum pb_result decode_length(struct decode *r, const sennit_field *field)
     if (n > (uint64_t)(f->end - r->at))
         return PB_TRUNCATED;
     char *end = r->at + n;
-    if (field->kind == SENNIT_KIND_MESSAGE) {
+    if (pb_kind(field) == SENNIT_KIND_MESSAGE) {
         char *msg = decode_sub(r, f, field);
         return msg ? decode_push(r, field->type, msg, end, 0) : PB_NO_MEMORY;
     }
     struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
-    if (pb_kind_wire[field->kind] != PB_LENGTH)
+    if (pb_kind_wire[pb_kind(field)] != PB_LENGTH)
         return pb_decode_packed(r, end, field, l);
     if (!(field->flags & SENNIT_FIELD_REPEATED)) {
         bool same;
@@ -401,7 +401,7 @@ static enum pb_result decode_number(struct decode *r, const sennit_field *field)
         return decode_closed(r, field);
     if (field->flags & SENNIT_FIELD_REPEATED) {
         struct pb_list *l = (struct pb_list *)(f->msg + field->offset);
-        char *to = pb_decode_list_add(r, l, pb_kind_size[field->kind], 1);
+        char *to = pb_decode_list_add(r, l, pb_kind_size[pb_kind(field)], 1);
         if (!to)
             return PB_NO_MEMORY;
         enum pb_result result = decode_scalar(r, f->end, field, to);
@@ -427,7 +427,7 @@ static enum pb_result decode_field(struct decode *r)
     if (!field)
         return decode_unknown(r, tag, start, first);
     f->last = field;
-    uint8_t wire = pb_kind_wire[field->kind];
+    uint8_t wire = pb_kind_wire[pb_kind(field)];
     if ((tag & 7) == PB_LENGTH &&
         (wire == PB_LENGTH || (wire != PB_START_GROUP && (field->flags & SENNIT_FIELD_REPEATED))))
         return decode_length(r, field);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * decode.h: what the two halves of the decoder share: decode.c, which can do all, and
- * decode_bulk.c, which does what is plain, fast, and asks the other for the rest. The state belongs
- * to one call of pb_decode_with and lies on its stack. */
+ * decode.h: what the parts of the decoder share. decode_flat.c begins each message and ends those
+ * that are flat: numbers and short strings, which need no state but registers. From where it cannot
+ * go on decode_bulk.c does, fast as well, through sub-messages and lists; it asks decode.c, which
+ * can do all, for what is rare. The state of the latter two belongs to one call of pb_from_octets
+ * and lies on its stack. */
 #ifndef SENNIT_PB_DECODE_H
 #define SENNIT_PB_DECODE_H
 
@@ -32,7 +34,11 @@ struct decode {
     const sennit_wire_options *o;
 };
 
-/* Into *msg, which becomes empty first, from [buf, buf + n). Whoever goes on by pb_decode_rest sets
+/* Goes on where decode_flat.c stopped: at the tag of one of the root's fields, or its end. */
+enum pb_result pb_decode_bulk(struct sennit_arena *a, const sennit_msg_desc *d, char *at, size_t n,
+                              const sennit_wire_options *o, void *msg);
+
+/* Into *msg from [buf, buf + n). Whoever goes on by pb_decode_rest sets
  * at, nul and top. */
 static inline void decode_begin(struct decode *r, struct decode_frame *root,
                                 const sennit_msg_desc *d, void *msg, char *buf, size_t n,
@@ -51,7 +57,6 @@ static inline void decode_begin(struct decode *r, struct decode_frame *root,
     root->maps = root->strange = false;
     root->first = 0, root->group = 0;
     root->last = NULL;
-    pb_fill(d, msg);
 }
 /* What the bulk leaves: a field that is not plain, or the end of a message; unknown groups whole.
  */
@@ -140,6 +145,106 @@ static inline void decode_store_varint(uint32_t kind, char *to, uint64_t v)
     default:
         memcpy(to, &w, 4);
     }
+}
+
+/* -- plain fields, whose tag is the field's own: the octet behind them, which are at p, or in place
+ * of that the field is of these kinds, or (0) needs a longer look
+ * ---------------------------------- */
+
+#define DECODE_OTHER    ((char *)0)
+#define DECODE_MESSAGE  ((char *)1)
+#define DECODE_MESSAGES ((char *)2)
+#define DECODE_STRINGS  ((char *)3)
+#define DECODE_PACKED   ((char *)4)
+#define DECODE_INLINE   static inline __attribute__((always_inline))
+static inline bool decode_is_behind(const char *p) { return p > DECODE_PACKED; }
+/* Which spares the caller a comparison. */
+static inline char *decode_behind(char *p)
+{
+    if (!decode_is_behind(p))
+        __builtin_unreachable();
+    return p;
+}
+
+DECODE_INLINE char *decode_plain_number(char *to, char *p, const char *end, uint32_t kind,
+                                        struct decode_varint longer(char *, const char *))
+{
+    uint64_t v;
+    if (unlikely(p == end))
+        return DECODE_OTHER;
+    v = (uint8_t)*p++;
+    if (unlikely(v >= 0x80)) {
+        struct decode_varint whole = longer(p - 1, end);
+        if (!whole.end)
+            return DECODE_OTHER;
+        v = whole.value;
+        p = whole.end;
+    }
+    decode_store_varint(kind, to, v);
+    return decode_behind(p);
+}
+
+/* A string of PB_SHORT octets at most. */
+DECODE_INLINE char *decode_plain_string(const sennit_field *field, char *to, char *p,
+                                        const char *end)
+{
+    if (unlikely(p == end))
+        return DECODE_OTHER;
+    size_t n = (uint8_t)*p++;
+    if (unlikely(n > PB_SHORT || n > (size_t)(end - p)) ||
+        (unlikely(pb_short_high(p, n)) && field->flags & SENNIT_FIELD_UTF8))
+        return DECODE_OTHER;
+    *(sennit_str *)to = (sennit_str){ p, n };
+    return decode_behind(p + n);
+}
+
+DECODE_INLINE char *decode_plain_fixed(char *to, char *p, const char *end, size_t n)
+{
+    if (unlikely((size_t)(end - p) < n))
+        return DECODE_OTHER;
+    memcpy(to, p, n);
+    return decode_behind(p + n);
+}
+
+#define DECODE_NUMBER(how)                                                                         \
+    case SENNIT_PLAIN_##how:                                                                       \
+        p = decode_plain_number(to, p, end, SENNIT_KIND_##how, longer);                            \
+        break
+
+DECODE_INLINE char *decode_plain(const sennit_field *field, char *msg, char *p, const char *end,
+                                 struct decode_varint longer(char *, const char *))
+{
+    char *to = msg + field->offset;
+    switch (pb_plain(field) & 15) {
+        DECODE_NUMBER(INT32);
+        DECODE_NUMBER(UINT32);
+        DECODE_NUMBER(INT64);
+        DECODE_NUMBER(BOOL);
+        DECODE_NUMBER(SINT32);
+        DECODE_NUMBER(SINT64);
+    case SENNIT_PLAIN_FIXED32:
+        p = decode_plain_fixed(to, p, end, 4);
+        break;
+    case SENNIT_PLAIN_FIXED64:
+        p = decode_plain_fixed(to, p, end, 8);
+        break;
+    case SENNIT_PLAIN_STRING:
+        p = decode_plain_string(field, to, p, end);
+        break;
+    case SENNIT_PLAIN_MESSAGE:
+        return DECODE_MESSAGE;
+    case SENNIT_PLAIN_MESSAGES:
+        return DECODE_MESSAGES;
+    case SENNIT_PLAIN_STRINGS:
+        return DECODE_STRINGS;
+    case SENNIT_PLAIN_PACKED:
+        return DECODE_PACKED;
+    default:
+        return DECODE_OTHER;
+    }
+    if (p && field->kind & SENNIT_PLAIN_IF_SET)
+        pb_set_has(msg, field->presence);
+    return p;
 }
 
 #endif

@@ -31,18 +31,23 @@ static __attribute__((noinline)) const sennit_field *bulk_find(struct decode_fra
     return field;
 }
 
-/* The field of the tag that begins with the octet in *tag and goes on at *at, behind which *at
- * moves; *tag becomes the whole of it. NULL: decode.c must look. */
-BULK_INLINE const sennit_field *bulk_field(const struct bulk *b, char **at, uint32_t *tag)
+/* A tag of two octets at at[-1], behind which *at moves: its number and wire type; octets become
+ * what it is on the wire. 0: decode.c must look. */
+BULK_INLINE uint32_t bulk_long_tag(const struct bulk *b, char **at, uint32_t *octets)
 {
-    if (*tag >= 0x80) {
-        if (*at == b->end || (uint8_t) * *at >= 0x80)
-            return NULL;
-        *tag = (*tag & 0x7f) | (uint32_t)(uint8_t) * (*at)++ << 7;
-    }
-    uint32_t index = (*tag >> 3) - 1;
+    if (*at == b->end || (uint8_t) * *at >= 0x80)
+        return 0;
+    uint32_t second = (uint8_t) * (*at)++;
+    *octets |= second << 8;
+    return (*octets & 0x7f) | second << 7;
+}
+
+/* The field of the tag, or NULL: decode.c must look. */
+BULK_INLINE const sennit_field *bulk_field(const struct bulk *b, uint32_t tag)
+{
+    uint32_t index = (tag >> 3) - 1;
     if (unlikely(index >= b->d->n_dense))
-        return bulk_find(b->f, *tag >> 3);
+        return bulk_find(b->f, tag >> 3);
     const sennit_field *field = &b->d->fields[index];
     if (!field)
         __builtin_unreachable();
@@ -108,22 +113,22 @@ BULK_INLINE bool bulk_next(struct bulk *b, char *p)
 /* The struct that a sub-message goes into: a new one, or (merging) the one that is there. NULL:
  * decode.c must look. */
 BULK_INLINE char *bulk_sub(struct decode *r, struct decode_frame *f, const sennit_field *field,
-                           char *place)
+                           uint32_t flags, char *place)
 {
     const sennit_msg_desc *d = field->type;
     char *to;
-    if (field->flags & SENNIT_FIELD_REPEATED) {
+    if (flags & SENNIT_FIELD_REPEATED) {
         struct pb_list *l = (struct pb_list *)place;
         to = decode_list_next(r, l, d->size);
         if (to) {
             l->len++;
-            if (field->flags & SENNIT_FIELD_MAP)
+            if (flags & SENNIT_FIELD_MAP)
                 f->maps = f->todo = true;
         }
     } else {
-        if (unlikely(field->flags & SENNIT_FIELD_ONEOF))
+        if (unlikely(flags & SENNIT_FIELD_ONEOF))
             return NULL;
-        if (field->flags & SENNIT_FIELD_HAS)
+        if (flags & SENNIT_FIELD_HAS)
             pb_set_has(f->msg, field->presence);
         to = *(char **)place;
         if (unlikely(to && to != d->empty))
@@ -137,15 +142,17 @@ BULK_INLINE char *bulk_sub(struct decode *r, struct decode_frame *f, const senni
     return to;
 }
 
-/* Goes into the sub-message at p; false: decode.c must look. */
-BULK_INLINE bool bulk_enter(struct decode *r, struct bulk *b, const sennit_field *field, char *p)
+/* Goes into the sub-message at p; false: decode.c must look. flags are the field's, or those of
+ * them that are known and matter. */
+BULK_INLINE bool bulk_enter(struct decode *r, struct bulk *b, const sennit_field *field,
+                            uint32_t flags, char *p)
 {
     struct decode_frame *f = b->f;
     uint64_t n;
     p = bulk_varint(p, b->end, &n);
     if (unlikely(!p || n > (uint64_t)(b->end - p) || f + 1 == r->brim))
         return false;
-    char *to = bulk_sub(r, f, field, b->msg + field->offset);
+    char *to = bulk_sub(r, f, field, flags, b->msg + field->offset);
     if (unlikely(!to))
         return false;
     f->last = field;
@@ -157,7 +164,8 @@ BULK_INLINE bool bulk_enter(struct decode *r, struct bulk *b, const sennit_field
 }
 
 /* Each stores the value at p; false: decode.c must look. */
-BULK_INLINE bool bulk_string(struct decode *r, struct bulk *b, const sennit_field *field, char *p)
+BULK_INLINE bool bulk_string(struct decode *r, struct bulk *b, const sennit_field *field,
+                             uint32_t flags, char *p)
 {
     uint64_t n;
     char *to;
@@ -165,7 +173,7 @@ BULK_INLINE bool bulk_string(struct decode *r, struct bulk *b, const sennit_fiel
     if (unlikely(!p || n > (uint64_t)(b->end - p)) ||
         (field->flags & SENNIT_FIELD_UTF8 && !pb_utf8_fast(p, n)))
         return false;
-    if (field->flags & SENNIT_FIELD_REPEATED) {
+    if (flags & SENNIT_FIELD_REPEATED) {
         struct pb_list *l = (struct pb_list *)(b->msg + field->offset);
         to = decode_list_next(r, l, sizeof(sennit_str));
         if (unlikely(!to))
@@ -207,7 +215,7 @@ static __attribute__((noinline)) char *bulk_packed(struct decode *r, struct deco
 {
     uint64_t n;
     if ((tag & 7) != PB_LENGTH || !(field->flags & SENNIT_FIELD_REPEATED) ||
-        !pb_kind_size[field->kind] || pb_kind_wire[field->kind] == PB_LENGTH)
+        !pb_kind_size[pb_kind(field)] || pb_kind_wire[pb_kind(field)] == PB_LENGTH)
         return NULL;
     p = bulk_varint(p, f->end, &n);
     if (!p || n > (uint64_t)(f->end - p))
@@ -239,20 +247,16 @@ BULK_INLINE bool bulk_leave(struct bulk *b)
         break;                                                                                     \
     return bulk_fixed(r, b, field, p, size)
 
-/* One field; false: decode.c must look. */
-BULK_INLINE bool bulk_one(struct decode *r, struct bulk *b)
+/* A field by its kind and flags; false: decode.c must look. */
+BULK_INLINE bool bulk_other(struct decode *r, struct bulk *b, const sennit_field *field, char *p,
+                            uint32_t tag)
 {
-    uint32_t tag = (uint8_t)*b->at;
-    char *p = b->at + 1;
-    const sennit_field *field = bulk_field(b, &p, &tag);
-    if (unlikely(!field))
-        return false;
-    switch (field->kind) {
+    switch (pb_kind(field)) {
     case SENNIT_KIND_STRING:
     case SENNIT_KIND_BYTES:
-        return likely((tag & 7) == PB_LENGTH) && bulk_string(r, b, field, p);
+        return likely((tag & 7) == PB_LENGTH) && bulk_string(r, b, field, field->flags, p);
     case SENNIT_KIND_MESSAGE:
-        return likely((tag & 7) == PB_LENGTH) && bulk_enter(r, b, field, p);
+        return likely((tag & 7) == PB_LENGTH) && bulk_enter(r, b, field, field->flags, p);
     case SENNIT_KIND_INT32:
     case SENNIT_KIND_UINT32:
     case SENNIT_KIND_ENUM:
@@ -284,6 +288,36 @@ BULK_INLINE bool bulk_one(struct decode *r, struct bulk *b)
     return p && bulk_next(b, p);
 }
 
+/* One field; false: decode.c must look. */
+BULK_INLINE bool bulk_one(struct decode *r, struct bulk *b)
+{
+    uint32_t octets = (uint8_t)*b->at, tag = octets;
+    char *p = b->at + 1;
+    if (unlikely(tag >= 0x80) && !(tag = bulk_long_tag(b, &p, &octets)))
+        return false;
+    const sennit_field *field = bulk_field(b, tag);
+    if (unlikely(!field))
+        return false;
+    char *next = DECODE_OTHER;
+    if (likely(octets == pb_tag(field)))
+        next = decode_plain(field, b->msg, p, b->end, pb_decode_long_varint);
+    if (likely(decode_is_behind(next)))
+        return bulk_next(b, next);
+    switch ((uintptr_t)next) {
+    case (uintptr_t)DECODE_MESSAGE:
+        return bulk_enter(r, b, field, SENNIT_FIELD_HAS, p);
+    case (uintptr_t)DECODE_MESSAGES:
+        return bulk_enter(r, b, field, SENNIT_FIELD_REPEATED, p);
+    case (uintptr_t)DECODE_STRINGS:
+        return bulk_string(r, b, field, SENNIT_FIELD_REPEATED, p);
+    case (uintptr_t)DECODE_PACKED:
+        p = bulk_packed(r, b->f, field, p, tag);
+        return p && bulk_next(b, p);
+    default:
+        return bulk_other(r, b, field, p, tag);
+    }
+}
+
 /* What the loop stopped at. */
 static __attribute__((noinline)) enum pb_result bulk_stop(struct decode *r, struct decode_frame *f,
                                                           char *at)
@@ -299,15 +333,13 @@ BULK_INLINE bool bulk_is_done(const struct decode *r, const struct bulk *b)
     return b->at == b->end && b->f == r->frames && !b->f->maps && !(b->d->flags >> 16);
 }
 
-enum pb_result pb_decode_with(const sennit_msg_desc *d, void *msg, char *buf, size_t n,
-                              struct sennit_arena *a, const sennit_wire_options *o)
+enum pb_result pb_decode_bulk(struct sennit_arena *a, const sennit_msg_desc *d, char *at, size_t n,
+                              const sennit_wire_options *o, void *msg)
 {
     struct decode_frame frames[PB_FRAMES_INLINE];
     struct decode r;
-    struct bulk b = { .at = buf };
-    decode_begin(&r, frames, d, msg, buf, n, a, o);
-    if (unlikely(n > LIMIT_PB_SIZE))
-        return PB_TOO_LARGE;
+    struct bulk b = { .at = at };
+    decode_begin(&r, frames, d, msg, at, n, a, o);
     bulk_load(&b, frames);
     for (;;) {
         if (likely(b.at != b.end || bulk_leave(&b))) {

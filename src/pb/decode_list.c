@@ -138,10 +138,10 @@ decode_packed_as(struct decode *r, const char *end, uint32_t kind, size_t size, 
 enum pb_result pb_decode_packed(struct decode *r, const char *end, const sennit_field *f,
                                 struct pb_list *l)
 {
-    size_t size = pb_kind_size[f->kind], n;
+    size_t size = pb_kind_size[pb_kind(f)], n;
     if (r->at == end)
         return PB_OK;
-    if (pb_kind_wire[f->kind] != PB_VARINT)
+    if (pb_kind_wire[pb_kind(f)] != PB_VARINT)
         return decode_packed_fixed(r, end, size, l);
     n = decode_count_varints(r->at, end);
     char *to = pb_decode_list_add(r, l, size, n ? n : 1);
@@ -149,12 +149,12 @@ enum pb_result pb_decode_packed(struct decode *r, const char *end, const sennit_
         return PB_NO_MEMORY;
     if (f->flags & SENNIT_FIELD_CLOSED)
         return pb_decode_packed_closed(r, end, f, l);
-    if (size == 4 && f->kind != SENNIT_KIND_SINT32)
+    if (size == 4 && pb_kind(f) != SENNIT_KIND_SINT32)
         decode_packed_as(r, end, SENNIT_KIND_INT32, 4, to);
-    else if (size == 8 && f->kind != SENNIT_KIND_SINT64)
+    else if (size == 8 && pb_kind(f) != SENNIT_KIND_SINT64)
         decode_packed_as(r, end, SENNIT_KIND_INT64, 8, to);
     else
-        decode_packed_as(r, end, f->kind, size, to);
+        decode_packed_as(r, end, pb_kind(f), size, to);
     if (r->at < end)
         return decode_no_varint(r->at, end);
     l->len += n;

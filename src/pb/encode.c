@@ -20,8 +20,8 @@ bool pb_encode_grow(struct encode *w, size_t n)
         w->result = PB_TOO_LARGE;
         return false;
     }
-    want = max_size(want, 2 * (size_t)(w->end - w->start) + 2 * w->headroom);
-    while (want < have + n + w->headroom + 1)
+    want = max_size(want, 2 * (size_t)(w->end - w->start) + 2 * w->how->headroom);
+    while (want < have + n + w->how->headroom + 1)
         want *= 2;
     char *bigger = arena_alloc(w->a, want); /* more than the tail has: it is not taken from there */
     if (!bigger) {
@@ -32,7 +32,7 @@ bool pb_encode_grow(struct encode *w, size_t n)
     *end = 0;
     if (have)
         memcpy(end - have, w->at, have);
-    encode_free_from(w, bigger + w->headroom);
+    encode_free_from(w, bigger + w->how->headroom);
     w->end = end, w->at = end - have;
     w->tail = false;
     return true;
@@ -43,14 +43,15 @@ static void *encode_alloc(struct encode *w, size_t n)
 {
     struct sennit_arena *a = w->a;
     char *end = a->end, *block = a->at;
-    encode_take(w);
+    if (w->tail)
+        encode_take_tail(a, w->at, w->how->headroom);
     char *taken = a->end;
     void *p = arena_alloc(a, n);
     if (!p)
         w->result = PB_NO_MEMORY;
     if (w->tail && a->end == taken && a->at >= block) { /* the block is still the current one */
         a->end = end;
-        char *start = a->at + w->headroom;
+        char *start = a->at + w->how->headroom;
         encode_free_from(w, start > w->at ? w->at : start);
     } else {
         w->tail = false;
@@ -60,6 +61,7 @@ static void *encode_alloc(struct encode *w, size_t n)
 
 /* -- messages and repeated fields ------------------------------------------------------------- */
 
+/* They are in front of all else of their message, for they stand last. */
 bool pb_encode_octets(struct encode *w, sennit_str s)
 {
     if (!s.data || !s.len)
@@ -75,7 +77,7 @@ bool pb_encode_octets(struct encode *w, sennit_str s)
 static bool encode_deeper(struct encode *w)
 {
     size_t n = (size_t)(w->top - w->frames) + 1;
-    if (n >= pb_depth(w->o)) {
+    if (n >= pb_depth(&w->how->o)) {
         w->result = PB_TOO_DEEP;
         return false;
     }
@@ -86,7 +88,7 @@ static bool encode_deeper(struct encode *w)
     w->room *= 2;
     w->frames = bigger;
     w->top = bigger + n - 1;
-    w->brim = bigger + min_size(w->room, pb_depth(w->o));
+    w->brim = bigger + min_size(w->room, pb_depth(&w->how->o));
     return true;
 }
 
@@ -95,14 +97,20 @@ static bool encode_push(struct encode *w, const sennit_msg_desc *d, const void *
 {
     if (w->top + 1 == w->brim && !encode_deeper(w))
         return false;
-    return encode_frame(w, w->top + 1, d, msg, map);
+    *++w->top = (struct encode_frame){ .msg = msg,
+                                       .field = encode_last(d),
+                                       .first = d->fields,
+                                       .map = map,
+                                       .mark = encode_written(w) };
+    const sennit_str *unknown = (const sennit_str *)(w->top->msg + d->unknown);
+    return pb_encode_octets(w, *unknown);
 }
 
 /* Opens a sub-message; what closes it is encode_close. */
 static void encode_open(struct encode *w, const sennit_field *f, const void *msg)
 {
     const sennit_msg_desc *d = f->type;
-    if (f->kind == SENNIT_KIND_GROUP && encode_room(w, ENCODE_FIELD))
+    if (pb_kind(f) == SENNIT_KIND_GROUP && encode_room(w, ENCODE_FIELD))
         w->at = encode_tag(w->at, f->number, PB_END_GROUP);
     encode_push(w, d, msg ? msg : d->empty, (f->flags & SENNIT_FIELD_MAP) != 0);
 }
@@ -112,7 +120,7 @@ static void encode_open(struct encode *w, const sennit_field *f, const void *msg
 static int encode_compare(const sennit_field *key, const char *a, const char *b)
 {
     a += key->offset, b += key->offset;
-    if (pb_kind_wire[key->kind] == PB_LENGTH) {
+    if (pb_kind_wire[pb_kind(key)] == PB_LENGTH) {
         sennit_str s, t;
         memcpy(&s, a, sizeof s);
         memcpy(&t, b, sizeof t);
@@ -121,12 +129,12 @@ static int encode_compare(const sennit_field *key, const char *a, const char *b)
         return c ? c : (s.len > t.len) - (s.len < t.len);
     }
     int64_t v = 0, u = 0;
-    memcpy(&v, a, pb_kind_size[key->kind]);
-    memcpy(&u, b, pb_kind_size[key->kind]);
-    if (pb_kind_size[key->kind] == 4 && key->kind != SENNIT_KIND_UINT32 &&
-        key->kind != SENNIT_KIND_FIXED32)
+    memcpy(&v, a, pb_kind_size[pb_kind(key)]);
+    memcpy(&u, b, pb_kind_size[pb_kind(key)]);
+    if (pb_kind_size[pb_kind(key)] == 4 && pb_kind(key) != SENNIT_KIND_UINT32 &&
+        pb_kind(key) != SENNIT_KIND_FIXED32)
         v = (int32_t)v, u = (int32_t)u;
-    if (key->kind == SENNIT_KIND_UINT64 || key->kind == SENNIT_KIND_FIXED64)
+    if (pb_kind(key) == SENNIT_KIND_UINT64 || pb_kind(key) == SENNIT_KIND_FIXED64)
         return ((uint64_t)v > (uint64_t)u) - ((uint64_t)v < (uint64_t)u);
     return (v > u) - (v < u);
 }
@@ -167,6 +175,12 @@ static const uint32_t *encode_order(struct encode *w, const sennit_field *f,
     return from;
 }
 
+static void encode_list(struct encode *w, const sennit_field *field, const struct pb_list *l)
+{
+    char *at = pb_encode_list(w, w->at, field, l);
+    w->at = at ? at : w->at;
+}
+
 static void encode_repeated(struct encode *w, const sennit_field *field)
 {
     struct encode_frame *f = w->top;
@@ -175,14 +189,14 @@ static void encode_repeated(struct encode *w, const sennit_field *field)
     if (!pb_is_message(field)) {
         f->field--;
         if (n)
-            pb_encode_list(w, field, l);
+            encode_list(w, field, l);
         return;
     }
     if (!f->started) {
         f->started = true;
         f->elem = n;
         f->order = NULL;
-        if (field->flags & SENNIT_FIELD_MAP && w->o->deterministic && n > 1)
+        if (field->flags & SENNIT_FIELD_MAP && w->how->o.deterministic && n > 1)
             f->order = encode_order(w, field, l);
     }
     if (f->elem == 0) {
@@ -205,7 +219,7 @@ static void encode_field(struct encode *w)
         encode_repeated(w, field);
     } else if (!pb_present(f->msg, field, f->map)) {
         f->field--;
-        if (field->flags & SENNIT_FIELD_REQUIRED && !w->o->partial)
+        if (field->flags & SENNIT_FIELD_REQUIRED && !w->how->o.partial)
             w->result = PB_MISSING;
     } else if (pb_is_message(field)) {
         const void *msg;
@@ -214,7 +228,7 @@ static void encode_field(struct encode *w)
     } else {
         const struct pb_list one = { (char *)(uintptr_t)from, 1 };
         f->field--;
-        pb_encode_list(w, field, &one);
+        encode_list(w, field, &one);
     }
 }
 
@@ -226,7 +240,7 @@ static void encode_close(struct encode *w)
     const sennit_field *field = parent->field - 1;
     if (!encode_room(w, ENCODE_FIELD))
         return;
-    if (field->kind == SENNIT_KIND_GROUP) {
+    if (pb_kind(field) == SENNIT_KIND_GROUP) {
         w->at = encode_tag(w->at, field->number, PB_START_GROUP);
     } else {
         w->at = encode_varint(w->at, len);
@@ -239,10 +253,21 @@ static void encode_close(struct encode *w)
 void pb_encode_rest(struct encode *w)
 {
     const struct encode_frame *f = w->top;
-    if (f->field != f->d->fields)
+    if (f->field != f->first)
         encode_field(w);
     else
         encode_close(w);
+}
+
+enum pb_result pb_encode_with(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                              size_t headroom, const sennit_wire_options *o, sennit_str *out)
+{
+    const struct pb_encode_how how = { *o, (uint32_t)headroom };
+    *out = pb_to_octets(a, d, msg, &how);
+    enum pb_result result = out->data ? PB_OK : (enum pb_result)out->len;
+    if (!out->data)
+        *out = (sennit_str){ "", 0 };
+    return result;
 }
 
 enum pb_result pb_encode_msg(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT
  *
- * encode_bulk.c: the encoder's fast half: one loop over the fields from the last to the first,
- * through sub-messages, whose state is in registers; one jump a field, by its kind. Anything else
- * goes to encode.c. */
+ * encode_bulk.c: the encoder's fast loop over the fields from the last to the first, through
+ * sub-messages, whose state is in registers; one jump a plain field, by how it is written, two for
+ * others, by kind. Anything else goes to encode.c. */
 #include "pb/encode.h"
 
 /* What the loop knows of the innermost message; the fields in front of `field` are still to be
@@ -19,7 +19,7 @@ struct put {
 PUT_INLINE void put_load(struct put *p, const struct encode *w)
 {
     struct encode_frame *f = w->top;
-    *p = (struct put){ w->at, f->msg, f->field, f->d->fields, f };
+    *p = (struct put){ w->at, f->msg, f->field, f->first, f };
 }
 PUT_INLINE void put_save(const struct put *p, struct encode *w)
 {
@@ -37,16 +37,17 @@ static inline bool put_is_set(const char *msg, const sennit_field *field)
                                            : encode_load32(msg + field->presence) == field->number;
 }
 
-/* A repeated field that is no message, in front of `at`; NULL: w->result is set. */
-static __attribute__((noinline)) char *put_list(struct encode *w, char *at, const char *msg,
-                                                const sennit_field *field)
+/* A repeated field that is no message; false: an error. */
+PUT_INLINE bool put_list(struct encode *w, struct put *p, const sennit_field *field,
+                         char *put(struct encode *, char *, const sennit_field *,
+                                   const struct pb_list *))
 {
-    const struct pb_list *l = (const struct pb_list *)(msg + field->offset);
+    const struct pb_list *l = (const struct pb_list *)(p->msg + field->offset);
     if (!l->data || !l->len)
-        return at;
-    w->at = at;
-    pb_encode_list(w, field, l);
-    return w->result == PB_OK ? w->at : NULL;
+        return true;
+    char *at = put(w, p->at, field, l);
+    p->at = at ? at : p->at;
+    return at;
 }
 
 enum put_how { PUT_GOES, PUT_SKIPPED, PUT_DONE, PUT_STOPS };
@@ -60,9 +61,7 @@ PUT_INLINE enum put_how put_how(struct encode *w, struct put *p, const sennit_fi
     if (likely(!(flags & (PUT_PRESENCE | SENNIT_FIELD_REPEATED))))
         return value || p->f->map ? PUT_GOES : PUT_SKIPPED;
     if (flags & SENNIT_FIELD_REPEATED) {
-        char *at = put_list(w, p->at, p->msg, field);
-        p->at = at ? at : p->at;
-        return at ? PUT_DONE : PUT_STOPS;
+        return put_list(w, p, field, pb_encode_list) ? PUT_DONE : PUT_STOPS;
     }
     if (put_is_set(p->msg, field))
         return PUT_GOES;
@@ -132,38 +131,94 @@ PUT_INLINE const char *put_element(struct encode_frame *f, const sennit_field *f
     return f->elem ? l->data + --f->elem * ((const sennit_msg_desc *)field->type)->size : NULL;
 }
 
+/* The message becomes the innermost, at f; its unknown fields come first, for they stand last.
+ * false: an error. */
+PUT_INLINE bool put_open(struct encode *w, struct put *p, struct encode_frame *f,
+                         const sennit_msg_desc *d, const char *msg)
+{
+    p->f = f;
+    p->msg = f->msg = msg;
+    p->first = f->first = d->fields;
+    p->field = encode_last(d);
+    f->started = false;
+    f->mark = (size_t)(w->end - p->at);
+    const sennit_str *unknown = (const sennit_str *)(msg + d->unknown);
+    if (likely(!unknown->len))
+        return true;
+    w->at = p->at;
+    bool good = pb_encode_octets(w, *unknown);
+    p->at = w->at;
+    return good;
+}
+
 /* Goes into the field's message, if there is one; false: encode.c must look, or an error. */
 PUT_INLINE bool put_enter(struct encode *w, struct put *p, const sennit_field *field)
 {
     struct encode_frame *f = p->f;
     uint32_t flags = field->flags;
     bool map = flags & SENNIT_FIELD_MAP;
-    if (unlikely(flags & SENNIT_FIELD_REQUIRED || (map && w->o->deterministic) || f + 1 == w->brim))
+    if (unlikely(flags & SENNIT_FIELD_REQUIRED || (map && w->how->o.deterministic) ||
+                 f + 1 == w->brim))
         return false;
     const char *sub = flags & SENNIT_FIELD_REPEATED ? put_element(f, field) : put_single(f, field);
     if (!sub)
         return true;
-    w->at = p->at;
     f->field = field + 1;
-    bool good = encode_frame(w, f + 1, field->type, sub, map);
-    put_load(p, w);
-    return good;
+    f[1].map = map;
+    return put_open(w, p, f + 1, field->type, sub);
 }
 
-/* In front of a message's fields: its length and tag; its parent goes on. false: it is the root, or
- * a group. */
+/* The same of a plain field: of a singular one, and of the last of a list. */
+PUT_INLINE bool put_enter_plain(struct encode *w, struct put *p, const sennit_field *field,
+                                bool list)
+{
+    struct encode_frame *f = p->f;
+    const sennit_msg_desc *d = field->type;
+    const char *sub, *from = p->msg + field->offset;
+    memcpy(&sub, from, sizeof sub);
+    size_t n = list ? ((const struct pb_list *)from)->len : 1;
+    if (!sub || !n || (!list && sub == d->empty && !pb_has(p->msg, field->presence)))
+        return true;
+    if (unlikely(f + 1 == w->brim))
+        return false;
+    if (list) {
+        f->started = true;
+        f->elem = n - 1;
+        f->order = NULL;
+        sub += (n - 1) * d->size;
+    }
+    f->field = field + 1;
+    f[1].map = false;
+    return put_open(w, p, f + 1, d, sub);
+}
+
+/* In front of a message's fields: its length and tag. Then comes the element in front of it, or its
+ * parent goes on. false: it is the root, or a group, or an error. */
 PUT_INLINE bool put_close(struct encode *w, struct put *p)
 {
-    const struct encode_frame *f = p->f;
-    if (unlikely(f == w->frames || f[-1].field[-1].kind == SENNIT_KIND_GROUP))
+    struct encode_frame *f = p->f, *parent = f - 1;
+    if (unlikely(f == w->frames))
         return false;
-    struct encode_frame *parent = p->f - 1;
     const sennit_field *field = parent->field - 1;
     size_t len = (size_t)(w->end - p->at) - f->mark;
-    p->at = encode_tagged(p->at, field->number << 3 | PB_LENGTH, len);
+    if (likely(pb_plain(field)))
+        p->at = encode_plain_number(p->at, pb_tag(field), len, pb_encode_long_varint);
+    else if (pb_kind(field) == SENNIT_KIND_GROUP)
+        return false;
+    else
+        p->at = encode_tagged(p->at, field->number << 3 | PB_LENGTH, len);
+    if (field->flags & SENNIT_FIELD_REPEATED) {
+        if (parent->elem && !parent->order) {
+            const sennit_msg_desc *d = field->type;
+            parent->elem--;
+            return put_open(w, p, f, d, p->msg - d->size);
+        }
+        field += parent->elem != 0;
+        parent->started = parent->elem != 0;
+    }
     p->f = parent;
-    p->msg = parent->msg, p->first = parent->d->fields;
-    p->field = field->flags & SENNIT_FIELD_REPEATED ? field + 1 : field;
+    p->msg = parent->msg, p->first = parent->first;
+    p->field = field;
     return true;
 }
 
@@ -178,9 +233,10 @@ PUT_INLINE bool put_room(struct encode *w, struct put *p)
     return good;
 }
 
-PUT_INLINE bool put_value(struct encode *w, struct put *p, const sennit_field *field)
+/* By kind and flags; false: encode.c must look, or an error. */
+PUT_INLINE bool put_other(struct encode *w, struct put *p, const sennit_field *field)
 {
-    switch (field->kind) {
+    switch (pb_kind(field)) {
     case SENNIT_KIND_STRING:
     case SENNIT_KIND_BYTES:
         return put_string(w, p, field);
@@ -216,6 +272,27 @@ PUT_INLINE bool put_value(struct encode *w, struct put *p, const sennit_field *f
     }
 }
 
+PUT_INLINE bool put_value(struct encode *w, struct put *p, const sennit_field *field)
+{
+    char *at = encode_plain(p->at, p->msg, field, w->low);
+    if (likely(encode_is_front(at))) {
+        p->at = at;
+        return true;
+    }
+    switch ((uintptr_t)at) {
+    case (uintptr_t)ENCODE_MESSAGE:
+        return put_enter_plain(w, p, field, false);
+    case (uintptr_t)ENCODE_MESSAGES:
+        return put_enter_plain(w, p, field, true);
+    case (uintptr_t)ENCODE_STRINGS:
+        return put_list(w, p, field, pb_encode_strings);
+    case (uintptr_t)ENCODE_PACKED:
+        return put_list(w, p, field, pb_encode_packed);
+    default:
+        return put_other(w, p, field);
+    }
+}
+
 /* The next field, or the front of a message; false: encode.c must look, it is the end, or an error.
  */
 PUT_INLINE bool put_one(struct encode *w, struct put *p)
@@ -224,19 +301,21 @@ PUT_INLINE bool put_one(struct encode *w, struct put *p)
         return false;
     if (p->field == p->first)
         return put_close(w, p);
-    if (likely(put_value(w, p, --p->field)))
+    p->field--;
+    __asm__("" : "+r"(p->field)); /* or the compiler keeps the former, too, at a move a field */
+    if (likely(put_value(w, p, p->field)))
         return true;
     p->field++;
     return false;
 }
 
-enum pb_result pb_encode_with(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                              size_t headroom, const sennit_wire_options *o, sennit_str *out)
+sennit_str pb_encode_bulk(struct sennit_arena *a, const sennit_msg_desc *d, const void *msg,
+                          const struct pb_encode_how *how, char *at, size_t n)
 {
     struct encode_frame frames[PB_FRAMES_INLINE];
     struct encode w;
     struct put p;
-    encode_begin(&w, frames, d, msg, a, headroom, o);
+    encode_begin(&w, frames, a, d, msg, how, at, n);
     while (likely(w.result == PB_OK)) {
         put_load(&p, &w);
         while (put_one(&w, &p))
@@ -246,5 +325,5 @@ enum pb_result pb_encode_with(const sennit_msg_desc *d, const void *msg, struct 
             break;
         pb_encode_rest(&w);
     }
-    return encode_end(&w, out);
+    return encode_end(&w);
 }

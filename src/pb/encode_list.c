@@ -4,32 +4,10 @@
  * strings, and repeated fields that are no messages. */
 #include "pb/encode.h"
 
-/* Seven bits to each octet; decode_sevens is its inverse. */
-static inline uint64_t encode_sevens(uint64_t v)
+/* v has at least two octets. */
+__attribute__((noinline)) char *pb_encode_long_varint(char *at, uint64_t v)
 {
-    v = (v & UINT64_C(0x000000000fffffff)) | (v & UINT64_C(0x00fffffff0000000)) << 4;
-    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x0fffc0000fffc000)) << 2;
-    return (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x3f803f803f803f80)) << 1;
-}
-
-/* v has at least two octets. Up to eight are stored at once, with zeros in front, where nothing is
- * yet. */
-char *pb_encode_long_varint(char *at, uint64_t v)
-{
-    if (v < 0x4000)
-        return encode_two(at, v);
-    size_t n = ((size_t)(63 - __builtin_clzll(v)) * 9 + 73) / 64;
-    if (likely(n <= 8)) {
-        uint64_t more = UINT64_C(0x8080808080808080) >> 8 * (9 - n);
-        uint64_t octets = (encode_sevens(v) | more) << (8 * (8 - n));
-        memcpy(at - 8, &octets, 8);
-        return at - n;
-    }
-    char *p = at -= n;
-    for (; v > 0x7f; v >>= 7)
-        *p++ = (char)(v | 0x80);
-    *p = (char)v;
-    return at;
+    return encode_long(at, v);
 }
 
 char *pb_encode_long_tagged(char *at, uint32_t tag, uint64_t v)
@@ -37,98 +15,106 @@ char *pb_encode_long_tagged(char *at, uint32_t tag, uint64_t v)
     if (v < 0x80)
         *--at = (char)v;
     else
-        at = v < 0x4000 ? encode_two(at, v) : pb_encode_long_varint(at, v);
+        at = pb_encode_long_varint(at, v);
     if (tag < 0x80) {
         *--at = (char)tag;
         return at;
     }
-    return likely(tag < 0x4000) ? encode_two(at, tag) : pb_encode_long_varint(at, tag);
+    return pb_encode_long_varint(at, tag);
 }
 
-typedef uint64_t encode_pair __attribute__((vector_size(16)));
-/* The last sixteen first: those before them may overlap them. */
-bool pb_encode_copy(char *to, const char *from, size_t n)
+/* The last 32 first: those before them may overlap them. */
+uint64_t pb_encode_copy(char *to, const char *from, size_t n)
 {
-    encode_pair all, two;
-    memcpy(&all, from + n - 16, 16);
-    memcpy(to + n - 16, &all, 16);
-    for (size_t i = 0; i + 16 < n; i += 16) {
-        memcpy(&two, from + i, 16);
-        memcpy(to + i, &two, 16);
-        all |= two;
+    pb_pair all = pb_pair_at(from + n - 32), more = pb_pair_at(from + n - 16);
+    memcpy(to + n - 32, &all, 16);
+    memcpy(to + n - 16, &more, 16);
+    for (size_t i = 0; i + 32 < n; i += 32) {
+        pb_pair one = pb_pair_at(from + i), two = pb_pair_at(from + i + 16);
+        memcpy(to + i, &one, 16);
+        memcpy(to + i + 16, &two, 16);
+        all |= one;
+        more |= two;
     }
-    return ((all[0] | all[1]) & UINT64_C(0x8080808080808080)) == 0;
+    return pb_high(all | more);
+}
+
+/* Room for a field in front of `at`, which may move; NULL: w->result is set. */
+static inline char *encode_room_at(struct encode *w, char *at)
+{
+    if (likely((uintptr_t)at >= w->low))
+        return at;
+    w->at = at;
+    return pb_encode_grow(w, ENCODE_FIELD) ? w->at : NULL;
 }
 
 /* kind is a constant, or not. */
-static inline __attribute__((always_inline)) void
-encode_numbers(struct encode *w, uint32_t kind, size_t size, const struct pb_list *l)
+static inline __attribute__((always_inline)) char *
+encode_numbers(struct encode *w, char *at, uint32_t kind, size_t size, const struct pb_list *l)
 {
-    const char *from = l->data + l->len * size;
-    char *at = w->at;
-    while (from != l->data) {
-        if (unlikely((uintptr_t)at < w->low)) {
-            w->at = at;
-            if (!pb_encode_grow(w, ENCODE_FIELD))
-                return;
-            at = w->at;
-        }
+    const char *first = l->data, *from = first + l->len * size;
+    while (from != first) {
         from -= size;
-        at = encode_varint(at, encode_load(kind, from));
+        uint64_t v = encode_load(kind, from);
+        if (unlikely((uintptr_t)at < w->low) && !(at = encode_room_at(w, at)))
+            return NULL;
+        if (likely(v < 0x80))
+            *--at = (char)v;
+        else
+            at = pb_encode_long_varint(at, v);
     }
-    w->at = at;
+    return encode_room_at(w, at);
 }
 
-static void encode_packed(struct encode *w, const sennit_field *f, const struct pb_list *l)
+char *pb_encode_packed(struct encode *w, char *at, const sennit_field *f, const struct pb_list *l)
 {
-    size_t mark = encode_written(w), size = pb_kind_size[f->kind];
-    if (pb_kind_wire[f->kind] != PB_VARINT)
-        pb_encode_octets(w, (sennit_str){ l->data, l->len * size });
-    else if (f->kind == SENNIT_KIND_UINT32)
-        encode_numbers(w, SENNIT_KIND_UINT32, 4, l);
-    else if (size == 8 && f->kind != SENNIT_KIND_SINT64)
-        encode_numbers(w, SENNIT_KIND_INT64, 8, l);
-    else
-        encode_numbers(w, f->kind, size, l);
-    if (w->result == PB_OK && encode_room(w, ENCODE_FIELD))
-        w->at = encode_tagged(w->at, f->number << 3 | PB_LENGTH, encode_written(w) - mark);
-}
-
-static void encode_strings(struct encode *w, const sennit_field *f, const struct pb_list *l)
-{
-    char *at = w->at;
-    for (size_t i = l->len; i-- > 0 && at;) {
-        sennit_str s;
-        memcpy(&s, l->data + i * sizeof s, sizeof s);
-        s.len = s.data ? s.len : 0;
-        at = encode_string(w, at, f, s);
+    uint32_t kind = pb_kind(f);
+    size_t mark = (size_t)(w->end - at), size = pb_kind_size[kind];
+    if (pb_kind_wire[kind] != PB_VARINT) {
+        w->at = at;
+        at = pb_encode_octets(w, (sennit_str){ l->data, l->len * size }) ? w->at : NULL;
+        at = at ? encode_room_at(w, at) : NULL;
+    } else if (kind == SENNIT_KIND_UINT32) {
+        at = encode_numbers(w, at, SENNIT_KIND_UINT32, 4, l);
+    } else if (size == 8 && kind != SENNIT_KIND_SINT64) {
+        at = encode_numbers(w, at, SENNIT_KIND_INT64, 8, l);
+    } else {
+        at = encode_numbers(w, at, kind, size, l);
     }
-    w->at = at ? at : w->at;
+    return at ? encode_tagged(at, f->number << 3 | PB_LENGTH, (size_t)(w->end - at) - mark) : NULL;
 }
 
-static void encode_unpacked(struct encode *w, const sennit_field *f, const struct pb_list *l)
+char *pb_encode_strings(struct encode *w, char *at, const sennit_field *f, const struct pb_list *l)
 {
-    size_t size = pb_kind_size[f->kind];
-    uint32_t wire = pb_kind_wire[f->kind];
-    for (size_t i = l->len; i-- > 0 && encode_room(w, ENCODE_FIELD);) {
-        uint64_t bits = encode_load(f->kind, l->data + i * size);
+    const sennit_str *first = (const sennit_str *)(const void *)l->data, *s = first + l->len;
+    while (s-- != first && at)
+        at = encode_string(w, at, f, s->data ? *s : (sennit_str){ NULL, 0 });
+    return at;
+}
+
+static char *encode_unpacked(struct encode *w, char *at, const sennit_field *f,
+                             const struct pb_list *l)
+{
+    size_t size = pb_kind_size[pb_kind(f)];
+    uint32_t wire = pb_kind_wire[pb_kind(f)];
+    for (size_t i = l->len; i-- > 0 && (at = encode_room_at(w, at));) {
+        uint64_t bits = encode_load(pb_kind(f), l->data + i * size);
         size_t n = wire == PB_FIXED64 ? 8 : 4;
         if (wire == PB_VARINT) {
-            w->at = encode_varint(w->at, bits);
+            at = encode_varint(at, bits);
         } else {
-            w->at -= n;
-            memcpy(w->at, &bits, n);
+            at -= n;
+            memcpy(at, &bits, n);
         }
-        w->at = encode_tag(w->at, f->number, wire);
+        at = encode_tag(at, f->number, wire);
     }
+    return at;
 }
 
-void pb_encode_list(struct encode *w, const sennit_field *f, const struct pb_list *l)
+char *pb_encode_list(struct encode *w, char *at, const sennit_field *f, const struct pb_list *l)
 {
-    if (pb_kind_wire[f->kind] == PB_LENGTH)
-        encode_strings(w, f, l);
-    else if (f->flags & SENNIT_FIELD_PACKED)
-        encode_packed(w, f, l);
-    else
-        encode_unpacked(w, f, l);
+    if (pb_kind_wire[pb_kind(f)] == PB_LENGTH)
+        return pb_encode_strings(w, at, f, l);
+    return f->flags & SENNIT_FIELD_PACKED ? pb_encode_packed(w, at, f, l)
+                                          : encode_unpacked(w, at, f, l);
 }

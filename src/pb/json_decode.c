@@ -118,10 +118,10 @@ static bool jd_real(const sennit_field *f, sennit_str s, bool quoted, uint64_t *
         d = s.data[0] == '-' ? -__builtin_inf() : __builtin_inf();
     else if (!number_parse(s.data, s.len, &d) || d > DBL_MAX || d < -DBL_MAX)
         return false;
-    else if (f->kind == SENNIT_KIND_FLOAT && (d > 0x1.ffffffp127 || d < -0x1.ffffffp127))
+    else if (pb_kind(f) == SENNIT_KIND_FLOAT && (d > 0x1.ffffffp127 || d < -0x1.ffffffp127))
         return false; /* further from FLT_MAX than half a step */
     *bits = 0;
-    if (f->kind == SENNIT_KIND_DOUBLE) {
+    if (pb_kind(f) == SENNIT_KIND_DOUBLE) {
         memcpy(bits, &d, sizeof d);
     } else {
         float narrow = (float)d;
@@ -133,7 +133,7 @@ static bool jd_real(const sennit_field *f, sennit_str s, bool quoted, uint64_t *
 static bool jd_whole(const sennit_field *f, sennit_str s, uint64_t *bits)
 {
     int64_t v;
-    switch (f->kind) {
+    switch (pb_kind(f)) {
     case SENNIT_KIND_INT64:
     case SENNIT_KIND_SINT64:
     case SENNIT_KIND_SFIXED64:
@@ -181,7 +181,7 @@ static enum pb_result jd_octets(struct jd *r, const sennit_field *f)
     struct pb_out *o = &r->out;
     pb_out_tag(o, f->number, PB_LENGTH);
     size_t mark = o->len;
-    if (f->kind == SENNIT_KIND_BYTES) {
+    if (pb_kind(f) == SENNIT_KIND_BYTES) {
         enum pb_result result;
         sennit_str s = jd_text(r, &result);
         if (!s.data)
@@ -207,21 +207,21 @@ static enum pb_result jd_scalar(struct jd *r, const sennit_field *f, enum json_t
     enum pb_result result = PB_OK;
     uint64_t bits = token == JSON_TRUE;
     bool quoted = token == JSON_STRING, good;
-    if (quoted && pb_kind_wire[f->kind] == PB_LENGTH)
+    if (quoted && pb_kind_wire[pb_kind(f)] == PB_LENGTH)
         return jd_octets(r, f);
     sennit_str s = quoted ? jd_text(r, &result) : r->json.text;
     if (result != PB_OK)
         return result;
-    if (f->kind == SENNIT_KIND_ENUM)
+    if (pb_kind(f) == SENNIT_KIND_ENUM)
         return jd_enum(r, f, token, s, skip);
-    if (f->kind == SENNIT_KIND_BOOL)
+    if (pb_kind(f) == SENNIT_KIND_BOOL)
         good = token == JSON_TRUE || token == JSON_FALSE;
     else if (token != JSON_NUMBER && !quoted)
         good = false;
-    else if (f->kind == SENNIT_KIND_DOUBLE || f->kind == SENNIT_KIND_FLOAT)
+    else if (pb_kind(f) == SENNIT_KIND_DOUBLE || pb_kind(f) == SENNIT_KIND_FLOAT)
         good = jd_real(f, s, quoted, &bits);
     else
-        good = pb_kind_wire[f->kind] != PB_LENGTH && jd_whole(f, s, &bits);
+        good = pb_kind_wire[pb_kind(f)] != PB_LENGTH && jd_whole(f, s, &bits);
     if (!good)
         return jd_fail(r, "not a value for this field", sennit_s(f->name));
     pb_out_number(&r->out, f, bits);
@@ -369,9 +369,9 @@ static enum pb_result jd_field(struct jd *r, const sennit_field *f, enum json_to
 {
     if (!pb_is_message(f))
         return jd_scalar(r, f, token, skip);
-    pb_out_tag(&r->out, f->number, pb_kind_wire[f->kind]);
+    pb_out_tag(&r->out, f->number, pb_kind_wire[pb_kind(f)]);
     struct jd_frame frame = { .kind = JD_CLOSE, .mark = r->out.len };
-    if (f->kind == SENNIT_KIND_GROUP)
+    if (pb_kind(f) == SENNIT_KIND_GROUP)
         frame.group = f->number;
     return jd_message(r, f->type, token, frame);
 }
@@ -462,12 +462,12 @@ static enum pb_result jd_map_key(struct jd *r, const sennit_field *key)
     enum pb_result result;
     uint64_t bits = 0;
     bool good;
-    if (key->kind == SENNIT_KIND_STRING)
+    if (pb_kind(key) == SENNIT_KIND_STRING)
         return jd_octets(r, key);
     sennit_str s = jd_text(r, &result);
     if (!s.data)
         return result;
-    if (key->kind == SENNIT_KIND_BOOL)
+    if (pb_kind(key) == SENNIT_KIND_BOOL)
         good = (bits = pb_name_is("true", s)) || pb_name_is("false", s);
     else
         good = jd_whole(key, s, &bits);

@@ -158,8 +158,8 @@ static enum pb_result je_scalar(struct je *w, const sennit_field *f, const void 
         uint32_t u32;
         bool b;
     } v;
-    memcpy(&v, from, pb_kind_size[f->kind]);
-    switch (f->kind) {
+    memcpy(&v, from, pb_kind_size[pb_kind(f)]);
+    switch (pb_kind(f)) {
     case SENNIT_KIND_STRING:
         return je_string(w, v.s);
     case SENNIT_KIND_BYTES:

@@ -44,7 +44,7 @@ enum pb_known pb_known_of(const sennit_msg_desc *d)
 
 bool pb_is_null_value(const sennit_field *f)
 {
-    return f->kind == SENNIT_KIND_ENUM &&
+    return pb_kind(f) == SENNIT_KIND_ENUM &&
            !strcmp(((const sennit_enum_desc *)f->type)->name, "google.protobuf.NullValue");
 }
 

@@ -6,22 +6,22 @@
 static uint32_t map_key_hash(const sennit_field *key, const char *entry)
 {
     uint64_t h = 0;
-    if (pb_kind_wire[key->kind] == PB_LENGTH) {
+    if (pb_kind_wire[pb_kind(key)] == PB_LENGTH) {
         sennit_str s;
         memcpy(&s, entry + key->offset, sizeof s);
         h = 2166136261u;
         for (size_t i = 0; i < s.len; i++)
             h = (h ^ (uint8_t)s.data[i]) * 16777619u;
     } else {
-        memcpy(&h, entry + key->offset, pb_kind_size[key->kind]);
+        memcpy(&h, entry + key->offset, pb_kind_size[pb_kind(key)]);
     }
     return (uint32_t)((h * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
 }
 
 static bool map_key_equal(const sennit_field *key, const char *a, const char *b)
 {
-    if (pb_kind_wire[key->kind] != PB_LENGTH)
-        return memcmp(a + key->offset, b + key->offset, pb_kind_size[key->kind]) == 0;
+    if (pb_kind_wire[pb_kind(key)] != PB_LENGTH)
+        return memcmp(a + key->offset, b + key->offset, pb_kind_size[pb_kind(key)]) == 0;
     sennit_str x, y;
     memcpy(&x, a + key->offset, sizeof x);
     memcpy(&y, b + key->offset, sizeof y);

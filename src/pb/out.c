@@ -64,13 +64,13 @@ void pb_out_tag(struct pb_out *o, uint32_t number, enum pb_wire wire)
 
 void pb_out_number(struct pb_out *o, const sennit_field *f, uint64_t bits)
 {
-    pb_out_tag(o, f->number, pb_kind_wire[f->kind]);
-    if (f->kind == SENNIT_KIND_SINT32 || f->kind == SENNIT_KIND_SINT64)
+    pb_out_tag(o, f->number, pb_kind_wire[pb_kind(f)]);
+    if (pb_kind(f) == SENNIT_KIND_SINT32 || pb_kind(f) == SENNIT_KIND_SINT64)
         bits = bits << 1 ^ (0 - (bits >> 63));
-    if (pb_kind_wire[f->kind] == PB_VARINT)
+    if (pb_kind_wire[pb_kind(f)] == PB_VARINT)
         pb_out_varint(o, bits);
     else
-        pb_out_add(o, &bits, pb_kind_size[f->kind]);
+        pb_out_add(o, &bits, pb_kind_size[pb_kind(f)]);
 }
 
 void pb_out_octets(struct pb_out *o, uint32_t number, sennit_str s)

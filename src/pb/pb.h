@@ -29,21 +29,34 @@ void pb_init(const struct sennit_msg_desc *d, void *msg);
 /* Decodes into *msg (which need not be initialised). buf is private to the message, lives as long
  * as it and has one spare octet at buf[n]: strings become views into it and NULs are written over
  * octets already read. Sub-messages, arrays and unknown fields come from a. On failure *msg is the
- * empty message. depth: 0 means LIMIT_PB_DEPTH. */
+ * empty message. */
+enum pb_result pb_from_octets(struct sennit_arena *a, const struct sennit_msg_desc *d, char *buf,
+                              size_t n, const sennit_wire_options *o, void *msg);
+static inline enum pb_result pb_decode_with(const struct sennit_msg_desc *d, void *msg, char *buf,
+                                            size_t n, struct sennit_arena *a,
+                                            const sennit_wire_options *o)
+{
+    return pb_from_octets(a, d, buf, n, o, msg);
+}
+/* depth: 0 means LIMIT_PB_DEPTH. */
 enum pb_result pb_decode_msg(const struct sennit_msg_desc *d, void *msg, char *buf, size_t n,
                              struct sennit_arena *a, uint32_t depth);
 /* Octets of the encoded message; SIZE_MAX when over 2 GiB - 1 or too deep. */
 size_t pb_size(const struct sennit_msg_desc *d, const void *msg);
-/* One pass, written backwards. out->data has `headroom` free octets in front of it, all in a.
- * Strings are checked for UTF-8 (PB_BAD_UTF8) as the field's flag says. */
+struct pb_encode_how {
+    sennit_wire_options o;
+    uint32_t headroom; /* free octets in front of what is encoded */
+};
+/* One pass, written backwards; all in a. Strings are checked for UTF-8 (PB_BAD_UTF8) as the field's
+ * flag says. data NULL: len is the pb_result. */
+sennit_str pb_to_octets(struct sennit_arena *a, const struct sennit_msg_desc *d, const void *msg,
+                        const struct pb_encode_how *how);
+/* The same; *out is "" on failure. */
+enum pb_result pb_encode_with(const struct sennit_msg_desc *d, const void *msg,
+                              struct sennit_arena *a, size_t headroom, const sennit_wire_options *o,
+                              sennit_str *out);
 enum pb_result pb_encode_msg(const struct sennit_msg_desc *d, const void *msg,
                              struct sennit_arena *a, size_t headroom, sennit_str *out);
-/* The same two, as options say. */
-enum pb_result pb_encode_with(const struct sennit_msg_desc *d, const void *msg,
-                              struct sennit_arena *a, size_t headroom,
-                              const struct sennit_wire_options *o, sennit_str *out);
-enum pb_result pb_decode_with(const struct sennit_msg_desc *d, void *msg, char *buf, size_t n,
-                              struct sennit_arena *a, const struct sennit_wire_options *o);
 /* Deep copy into a; NULL: no memory or too deep. */
 void *pb_copy(struct sennit_arena *a, const struct sennit_msg_desc *d, const void *msg);
 /* Whether all required fields are there, in msg and all below it; no memory is an error, too. */

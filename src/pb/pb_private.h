@@ -6,6 +6,9 @@
 
 #include "base/limits.h"
 #include "pb/pb.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum pb_wire { PB_VARINT, PB_FIXED64, PB_LENGTH, PB_START_GROUP, PB_END_GROUP, PB_FIXED32 };
 
@@ -20,38 +23,80 @@ struct pb_list {
 extern const uint8_t pb_kind_wire[19]; /* by sennit_kind */
 extern const uint8_t pb_kind_size[19]; /* octets of an element in the struct; 0: a message */
 
+static inline uint32_t pb_kind(const sennit_field *f) { return (uint8_t)f->kind; }
+/* How it is written, of SENNIT_PLAIN; 0: not that plain. And the octets of its tag. Both are loaded
+ * alone: both architectures are little-endian. */
+static inline uint32_t pb_plain(const sennit_field *f) { return ((const uint8_t *)&f->kind)[1]; }
+static inline uint32_t pb_tag(const sennit_field *f)
+{
+    uint16_t octets;
+    memcpy(&octets, (const uint8_t *)&f->kind + 2, sizeof octets);
+    return octets;
+}
+
+#define PB_HIGH  UINT64_C(0x8080808080808080)
+#define PB_SHORT 32u /* octets of a string that is looked at, or copied, at once */
+
+/* Sixteen octets at once; pb_high: not 0 if one of them is not ASCII. */
+typedef uint64_t pb_pair __attribute__((vector_size(16)));
+static inline pb_pair pb_pair_at(const char *s)
+{
+    pb_pair v;
+    memcpy(&v, s, sizeof v);
+    return v;
+}
+static inline uint64_t pb_high(pb_pair v)
+{
+#ifdef __SSE2__
+    return (uint32_t)_mm_movemask_epi8((__m128i)v);
+#else
+    return (v[0] | v[1]) & PB_HIGH;
+#endif
+}
+/* The same of n octets, PB_SHORT at most: those from the front, and those from the end, overlap. */
+static inline uint64_t pb_short_high(const char *s, size_t n)
+{
+    uint64_t first = 0, last = 0;
+    if (n >= 16)
+        return pb_high(pb_pair_at(s) | pb_pair_at(s + n - 16));
+    if (n >= 8) {
+        memcpy(&first, s, 8);
+        memcpy(&last, s + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(&first, s, 4);
+        memcpy(&last, s + n - 4, 4);
+    } else if (n) {
+        first = (uint8_t)s[0], last = (uint64_t)(uint8_t)s[n / 2] << 8 | (uint8_t)s[n - 1];
+    }
+    return (first | last) & PB_HIGH;
+}
+
 /* UTF-8? Short ASCII is told here. */
 static inline bool pb_utf8_fast(const char *s, size_t n)
 {
-    uint64_t first = 0, last = 0;
-    if (n - 8 <= 8) {
-        memcpy(&first, s, 8);
-        memcpy(&last, s + n - 8, 8);
-    } else if (n - 4 < 4) {
-        memcpy(&first, s, 4);
-        memcpy(&last, s + n - 4, 4);
-    } else {
-        return pb_utf8_valid(s, n);
-    }
-    return likely(((first | last) & UINT64_C(0x8080808080808080)) == 0) || pb_utf8_valid(s, n);
+    return (likely(n <= PB_SHORT) && likely(!pb_short_high(s, n))) || pb_utf8_valid(s, n);
 }
 
 /* *msg becomes the empty message. Structs are words, for they hold pointers. */
-static inline void pb_fill(const sennit_msg_desc *d, char *msg)
+#define PB_FILL_SMALL 192u
+static inline void pb_fill_small(const sennit_msg_desc *d, char *msg)
 {
     const char *from = d->empty;
     size_t n = d->size;
-    if (n > 128 || n < 16) {
-        memcpy(msg, from, n);
-        return;
-    }
-    char two[16];
+    pb_pair two;
     for (size_t i = 0; i + 16 < n; i += 16) {
-        memcpy(two, from + i, 16);
-        memcpy(msg + i, two, 16);
+        two = pb_pair_at(from + i);
+        memcpy(msg + i, &two, 16);
     }
-    memcpy(two, from + n - 16, 16);
-    memcpy(msg + n - 16, two, 16);
+    two = pb_pair_at(from + n - 16);
+    memcpy(msg + n - 16, &two, 16);
+}
+static inline void pb_fill(const sennit_msg_desc *d, char *msg)
+{
+    if (d->size > PB_FILL_SMALL || d->size < 16)
+        memcpy(msg, d->empty, d->size);
+    else
+        pb_fill_small(d, msg);
 }
 
 /* Frames that may be open, and how many of those that lie inline are among them. */
@@ -66,11 +111,11 @@ static inline size_t pb_depth_inline(const sennit_wire_options *o)
 
 static inline bool pb_is_message(const sennit_field *f)
 {
-    return f->kind == SENNIT_KIND_MESSAGE || f->kind == SENNIT_KIND_GROUP;
+    return pb_kind(f) == SENNIT_KIND_MESSAGE || pb_kind(f) == SENNIT_KIND_GROUP;
 }
 static inline size_t pb_elem_size(const sennit_field *f)
 {
-    return pb_is_message(f) ? ((const sennit_msg_desc *)f->type)->size : pb_kind_size[f->kind];
+    return pb_is_message(f) ? ((const sennit_msg_desc *)f->type)->size : pb_kind_size[pb_kind(f)];
 }
 static inline bool pb_has(const void *msg, uint32_t bit)
 {

@@ -113,7 +113,7 @@ static bool td_real(struct td *r, const sennit_field *f, bool minus, uint64_t *b
     }
     d = minus ? -d : d;
     *bits = 0;
-    if (f->kind == SENNIT_KIND_DOUBLE) {
+    if (pb_kind(f) == SENNIT_KIND_DOUBLE) {
         memcpy(bits, &d, sizeof d);
     } else {
         float narrow = d > 0x1.ffffffp127    ? __builtin_inff()
@@ -126,9 +126,9 @@ static bool td_real(struct td *r, const sennit_field *f, bool minus, uint64_t *b
 
 static bool td_whole(struct td *r, const sennit_field *f, bool minus, uint64_t *bits)
 {
-    bool is_unsigned = f->kind == SENNIT_KIND_UINT64 || f->kind == SENNIT_KIND_FIXED64 ||
-                       f->kind == SENNIT_KIND_UINT32 || f->kind == SENNIT_KIND_FIXED32;
-    uint64_t most = pb_kind_size[f->kind] == 4 ? UINT32_MAX : UINT64_MAX, v;
+    bool is_unsigned = pb_kind(f) == SENNIT_KIND_UINT64 || pb_kind(f) == SENNIT_KIND_FIXED64 ||
+                       pb_kind(f) == SENNIT_KIND_UINT32 || pb_kind(f) == SENNIT_KIND_FIXED32;
+    uint64_t most = pb_kind_size[pb_kind(f)] == 4 ? UINT32_MAX : UINT64_MAX, v;
     if (r->lex.token != TEXT_NUMBER || !text_lex_uint(r->lex.text, &v) || (minus && is_unsigned))
         return false;
     if (!is_unsigned)
@@ -173,15 +173,15 @@ static enum pb_result td_scalar(struct td *r, const sennit_field *f)
 {
     uint64_t bits = 0;
     bool good, minus = text_lex_is(&r->lex, '-');
-    if (pb_kind_wire[f->kind] == PB_LENGTH)
+    if (pb_kind_wire[pb_kind(f)] == PB_LENGTH)
         return td_string(r, f);
     if (minus)
         text_lex_next(&r->lex);
-    if (f->kind == SENNIT_KIND_BOOL) {
+    if (pb_kind(f) == SENNIT_KIND_BOOL) {
         good = !minus && td_bool(r, &bits);
-    } else if (f->kind == SENNIT_KIND_DOUBLE || f->kind == SENNIT_KIND_FLOAT) {
+    } else if (pb_kind(f) == SENNIT_KIND_DOUBLE || pb_kind(f) == SENNIT_KIND_FLOAT) {
         good = td_real(r, f, minus, &bits);
-    } else if (f->kind == SENNIT_KIND_ENUM && r->lex.token == TEXT_NAME) {
+    } else if (pb_kind(f) == SENNIT_KIND_ENUM && r->lex.token == TEXT_NAME) {
         const sennit_enum_value *v = pb_enum_named(f->type, r->lex.text);
         good = v && !minus;
         bits = v ? (uint64_t)(int64_t)v->number : 0;
@@ -215,9 +215,9 @@ static enum pb_result td_one(struct td *r, const sennit_field *f)
 {
     if (!pb_is_message(f))
         return td_scalar(r, f);
-    pb_out_tag(&r->out, f->number, pb_kind_wire[f->kind]);
+    pb_out_tag(&r->out, f->number, pb_kind_wire[pb_kind(f)]);
     struct td_frame frame = { .mark = r->out.len };
-    if (f->kind == SENNIT_KIND_GROUP)
+    if (pb_kind(f) == SENNIT_KIND_GROUP)
         frame.group = f->number;
     return td_open(r, f->type, frame);
 }

@@ -121,12 +121,12 @@ static void te_scalar(struct te *w, const sennit_field *f, const char *from)
     float narrow;
     int64_t v = 0;
     const sennit_enum_value *value = NULL;
-    memcpy(&v, from, pb_kind_size[f->kind] <= 8 ? pb_kind_size[f->kind] : 0);
-    switch (f->kind) {
+    memcpy(&v, from, pb_kind_size[pb_kind(f)] <= 8 ? pb_kind_size[pb_kind(f)] : 0);
+    switch (pb_kind(f)) {
     case SENNIT_KIND_STRING:
     case SENNIT_KIND_BYTES:
         memcpy(&s, from, sizeof s);
-        te_string(w, s, f->kind == SENNIT_KIND_STRING);
+        te_string(w, s, pb_kind(f) == SENNIT_KIND_STRING);
         break;
     case SENNIT_KIND_DOUBLE:
         memcpy(&d, from, sizeof d);
@@ -153,7 +153,7 @@ static void te_scalar(struct te *w, const sennit_field *f, const char *from)
         }
         /* fall through */
     default:
-        v = pb_kind_size[f->kind] == 4 ? (int32_t)v : v;
+        v = pb_kind_size[pb_kind(f)] == 4 ? (int32_t)v : v;
         pb_out_printf(&w->out, "%lld", (long long)v);
     }
 }

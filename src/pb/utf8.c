@@ -32,43 +32,26 @@ static size_t utf8_step(const uint8_t *s, size_t left)
     return (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] >= 0x90) ? 0 : 4;
 }
 
-#define UTF8_HIGH UINT64_C(0x8080808080808080)
-typedef uint64_t utf8_pair __attribute__((vector_size(16)));
-
 /* Whether all octets are ASCII: sixteen a step, the last ones once more with those before them. */
-static inline bool utf8_is_ascii(const uint8_t *s, size_t n)
+static inline bool utf8_is_ascii(const char *s, size_t n)
 {
-    utf8_pair all, two;
-    if (n < 16) {
-        uint64_t first = 0, last = 0;
-        if (n >= 8) {
-            memcpy(&first, s, 8);
-            memcpy(&last, s + n - 8, 8);
-        } else if (n >= 4) {
-            memcpy(&first, s, 4);
-            memcpy(&last, s + n - 4, 4);
-        } else if (n) {
-            first = s[0], last = (uint64_t)s[n / 2] << 8 | s[n - 1];
-        }
-        return ((first | last) & UTF8_HIGH) == 0;
-    }
-    memcpy(&all, s + n - 16, 16);
-    for (size_t i = 0; i + 16 < n; i += 16) {
-        memcpy(&two, s + i, 16);
-        all |= two;
-    }
-    return ((all[0] | all[1]) & UTF8_HIGH) == 0;
+    if (n <= PB_SHORT)
+        return !pb_short_high(s, n);
+    pb_pair all = pb_pair_at(s + n - 16);
+    for (size_t i = 0; i + 16 < n; i += 16)
+        all |= pb_pair_at(s + i);
+    return !pb_high(all);
 }
 
 bool pb_utf8_valid(const char *text, size_t n)
 {
     const uint8_t *s = (const uint8_t *)text;
     size_t i = 0;
-    if (likely(utf8_is_ascii(s, n)))
+    if (likely(utf8_is_ascii(text, n)))
         return true;
     while (i < n) {
         size_t block = min_size(n - i, 64);
-        if (utf8_is_ascii(s + i, block)) {
+        if (utf8_is_ascii(text + i, block)) {
             i += block;
             continue;
         }
@@ -121,13 +104,13 @@ bool pb_present(const void *msg, const sennit_field *field, bool map)
         return true;
     if (field->flags & SENNIT_FIELD_HAS)
         return pb_has(msg, field->presence);
-    if (pb_kind_wire[field->kind] == PB_LENGTH) {
+    if (pb_kind_wire[pb_kind(field)] == PB_LENGTH) {
         sennit_str s;
         memcpy(&s, value, sizeof s);
         return s.data && s.len;
     }
     uint64_t v = 0;
-    memcpy(&v, value, pb_kind_size[field->kind]);
+    memcpy(&v, value, pb_kind_size[pb_kind(field)]);
     return v != 0;
 }
 

@@ -18,47 +18,44 @@ const sennit_msg_desc sennit_raw_desc = { .version = SENNIT_TABLES,
                                           .name = "sennit_raw",
                                           .empty = &codec_raw_empty };
 
+static sennit_str codec_encode_bad(enum pb_result r) { return (sennit_str){ NULL, r }; }
+
 /* Copied behind the headroom, as an encoder would. */
-static enum pb_result codec_encode_raw(const sennit_raw *raw, struct sennit_arena *a,
-                                       size_t headroom, sennit_str *body)
+static sennit_str codec_encode_raw(const sennit_raw *raw, struct sennit_arena *a, size_t headroom)
 {
     size_t len = raw->octets.data ? raw->octets.len : 0;
     if (len > LIMIT_PB_SIZE)
-        return PB_TOO_LARGE;
+        return codec_encode_bad(PB_TOO_LARGE);
     char *to = arena_alloc(a, len + headroom);
     if (!to)
-        return PB_NO_MEMORY;
+        return codec_encode_bad(PB_NO_MEMORY);
     if (len)
         memcpy(to + headroom, raw->octets.data, len);
-    *body = (sennit_str){ to + headroom, len };
-    return PB_OK;
+    return (sennit_str){ to + headroom, len };
 }
 
-static enum pb_result codec_encode_foreign(const sennit_codec *c, const void *msg,
-                                           struct sennit_arena *a, size_t headroom,
-                                           sennit_str *body)
+static sennit_str codec_encode_foreign(const sennit_codec *c, const void *msg,
+                                       struct sennit_arena *a, size_t headroom)
 {
     size_t len = c->size(c, msg);
     if (len == SIZE_MAX)
-        return PB_REFUSED;
+        return codec_encode_bad(PB_REFUSED);
     if (len > LIMIT_PB_SIZE)
-        return PB_TOO_LARGE;
+        return codec_encode_bad(PB_TOO_LARGE);
     char *to = arena_alloc(a, headroom + len + 1);
     if (!to)
-        return PB_NO_MEMORY;
+        return codec_encode_bad(PB_NO_MEMORY);
     to += headroom;
     to[len] = 0;
-    *body = (sennit_str){ to, len };
-    return c->encode(c, msg, to, len) ? PB_OK : PB_REFUSED;
+    return c->encode(c, msg, to, len) ? (sennit_str){ to, len } : codec_encode_bad(PB_REFUSED);
 }
 
-enum pb_result codec_to_other(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                              size_t headroom, sennit_str *body)
+sennit_str codec_to_other(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                          size_t headroom)
 {
-    *body = (sennit_str){ "", 0 };
     return d->flags & SENNIT_MSG_RAW
-               ? codec_encode_raw(msg, a, headroom, body)
-               : codec_encode_foreign((const sennit_codec *)d, msg, a, headroom, body);
+               ? codec_encode_raw(msg, a, headroom)
+               : codec_encode_foreign((const sennit_codec *)d, msg, a, headroom);
 }
 
 enum pb_result codec_from_other(const sennit_msg_desc *d, void *msg, char *body, size_t len,
@@ -77,6 +74,7 @@ enum pb_result codec_from_other(const sennit_msg_desc *d, void *msg, char *body,
 }
 
 const sennit_wire_options codec_plain;
+const struct pb_encode_how codec_bare, codec_prefixed = { .headroom = CODEC_PREFIX };
 
 sennit_err codec_encode_failed(enum pb_result r, const sennit_msg_desc *d, size_t len, size_t max)
 {
@@ -114,12 +112,11 @@ void *sennit_msg_copy(sennit_arena *a, const sennit_msg_desc *d, const void *msg
         return pb_copy(a, d, msg);
     sennit_str octets; /* others only know how to be written and read */
     void *copy = arena_alloc(a, d->size);
-    bool good = copy && codec_to(d, msg, a, 0, &codec_plain, &octets) == PB_OK;
-    if (good)
-        octets = arena_str(a, octets.data, octets.len);
-    good =
-        good && octets.data &&
-        codec_from(d, copy, (char *)(uintptr_t)octets.data, octets.len, a, &codec_plain) == PB_OK;
+    if (!copy || !(octets = codec_to(d, msg, a, &codec_bare)).data)
+        return NULL;
+    octets = arena_str(a, octets.data, octets.len);
+    bool good = octets.data && codec_from(d, copy, (char *)(uintptr_t)octets.data, octets.len, a,
+                                          &codec_plain) == PB_OK;
     return good ? copy : NULL;
 }
 
@@ -138,8 +135,8 @@ const char *sennit_enum_name(const sennit_enum_desc *d, int32_t value)
 
 sennit_str sennit_msg_encode(sennit_arena *a, const sennit_msg_desc *d, const void *msg)
 {
-    sennit_str out = { NULL, 0 };
-    return codec_to(d, msg, a, 0, &codec_plain, &out) == PB_OK ? out : (sennit_str){ NULL, 0 };
+    sennit_str out = codec_to(d, msg, a, &codec_bare);
+    return likely(out.data) ? out : (sennit_str){ NULL, 0 };
 }
 
 sennit_err sennit_msg_decode(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
@@ -164,18 +161,25 @@ static const sennit_wire_options *codec_wire_options(const sennit_wire_options *
 sennit_err sennit_msg_encode_sized(sennit_arena *a, const sennit_msg_desc *d, const void *msg,
                                    const sennit_wire_options *o, size_t size, sennit_str *octets)
 {
-    sennit_wire_options all;
-    enum pb_result r = codec_to(d, msg, a, 0, CODEC_OPTIONS(o, size, &all), octets);
-    return codec_error(r, d, octets->len);
+    struct pb_encode_how how = { .headroom = 0 };
+    how.o = *CODEC_OPTIONS(o, size, &how.o);
+    *octets = codec_to(d, msg, a, &how);
+    if (likely(octets->data))
+        return NULL;
+    enum pb_result r = (enum pb_result)octets->len;
+    *octets = (sennit_str){ "", 0 };
+    return codec_failed(r, d, 0);
 }
 
-sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
-                                   const sennit_wire_options *o, size_t size, void *msg)
+/* Of any kind, and of octets that are not to be written to. */
+static __attribute__((noinline)) sennit_err
+codec_decode_copy(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
+                  const sennit_wire_options *o, size_t size, void *msg)
 {
     sennit_wire_options all;
     char *own = (char *)(uintptr_t)octets.data;
     o = CODEC_OPTIONS(o, size, &all);
-    if (unlikely(!o->in_place || !own)) {
+    if (!o->in_place || !own) {
         octets.len = own ? octets.len : 0;
         own = (char *)(uintptr_t)arena_str(a, own ? own : "", octets.len).data;
         if (!own) {
@@ -184,6 +188,16 @@ sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d, se
         }
     }
     return codec_error(codec_from(d, msg, own, octets.len, a, o), d, octets.len);
+}
+
+sennit_err sennit_msg_decode_sized(sennit_arena *a, const sennit_msg_desc *d, sennit_str octets,
+                                   const sennit_wire_options *o, size_t size, void *msg)
+{
+    if (unlikely(!o || size != sizeof *o || !o->in_place || !octets.data ||
+                 d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC)))
+        return codec_decode_copy(a, d, octets, o, size, msg);
+    enum pb_result r = pb_from_octets(a, d, (char *)(uintptr_t)octets.data, octets.len, o, msg);
+    return likely(r == PB_OK) ? NULL : codec_failed(r, d, octets.len);
 }
 
 sennit_err sennit_ext_get(sennit_arena *a, const sennit_msg_desc *ext, sennit_str unknown,

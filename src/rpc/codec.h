@@ -13,6 +13,7 @@
 #define CODEC_PREFIX 5 /* compressed-flag and length */
 
 extern const sennit_wire_options codec_plain;
+extern const struct pb_encode_how codec_bare, codec_prefixed; /* plain, too */
 /* r PB_OK: len is more than max. */
 sennit_err codec_encode_failed(enum pb_result r, const sennit_msg_desc *d, size_t len, size_t max)
     __attribute__((cold));
@@ -20,27 +21,26 @@ sennit_err codec_decode_failed(enum pb_result r, const sennit_msg_desc *d, size_
                                const char *what) __attribute__((cold));
 
 /* Raw ones, and those of other runtimes. */
-enum pb_result codec_to_other(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
-                              size_t headroom, sennit_str *body);
+sennit_str codec_to_other(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                          size_t headroom);
 enum pb_result codec_from_other(const sennit_msg_desc *d, void *msg, char *body, size_t len,
                                 struct sennit_arena *a);
 
 #define CODEC_INLINE __attribute__((always_inline)) static inline
 
-/* Messages of any kind, both ways. */
-CODEC_INLINE enum pb_result codec_to(const sennit_msg_desc *d, const void *msg,
-                                     struct sennit_arena *a, size_t headroom,
-                                     const sennit_wire_options *o, sennit_str *body)
+/* Messages of any kind, both ways; encoded as pb_encode. */
+CODEC_INLINE sennit_str codec_to(const sennit_msg_desc *d, const void *msg, struct sennit_arena *a,
+                                 const struct pb_encode_how *how)
 {
     return likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC)))
-               ? pb_encode_with(d, msg, a, headroom, o, body)
-               : codec_to_other(d, msg, a, headroom, body);
+               ? pb_to_octets(a, d, msg, how)
+               : codec_to_other(d, msg, a, how->headroom);
 }
 CODEC_INLINE enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char *body, size_t len,
                                        struct sennit_arena *a, const sennit_wire_options *o)
 {
     return likely(!(d->flags & (SENNIT_MSG_RAW | SENNIT_MSG_CODEC)))
-               ? pb_decode_with(d, msg, body, len, a, o)
+               ? pb_from_octets(a, d, body, len, o, msg)
                : codec_from_other(d, msg, body, len, a);
 }
 
@@ -48,10 +48,9 @@ CODEC_INLINE enum pb_result codec_from(const sennit_msg_desc *d, void *msg, char
 static inline sennit_err codec_encode(const sennit_msg_desc *d, const void *msg,
                                       struct sennit_arena *a, size_t max, sennit_str *framed)
 {
-    sennit_str body;
-    enum pb_result r = codec_to(d, msg, a, CODEC_PREFIX, &codec_plain, &body);
-    if (unlikely(r != PB_OK || (max && body.len > max)))
-        return codec_encode_failed(r, d, body.len, max);
+    sennit_str body = codec_to(d, msg, a, &codec_prefixed);
+    if (unlikely(!body.data || (max && body.len > max)))
+        return codec_encode_failed(body.data ? PB_OK : (enum pb_result)body.len, d, body.len, max);
     uint8_t *prefix = (uint8_t *)(uintptr_t)body.data - CODEC_PREFIX;
     prefix[0] = 0;
     store_be32(prefix + 1, (uint32_t)body.len);

@@ -18,7 +18,7 @@ const hv_HealthCheckRequest sennit__grpc_health_v1_HealthCheckRequest_empty = {
 };
 static const sennit_field hv_HealthCheckRequest_fields[] = {
     { 1, offsetof(hv_HealthCheckRequest, service), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "service" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "service" },
 };
 const sennit_msg_desc sennit__grpc_health_v1_HealthCheckRequest = {
     SENNIT_TABLES, sizeof(hv_HealthCheckRequest), 1, 1,
@@ -32,7 +32,7 @@ const hv_HealthCheckResponse sennit__grpc_health_v1_HealthCheckResponse_empty = 
 };
 static const sennit_field hv_HealthCheckResponse_fields[] = {
     { 1, offsetof(hv_HealthCheckResponse, status), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__grpc_health_v1_HealthCheckResponse_ServingStatus, "status" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x08), &sennit__grpc_health_v1_HealthCheckResponse_ServingStatus, "status" },
 };
 const sennit_msg_desc sennit__grpc_health_v1_HealthCheckResponse = {
     SENNIT_TABLES, sizeof(hv_HealthCheckResponse), 1, 1,

@@ -7,7 +7,7 @@ const rv_ServerReflectionRequest sennit__grpc_reflection_v1_ServerReflectionRequ
 };
 static const sennit_field rv_ServerReflectionRequest_fields[] = {
     { 1, offsetof(rv_ServerReflectionRequest, host), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "host" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "host" },
     { 3, offsetof(rv_ServerReflectionRequest, file_by_filename), offsetof(rv_ServerReflectionRequest, which_message_request), SENNIT_FIELD_ONEOF | SENNIT_FIELD_UTF8,
       SENNIT_KIND_STRING, NULL, "file_by_filename" },
     { 4, offsetof(rv_ServerReflectionRequest, file_containing_symbol), offsetof(rv_ServerReflectionRequest, which_message_request), SENNIT_FIELD_ONEOF | SENNIT_FIELD_UTF8,
@@ -32,9 +32,9 @@ const rv_ExtensionRequest sennit__grpc_reflection_v1_ExtensionRequest_empty = {
 };
 static const sennit_field rv_ExtensionRequest_fields[] = {
     { 1, offsetof(rv_ExtensionRequest, containing_type), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "containing_type" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "containing_type" },
     { 2, offsetof(rv_ExtensionRequest, extension_number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "extension_number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "extension_number" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1_ExtensionRequest = {
     SENNIT_TABLES, sizeof(rv_ExtensionRequest), 2, 2,
@@ -50,9 +50,9 @@ const rv_ServerReflectionResponse sennit__grpc_reflection_v1_ServerReflectionRes
 };
 static const sennit_field rv_ServerReflectionResponse_fields[] = {
     { 1, offsetof(rv_ServerReflectionResponse, valid_host), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "valid_host" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "valid_host" },
     { 2, offsetof(rv_ServerReflectionResponse, original_request), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_reflection_v1_ServerReflectionRequest, "original_request" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x12), &sennit__grpc_reflection_v1_ServerReflectionRequest, "original_request" },
     { 4, offsetof(rv_ServerReflectionResponse, file_descriptor_response), offsetof(rv_ServerReflectionResponse, which_message_response), SENNIT_FIELD_ONEOF,
       SENNIT_KIND_MESSAGE, &sennit__grpc_reflection_v1_FileDescriptorResponse, "file_descriptor_response" },
     { 5, offsetof(rv_ServerReflectionResponse, all_extension_numbers_response), offsetof(rv_ServerReflectionResponse, which_message_response), SENNIT_FIELD_ONEOF,
@@ -74,7 +74,7 @@ const rv_FileDescriptorResponse sennit__grpc_reflection_v1_FileDescriptorRespons
 };
 static const sennit_field rv_FileDescriptorResponse_fields[] = {
     { 1, offsetof(rv_FileDescriptorResponse, file_descriptor_proto), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_BYTES, NULL, "file_descriptor_proto" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRINGS, 0x0a), NULL, "file_descriptor_proto" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1_FileDescriptorResponse = {
     SENNIT_TABLES, sizeof(rv_FileDescriptorResponse), 1, 1,
@@ -89,9 +89,9 @@ const rv_ExtensionNumberResponse sennit__grpc_reflection_v1_ExtensionNumberRespo
 };
 static const sennit_field rv_ExtensionNumberResponse_fields[] = {
     { 1, offsetof(rv_ExtensionNumberResponse, base_type_name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "base_type_name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "base_type_name" },
     { 2, offsetof(rv_ExtensionNumberResponse, extension_number), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
-      SENNIT_KIND_INT32, NULL, "extension_number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(PACKED, 0x12), NULL, "extension_number" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1_ExtensionNumberResponse = {
     SENNIT_TABLES, sizeof(rv_ExtensionNumberResponse), 2, 2,
@@ -105,7 +105,7 @@ const rv_ListServiceResponse sennit__grpc_reflection_v1_ListServiceResponse_empt
 };
 static const sennit_field rv_ListServiceResponse_fields[] = {
     { 1, offsetof(rv_ListServiceResponse, service), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_reflection_v1_ServiceResponse, "service" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x0a), &sennit__grpc_reflection_v1_ServiceResponse, "service" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1_ListServiceResponse = {
     SENNIT_TABLES, sizeof(rv_ListServiceResponse), 1, 1,
@@ -120,7 +120,7 @@ const rv_ServiceResponse sennit__grpc_reflection_v1_ServiceResponse_empty = {
 };
 static const sennit_field rv_ServiceResponse_fields[] = {
     { 1, offsetof(rv_ServiceResponse, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1_ServiceResponse = {
     SENNIT_TABLES, sizeof(rv_ServiceResponse), 1, 1,
@@ -135,9 +135,9 @@ const rv_ErrorResponse sennit__grpc_reflection_v1_ErrorResponse_empty = {
 };
 static const sennit_field rv_ErrorResponse_fields[] = {
     { 1, offsetof(rv_ErrorResponse, error_code), 0, 0,
-      SENNIT_KIND_INT32, NULL, "error_code" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "error_code" },
     { 2, offsetof(rv_ErrorResponse, error_message), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "error_message" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "error_message" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1_ErrorResponse = {
     SENNIT_TABLES, sizeof(rv_ErrorResponse), 2, 2,

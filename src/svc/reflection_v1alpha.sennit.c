@@ -7,7 +7,7 @@ const ra_ServerReflectionRequest sennit__grpc_reflection_v1alpha_ServerReflectio
 };
 static const sennit_field ra_ServerReflectionRequest_fields[] = {
     { 1, offsetof(ra_ServerReflectionRequest, host), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "host" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "host" },
     { 3, offsetof(ra_ServerReflectionRequest, file_by_filename), offsetof(ra_ServerReflectionRequest, which_message_request), SENNIT_FIELD_ONEOF | SENNIT_FIELD_UTF8,
       SENNIT_KIND_STRING, NULL, "file_by_filename" },
     { 4, offsetof(ra_ServerReflectionRequest, file_containing_symbol), offsetof(ra_ServerReflectionRequest, which_message_request), SENNIT_FIELD_ONEOF | SENNIT_FIELD_UTF8,
@@ -32,9 +32,9 @@ const ra_ExtensionRequest sennit__grpc_reflection_v1alpha_ExtensionRequest_empty
 };
 static const sennit_field ra_ExtensionRequest_fields[] = {
     { 1, offsetof(ra_ExtensionRequest, containing_type), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "containing_type" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "containing_type" },
     { 2, offsetof(ra_ExtensionRequest, extension_number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "extension_number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "extension_number" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1alpha_ExtensionRequest = {
     SENNIT_TABLES, sizeof(ra_ExtensionRequest), 2, 2,
@@ -50,9 +50,9 @@ const ra_ServerReflectionResponse sennit__grpc_reflection_v1alpha_ServerReflecti
 };
 static const sennit_field ra_ServerReflectionResponse_fields[] = {
     { 1, offsetof(ra_ServerReflectionResponse, valid_host), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "valid_host" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "valid_host" },
     { 2, offsetof(ra_ServerReflectionResponse, original_request), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_reflection_v1alpha_ServerReflectionRequest, "original_request" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x12), &sennit__grpc_reflection_v1alpha_ServerReflectionRequest, "original_request" },
     { 4, offsetof(ra_ServerReflectionResponse, file_descriptor_response), offsetof(ra_ServerReflectionResponse, which_message_response), SENNIT_FIELD_ONEOF,
       SENNIT_KIND_MESSAGE, &sennit__grpc_reflection_v1alpha_FileDescriptorResponse, "file_descriptor_response" },
     { 5, offsetof(ra_ServerReflectionResponse, all_extension_numbers_response), offsetof(ra_ServerReflectionResponse, which_message_response), SENNIT_FIELD_ONEOF,
@@ -74,7 +74,7 @@ const ra_FileDescriptorResponse sennit__grpc_reflection_v1alpha_FileDescriptorRe
 };
 static const sennit_field ra_FileDescriptorResponse_fields[] = {
     { 1, offsetof(ra_FileDescriptorResponse, file_descriptor_proto), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_BYTES, NULL, "file_descriptor_proto" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRINGS, 0x0a), NULL, "file_descriptor_proto" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1alpha_FileDescriptorResponse = {
     SENNIT_TABLES, sizeof(ra_FileDescriptorResponse), 1, 1,
@@ -89,9 +89,9 @@ const ra_ExtensionNumberResponse sennit__grpc_reflection_v1alpha_ExtensionNumber
 };
 static const sennit_field ra_ExtensionNumberResponse_fields[] = {
     { 1, offsetof(ra_ExtensionNumberResponse, base_type_name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "base_type_name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "base_type_name" },
     { 2, offsetof(ra_ExtensionNumberResponse, extension_number), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
-      SENNIT_KIND_INT32, NULL, "extension_number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(PACKED, 0x12), NULL, "extension_number" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1alpha_ExtensionNumberResponse = {
     SENNIT_TABLES, sizeof(ra_ExtensionNumberResponse), 2, 2,
@@ -105,7 +105,7 @@ const ra_ListServiceResponse sennit__grpc_reflection_v1alpha_ListServiceResponse
 };
 static const sennit_field ra_ListServiceResponse_fields[] = {
     { 1, offsetof(ra_ListServiceResponse, service), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_reflection_v1alpha_ServiceResponse, "service" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x0a), &sennit__grpc_reflection_v1alpha_ServiceResponse, "service" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1alpha_ListServiceResponse = {
     SENNIT_TABLES, sizeof(ra_ListServiceResponse), 1, 1,
@@ -120,7 +120,7 @@ const ra_ServiceResponse sennit__grpc_reflection_v1alpha_ServiceResponse_empty =
 };
 static const sennit_field ra_ServiceResponse_fields[] = {
     { 1, offsetof(ra_ServiceResponse, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1alpha_ServiceResponse = {
     SENNIT_TABLES, sizeof(ra_ServiceResponse), 1, 1,
@@ -135,9 +135,9 @@ const ra_ErrorResponse sennit__grpc_reflection_v1alpha_ErrorResponse_empty = {
 };
 static const sennit_field ra_ErrorResponse_fields[] = {
     { 1, offsetof(ra_ErrorResponse, error_code), 0, 0,
-      SENNIT_KIND_INT32, NULL, "error_code" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "error_code" },
     { 2, offsetof(ra_ErrorResponse, error_message), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "error_message" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "error_message" },
 };
 const sennit_msg_desc sennit__grpc_reflection_v1alpha_ErrorResponse = {
     SENNIT_TABLES, sizeof(ra_ErrorResponse), 2, 2,

@@ -24,7 +24,7 @@ const gt_BoolValue sennit__grpc_testing_BoolValue_empty = {
 };
 static const sennit_field gt_BoolValue_fields[] = {
     { 1, offsetof(gt_BoolValue, value), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "value" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x08), NULL, "value" },
 };
 const sennit_msg_desc sennit__grpc_testing_BoolValue = {
     SENNIT_TABLES, sizeof(gt_BoolValue), 1, 1,
@@ -39,9 +39,9 @@ const gt_Payload sennit__grpc_testing_Payload_empty = {
 };
 static const sennit_field gt_Payload_fields[] = {
     { 1, offsetof(gt_Payload, type), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__grpc_testing_PayloadType, "type" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x08), &sennit__grpc_testing_PayloadType, "type" },
     { 2, offsetof(gt_Payload, body), 0, 0,
-      SENNIT_KIND_BYTES, NULL, "body" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRING, 0x12), NULL, "body" },
 };
 const sennit_msg_desc sennit__grpc_testing_Payload = {
     SENNIT_TABLES, sizeof(gt_Payload), 2, 2,
@@ -56,9 +56,9 @@ const gt_EchoStatus sennit__grpc_testing_EchoStatus_empty = {
 };
 static const sennit_field gt_EchoStatus_fields[] = {
     { 1, offsetof(gt_EchoStatus, code), 0, 0,
-      SENNIT_KIND_INT32, NULL, "code" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "code" },
     { 2, offsetof(gt_EchoStatus, message), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "message" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "message" },
 };
 const sennit_msg_desc sennit__grpc_testing_EchoStatus = {
     SENNIT_TABLES, sizeof(gt_EchoStatus), 2, 2,
@@ -76,21 +76,21 @@ const gt_SimpleRequest sennit__grpc_testing_SimpleRequest_empty = {
 };
 static const sennit_field gt_SimpleRequest_fields[] = {
     { 1, offsetof(gt_SimpleRequest, response_type), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__grpc_testing_PayloadType, "response_type" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x08), &sennit__grpc_testing_PayloadType, "response_type" },
     { 2, offsetof(gt_SimpleRequest, response_size), 0, 0,
-      SENNIT_KIND_INT32, NULL, "response_size" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "response_size" },
     { 3, offsetof(gt_SimpleRequest, payload), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_Payload, "payload" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x1a), &sennit__grpc_testing_Payload, "payload" },
     { 4, offsetof(gt_SimpleRequest, fill_username), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "fill_username" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x20), NULL, "fill_username" },
     { 5, offsetof(gt_SimpleRequest, fill_oauth_scope), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "fill_oauth_scope" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x28), NULL, "fill_oauth_scope" },
     { 6, offsetof(gt_SimpleRequest, response_compressed), 1, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_BoolValue, "response_compressed" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x32), &sennit__grpc_testing_BoolValue, "response_compressed" },
     { 7, offsetof(gt_SimpleRequest, response_status), 2, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_EchoStatus, "response_status" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x3a), &sennit__grpc_testing_EchoStatus, "response_status" },
     { 8, offsetof(gt_SimpleRequest, expect_compressed), 3, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_BoolValue, "expect_compressed" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x42), &sennit__grpc_testing_BoolValue, "expect_compressed" },
 };
 const sennit_msg_desc sennit__grpc_testing_SimpleRequest = {
     SENNIT_TABLES, sizeof(gt_SimpleRequest), 8, 8,
@@ -107,11 +107,11 @@ const gt_SimpleResponse sennit__grpc_testing_SimpleResponse_empty = {
 };
 static const sennit_field gt_SimpleResponse_fields[] = {
     { 1, offsetof(gt_SimpleResponse, payload), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_Payload, "payload" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x0a), &sennit__grpc_testing_Payload, "payload" },
     { 2, offsetof(gt_SimpleResponse, username), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "username" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "username" },
     { 3, offsetof(gt_SimpleResponse, oauth_scope), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "oauth_scope" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x1a), NULL, "oauth_scope" },
 };
 const sennit_msg_desc sennit__grpc_testing_SimpleResponse = {
     SENNIT_TABLES, sizeof(gt_SimpleResponse), 3, 3,
@@ -127,9 +127,9 @@ const gt_StreamingInputCallRequest sennit__grpc_testing_StreamingInputCallReques
 };
 static const sennit_field gt_StreamingInputCallRequest_fields[] = {
     { 1, offsetof(gt_StreamingInputCallRequest, payload), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_Payload, "payload" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x0a), &sennit__grpc_testing_Payload, "payload" },
     { 2, offsetof(gt_StreamingInputCallRequest, expect_compressed), 1, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_BoolValue, "expect_compressed" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x12), &sennit__grpc_testing_BoolValue, "expect_compressed" },
 };
 const sennit_msg_desc sennit__grpc_testing_StreamingInputCallRequest = {
     SENNIT_TABLES, sizeof(gt_StreamingInputCallRequest), 2, 2,
@@ -143,7 +143,7 @@ const gt_StreamingInputCallResponse sennit__grpc_testing_StreamingInputCallRespo
 };
 static const sennit_field gt_StreamingInputCallResponse_fields[] = {
     { 1, offsetof(gt_StreamingInputCallResponse, aggregated_payload_size), 0, 0,
-      SENNIT_KIND_INT32, NULL, "aggregated_payload_size" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "aggregated_payload_size" },
 };
 const sennit_msg_desc sennit__grpc_testing_StreamingInputCallResponse = {
     SENNIT_TABLES, sizeof(gt_StreamingInputCallResponse), 1, 1,
@@ -158,11 +158,11 @@ const gt_ResponseParameters sennit__grpc_testing_ResponseParameters_empty = {
 };
 static const sennit_field gt_ResponseParameters_fields[] = {
     { 1, offsetof(gt_ResponseParameters, size), 0, 0,
-      SENNIT_KIND_INT32, NULL, "size" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "size" },
     { 2, offsetof(gt_ResponseParameters, interval_us), 0, 0,
-      SENNIT_KIND_INT32, NULL, "interval_us" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "interval_us" },
     { 3, offsetof(gt_ResponseParameters, compressed), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_BoolValue, "compressed" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x1a), &sennit__grpc_testing_BoolValue, "compressed" },
 };
 const sennit_msg_desc sennit__grpc_testing_ResponseParameters = {
     SENNIT_TABLES, sizeof(gt_ResponseParameters), 3, 3,
@@ -178,13 +178,13 @@ const gt_StreamingOutputCallRequest sennit__grpc_testing_StreamingOutputCallRequ
 };
 static const sennit_field gt_StreamingOutputCallRequest_fields[] = {
     { 1, offsetof(gt_StreamingOutputCallRequest, response_type), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__grpc_testing_PayloadType, "response_type" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x08), &sennit__grpc_testing_PayloadType, "response_type" },
     { 2, offsetof(gt_StreamingOutputCallRequest, response_parameters), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_ResponseParameters, "response_parameters" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x12), &sennit__grpc_testing_ResponseParameters, "response_parameters" },
     { 3, offsetof(gt_StreamingOutputCallRequest, payload), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_Payload, "payload" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x1a), &sennit__grpc_testing_Payload, "payload" },
     { 7, offsetof(gt_StreamingOutputCallRequest, response_status), 1, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_EchoStatus, "response_status" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x3a), &sennit__grpc_testing_EchoStatus, "response_status" },
 };
 const sennit_msg_desc sennit__grpc_testing_StreamingOutputCallRequest = {
     SENNIT_TABLES, sizeof(gt_StreamingOutputCallRequest), 4, 3,
@@ -199,7 +199,7 @@ const gt_StreamingOutputCallResponse sennit__grpc_testing_StreamingOutputCallRes
 };
 static const sennit_field gt_StreamingOutputCallResponse_fields[] = {
     { 1, offsetof(gt_StreamingOutputCallResponse, payload), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__grpc_testing_Payload, "payload" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x0a), &sennit__grpc_testing_Payload, "payload" },
 };
 const sennit_msg_desc sennit__grpc_testing_StreamingOutputCallResponse = {
     SENNIT_TABLES, sizeof(gt_StreamingOutputCallResponse), 1, 1,

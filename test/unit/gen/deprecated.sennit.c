@@ -25,7 +25,7 @@ const sennit_aged_Old sennit__sennit_aged_Old_empty = {
 };
 static const sennit_field sennit_aged_Old_fields[] = {
     { 1, offsetof(sennit_aged_Old, number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "number" },
 };
 const sennit_msg_desc sennit__sennit_aged_Old = {
     SENNIT_TABLES, sizeof(sennit_aged_Old), 1, 1,
@@ -41,15 +41,15 @@ const sennit_aged_Mixed sennit__sennit_aged_Mixed_empty = {
 };
 static const sennit_field sennit_aged_Mixed_fields[] = {
     { 1, offsetof(sennit_aged_Mixed, number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "number" },
     { 2, offsetof(sennit_aged_Mixed, old_number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "old_number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "old_number" },
     { 3, offsetof(sennit_aged_Mixed, old_names), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "old_names" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRINGS, 0x1a), NULL, "old_names" },
     { 4, offsetof(sennit_aged_Mixed, old_inner), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_aged_Mixed, "old_inner" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x22), &sennit__sennit_aged_Mixed, "old_inner" },
     { 5, offsetof(sennit_aged_Mixed, old), 1, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_aged_Old, "old" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x2a), &sennit__sennit_aged_Old, "old" },
     { 6, offsetof(sennit_aged_Mixed, text), offsetof(sennit_aged_Mixed, which_choice), SENNIT_FIELD_ONEOF | SENNIT_FIELD_UTF8,
       SENNIT_KIND_STRING, NULL, "text" },
     { 7, offsetof(sennit_aged_Mixed, old_text), offsetof(sennit_aged_Mixed, which_choice), SENNIT_FIELD_ONEOF | SENNIT_FIELD_UTF8,

@@ -16,9 +16,9 @@ const sennit_other_Thing sennit__sennit_other_Thing_empty = {
 };
 static const sennit_field sennit_other_Thing_fields[] = {
     { 1, offsetof(sennit_other_Thing, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(sennit_other_Thing, count), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_INT32, NULL, "count" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10) | SENNIT_PLAIN_IF_SET, NULL, "count" },
 };
 const sennit_msg_desc sennit__sennit_other_Thing = {
     SENNIT_TABLES, sizeof(sennit_other_Thing), 2, 2,

@@ -24,7 +24,7 @@ const sennit_old_Old_Group sennit__sennit_old_Old_Group_empty = {
 };
 static const sennit_field sennit_old_Old_Group_fields[] = {
     { 15, offsetof(sennit_old_Old_Group, a), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_INT32, NULL, "a" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x78) | SENNIT_PLAIN_IF_SET, NULL, "a" },
 };
 const sennit_msg_desc sennit__sennit_old_Old_Group = {
     SENNIT_TABLES, sizeof(sennit_old_Old_Group), 1, 0,
@@ -70,21 +70,21 @@ static const sennit_field sennit_old_Old_fields[] = {
     { 1, offsetof(sennit_old_Old, must), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL | SENNIT_FIELD_REQUIRED,
       SENNIT_KIND_INT32, NULL, "must" },
     { 2, offsetof(sennit_old_Old, negative), 1, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_INT32, NULL, "negative" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10) | SENNIT_PLAIN_IF_SET, NULL, "negative" },
     { 3, offsetof(sennit_old_Old, large), 2, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_INT64, NULL, "large" },
+      SENNIT_KIND_INT64 | SENNIT_PLAIN(INT64, 0x18) | SENNIT_PLAIN_IF_SET, NULL, "large" },
     { 4, offsetof(sennit_old_Old, larger), 3, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_UINT64, NULL, "larger" },
+      SENNIT_KIND_UINT64 | SENNIT_PLAIN(INT64, 0x20) | SENNIT_PLAIN_IF_SET, NULL, "larger" },
     { 5, offsetof(sennit_old_Old, real), 4, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_DOUBLE, NULL, "real" },
+      SENNIT_KIND_DOUBLE | SENNIT_PLAIN(FIXED64, 0x29) | SENNIT_PLAIN_IF_SET, NULL, "real" },
     { 6, offsetof(sennit_old_Old, fraction), 5, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_FLOAT, NULL, "fraction" },
+      SENNIT_KIND_FLOAT | SENNIT_PLAIN(FIXED32, 0x35) | SENNIT_PLAIN_IF_SET, NULL, "fraction" },
     { 7, offsetof(sennit_old_Old, yes), 6, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_BOOL, NULL, "yes" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x38) | SENNIT_PLAIN_IF_SET, NULL, "yes" },
     { 8, offsetof(sennit_old_Old, text), 7, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_STRING, NULL, "text" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x42) | SENNIT_PLAIN_IF_SET, NULL, "text" },
     { 9, offsetof(sennit_old_Old, octets), 8, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_BYTES, NULL, "octets" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRING, 0x4a) | SENNIT_PLAIN_IF_SET, NULL, "octets" },
     { 10, offsetof(sennit_old_Old, level), 9, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL | SENNIT_FIELD_CLOSED,
       SENNIT_KIND_ENUM, &sennit__sennit_old_Old_Level, "level" },
     { 11, offsetof(sennit_old_Old, first), 10, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL | SENNIT_FIELD_CLOSED,
@@ -92,11 +92,11 @@ static const sennit_field sennit_old_Old_fields[] = {
     { 12, offsetof(sennit_old_Old, apart), 0, SENNIT_FIELD_REPEATED,
       SENNIT_KIND_INT32, NULL, "apart" },
     { 13, offsetof(sennit_old_Old, together), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED,
-      SENNIT_KIND_INT32, NULL, "together" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(PACKED, 0x6a), NULL, "together" },
     { 14, offsetof(sennit_old_Old, group), 11, SENNIT_FIELD_HAS | SENNIT_FIELD_GROUP_NAME,
       SENNIT_KIND_GROUP, &sennit__sennit_old_Old_Group, "group" },
     { 16, offsetof(sennit_old_Old, older), 12, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__sennit_old_Old, "older" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x182), &sennit__sennit_old_Old, "older" },
     { 17, offsetof(sennit_old_Old, levels), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_CLOSED,
       SENNIT_KIND_ENUM, &sennit__sennit_old_Old_Level, "levels" },
     { 18, offsetof(sennit_old_Old, packed_levels), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_PACKED | SENNIT_FIELD_CLOSED,
@@ -104,7 +104,7 @@ static const sennit_field sennit_old_Old_fields[] = {
     { 19, offsetof(sennit_old_Old, named_levels), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_MAP,
       SENNIT_KIND_MESSAGE, &sennit__sennit_old_Old_NamedLevelsEntry, "named_levels" },
     { 20, offsetof(sennit_old_Old, renamed), 13, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL | SENNIT_FIELD_JSON,
-      SENNIT_KIND_STRING, NULL, "renamed\000other name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x1a2) | SENNIT_PLAIN_IF_SET, NULL, "renamed\000other name" },
 };
 const sennit_msg_desc sennit__sennit_old_Old = {
     SENNIT_TABLES, sizeof(sennit_old_Old), 19, 14,
@@ -118,7 +118,7 @@ const sennit_old_Within sennit__sennit_old_Within_empty = {
 };
 static const sennit_field sennit_old_Within_fields[] = {
     { 1, offsetof(sennit_old_Within, a), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_INT32, NULL, "a" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08) | SENNIT_PLAIN_IF_SET, NULL, "a" },
 };
 const sennit_msg_desc sennit__sennit_old_Within = {
     SENNIT_TABLES, sizeof(sennit_old_Within), 1, 1,
@@ -143,7 +143,7 @@ const sennit_old_Item sennit__sennit_old_Item_empty = {
 };
 static const sennit_field sennit_old_Item_fields[] = {
     { 1, offsetof(sennit_old_Item, text), 0, SENNIT_FIELD_HAS | SENNIT_FIELD_OPTIONAL,
-      SENNIT_KIND_STRING, NULL, "text" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a) | SENNIT_PLAIN_IF_SET, NULL, "text" },
 };
 const sennit_msg_desc sennit__sennit_old_Item = {
     SENNIT_TABLES, sizeof(sennit_old_Item), 1, 1,

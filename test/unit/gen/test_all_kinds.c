@@ -160,8 +160,9 @@ TEST(packed_only_where_the_proto_says_so)
     const sennit_msg_desc *d = &sennit__sennit_test_Repeated;
     for (uint32_t i = 0; i < d->n_fields; i++) {
         const sennit_field *f = &d->fields[i];
-        bool plain = f->kind == SENNIT_KIND_STRING || f->kind == SENNIT_KIND_BYTES ||
-                     f->kind == SENNIT_KIND_MESSAGE || f->number >= 25;
+        bool plain = (uint8_t)f->kind == SENNIT_KIND_STRING ||
+                     (uint8_t)f->kind == SENNIT_KIND_BYTES ||
+                     (uint8_t)f->kind == SENNIT_KIND_MESSAGE || f->number >= 25;
         check(((f->flags & SENNIT_FIELD_PACKED) != 0) == !plain);
         check(i == 0 || f->number > d->fields[i - 1].number);
     }

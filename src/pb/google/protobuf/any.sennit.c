@@ -8,9 +8,9 @@ const google_protobuf_Any sennit__google_protobuf_Any_empty = {
 };
 static const sennit_field google_protobuf_Any_fields[] = {
     { 1, offsetof(google_protobuf_Any, type_url), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "type_url" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "type_url" },
     { 2, offsetof(google_protobuf_Any, value), 0, 0,
-      SENNIT_KIND_BYTES, NULL, "value" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRING, 0x12), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_Any = {
     SENNIT_TABLES, sizeof(google_protobuf_Any), 2, 2,

@@ -9,19 +9,19 @@ const google_protobuf_Api sennit__google_protobuf_Api_empty = {
 };
 static const sennit_field google_protobuf_Api_fields[] = {
     { 1, offsetof(google_protobuf_Api, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(google_protobuf_Api, methods), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Method, "methods" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x12), &sennit__google_protobuf_Method, "methods" },
     { 3, offsetof(google_protobuf_Api, options), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Option, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x1a), &sennit__google_protobuf_Option, "options" },
     { 4, offsetof(google_protobuf_Api, version), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "version" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x22), NULL, "version" },
     { 5, offsetof(google_protobuf_Api, source_context), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_SourceContext, "source_context" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x2a), &sennit__google_protobuf_SourceContext, "source_context" },
     { 6, offsetof(google_protobuf_Api, mixins), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Mixin, "mixins" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x32), &sennit__google_protobuf_Mixin, "mixins" },
     { 7, offsetof(google_protobuf_Api, syntax), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__google_protobuf_Syntax, "syntax" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x38), &sennit__google_protobuf_Syntax, "syntax" },
 };
 const sennit_msg_desc sennit__google_protobuf_Api = {
     SENNIT_TABLES, sizeof(google_protobuf_Api), 7, 7,
@@ -38,19 +38,19 @@ const google_protobuf_Method sennit__google_protobuf_Method_empty = {
 };
 static const sennit_field google_protobuf_Method_fields[] = {
     { 1, offsetof(google_protobuf_Method, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(google_protobuf_Method, request_type_url), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "request_type_url" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "request_type_url" },
     { 3, offsetof(google_protobuf_Method, request_streaming), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "request_streaming" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x18), NULL, "request_streaming" },
     { 4, offsetof(google_protobuf_Method, response_type_url), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "response_type_url" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x22), NULL, "response_type_url" },
     { 5, offsetof(google_protobuf_Method, response_streaming), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "response_streaming" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x28), NULL, "response_streaming" },
     { 6, offsetof(google_protobuf_Method, options), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Option, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x32), &sennit__google_protobuf_Option, "options" },
     { 7, offsetof(google_protobuf_Method, syntax), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__google_protobuf_Syntax, "syntax" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x38), &sennit__google_protobuf_Syntax, "syntax" },
 };
 const sennit_msg_desc sennit__google_protobuf_Method = {
     SENNIT_TABLES, sizeof(google_protobuf_Method), 7, 7,
@@ -66,9 +66,9 @@ const google_protobuf_Mixin sennit__google_protobuf_Mixin_empty = {
 };
 static const sennit_field google_protobuf_Mixin_fields[] = {
     { 1, offsetof(google_protobuf_Mixin, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(google_protobuf_Mixin, root), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "root" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x12), NULL, "root" },
 };
 const sennit_msg_desc sennit__google_protobuf_Mixin = {
     SENNIT_TABLES, sizeof(google_protobuf_Mixin), 2, 2,

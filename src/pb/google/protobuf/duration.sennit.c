@@ -6,9 +6,9 @@ const google_protobuf_Duration sennit__google_protobuf_Duration_empty = {
 };
 static const sennit_field google_protobuf_Duration_fields[] = {
     { 1, offsetof(google_protobuf_Duration, seconds), 0, 0,
-      SENNIT_KIND_INT64, NULL, "seconds" },
+      SENNIT_KIND_INT64 | SENNIT_PLAIN(INT64, 0x08), NULL, "seconds" },
     { 2, offsetof(google_protobuf_Duration, nanos), 0, 0,
-      SENNIT_KIND_INT32, NULL, "nanos" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "nanos" },
 };
 const sennit_msg_desc sennit__google_protobuf_Duration = {
     SENNIT_TABLES, sizeof(google_protobuf_Duration), 2, 2,

@@ -6,7 +6,7 @@ const google_protobuf_FieldMask sennit__google_protobuf_FieldMask_empty = {
 };
 static const sennit_field google_protobuf_FieldMask_fields[] = {
     { 1, offsetof(google_protobuf_FieldMask, paths), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "paths" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRINGS, 0x0a), NULL, "paths" },
 };
 const sennit_msg_desc sennit__google_protobuf_FieldMask = {
     SENNIT_TABLES, sizeof(google_protobuf_FieldMask), 1, 1,

@@ -7,7 +7,7 @@ const google_protobuf_SourceContext sennit__google_protobuf_SourceContext_empty 
 };
 static const sennit_field google_protobuf_SourceContext_fields[] = {
     { 1, offsetof(google_protobuf_SourceContext, file_name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "file_name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "file_name" },
 };
 const sennit_msg_desc sennit__google_protobuf_SourceContext = {
     SENNIT_TABLES, sizeof(google_protobuf_SourceContext), 1, 1,

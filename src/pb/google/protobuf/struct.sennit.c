@@ -70,7 +70,7 @@ const google_protobuf_ListValue sennit__google_protobuf_ListValue_empty = {
 };
 static const sennit_field google_protobuf_ListValue_fields[] = {
     { 1, offsetof(google_protobuf_ListValue, values), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Value, "values" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x0a), &sennit__google_protobuf_Value, "values" },
 };
 const sennit_msg_desc sennit__google_protobuf_ListValue = {
     SENNIT_TABLES, sizeof(google_protobuf_ListValue), 1, 1,

@@ -6,9 +6,9 @@ const google_protobuf_Timestamp sennit__google_protobuf_Timestamp_empty = {
 };
 static const sennit_field google_protobuf_Timestamp_fields[] = {
     { 1, offsetof(google_protobuf_Timestamp, seconds), 0, 0,
-      SENNIT_KIND_INT64, NULL, "seconds" },
+      SENNIT_KIND_INT64 | SENNIT_PLAIN(INT64, 0x08), NULL, "seconds" },
     { 2, offsetof(google_protobuf_Timestamp, nanos), 0, 0,
-      SENNIT_KIND_INT32, NULL, "nanos" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "nanos" },
 };
 const sennit_msg_desc sennit__google_protobuf_Timestamp = {
     SENNIT_TABLES, sizeof(google_protobuf_Timestamp), 2, 2,

@@ -56,19 +56,19 @@ const google_protobuf_Type sennit__google_protobuf_Type_empty = {
 };
 static const sennit_field google_protobuf_Type_fields[] = {
     { 1, offsetof(google_protobuf_Type, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(google_protobuf_Type, fields), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Field, "fields" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x12), &sennit__google_protobuf_Field, "fields" },
     { 3, offsetof(google_protobuf_Type, oneofs), 0, SENNIT_FIELD_REPEATED | SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "oneofs" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRINGS, 0x1a), NULL, "oneofs" },
     { 4, offsetof(google_protobuf_Type, options), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Option, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x22), &sennit__google_protobuf_Option, "options" },
     { 5, offsetof(google_protobuf_Type, source_context), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_SourceContext, "source_context" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x2a), &sennit__google_protobuf_SourceContext, "source_context" },
     { 6, offsetof(google_protobuf_Type, syntax), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__google_protobuf_Syntax, "syntax" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x30), &sennit__google_protobuf_Syntax, "syntax" },
     { 7, offsetof(google_protobuf_Type, edition), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "edition" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x3a), NULL, "edition" },
 };
 const sennit_msg_desc sennit__google_protobuf_Type = {
     SENNIT_TABLES, sizeof(google_protobuf_Type), 7, 7,
@@ -86,25 +86,25 @@ const google_protobuf_Field sennit__google_protobuf_Field_empty = {
 };
 static const sennit_field google_protobuf_Field_fields[] = {
     { 1, offsetof(google_protobuf_Field, kind), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__google_protobuf_Field_Kind, "kind" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x08), &sennit__google_protobuf_Field_Kind, "kind" },
     { 2, offsetof(google_protobuf_Field, cardinality), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__google_protobuf_Field_Cardinality, "cardinality" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x10), &sennit__google_protobuf_Field_Cardinality, "cardinality" },
     { 3, offsetof(google_protobuf_Field, number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x18), NULL, "number" },
     { 4, offsetof(google_protobuf_Field, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x22), NULL, "name" },
     { 6, offsetof(google_protobuf_Field, type_url), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "type_url" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x32), NULL, "type_url" },
     { 7, offsetof(google_protobuf_Field, oneof_index), 0, 0,
-      SENNIT_KIND_INT32, NULL, "oneof_index" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x38), NULL, "oneof_index" },
     { 8, offsetof(google_protobuf_Field, packed), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "packed" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x40), NULL, "packed" },
     { 9, offsetof(google_protobuf_Field, options), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Option, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x4a), &sennit__google_protobuf_Option, "options" },
     { 10, offsetof(google_protobuf_Field, json_name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "json_name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x52), NULL, "json_name" },
     { 11, offsetof(google_protobuf_Field, default_value), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "default_value" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x5a), NULL, "default_value" },
 };
 const sennit_msg_desc sennit__google_protobuf_Field = {
     SENNIT_TABLES, sizeof(google_protobuf_Field), 10, 4,
@@ -121,17 +121,17 @@ const google_protobuf_Enum sennit__google_protobuf_Enum_empty = {
 };
 static const sennit_field google_protobuf_Enum_fields[] = {
     { 1, offsetof(google_protobuf_Enum, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(google_protobuf_Enum, enumvalue), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_EnumValue, "enumvalue" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x12), &sennit__google_protobuf_EnumValue, "enumvalue" },
     { 3, offsetof(google_protobuf_Enum, options), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Option, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x1a), &sennit__google_protobuf_Option, "options" },
     { 4, offsetof(google_protobuf_Enum, source_context), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_SourceContext, "source_context" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x22), &sennit__google_protobuf_SourceContext, "source_context" },
     { 5, offsetof(google_protobuf_Enum, syntax), 0, 0,
-      SENNIT_KIND_ENUM, &sennit__google_protobuf_Syntax, "syntax" },
+      SENNIT_KIND_ENUM | SENNIT_PLAIN(INT32, 0x28), &sennit__google_protobuf_Syntax, "syntax" },
     { 6, offsetof(google_protobuf_Enum, edition), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "edition" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x32), NULL, "edition" },
 };
 const sennit_msg_desc sennit__google_protobuf_Enum = {
     SENNIT_TABLES, sizeof(google_protobuf_Enum), 6, 6,
@@ -146,11 +146,11 @@ const google_protobuf_EnumValue sennit__google_protobuf_EnumValue_empty = {
 };
 static const sennit_field google_protobuf_EnumValue_fields[] = {
     { 1, offsetof(google_protobuf_EnumValue, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(google_protobuf_EnumValue, number), 0, 0,
-      SENNIT_KIND_INT32, NULL, "number" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x10), NULL, "number" },
     { 3, offsetof(google_protobuf_EnumValue, options), 0, SENNIT_FIELD_REPEATED,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Option, "options" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGES, 0x1a), &sennit__google_protobuf_Option, "options" },
 };
 const sennit_msg_desc sennit__google_protobuf_EnumValue = {
     SENNIT_TABLES, sizeof(google_protobuf_EnumValue), 3, 3,
@@ -166,9 +166,9 @@ const google_protobuf_Option sennit__google_protobuf_Option_empty = {
 };
 static const sennit_field google_protobuf_Option_fields[] = {
     { 1, offsetof(google_protobuf_Option, name), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "name" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "name" },
     { 2, offsetof(google_protobuf_Option, value), 0, SENNIT_FIELD_HAS,
-      SENNIT_KIND_MESSAGE, &sennit__google_protobuf_Any, "value" },
+      SENNIT_KIND_MESSAGE | SENNIT_PLAIN(MESSAGE, 0x12), &sennit__google_protobuf_Any, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_Option = {
     SENNIT_TABLES, sizeof(google_protobuf_Option), 2, 2,

@@ -6,7 +6,7 @@ const google_protobuf_DoubleValue sennit__google_protobuf_DoubleValue_empty = {
 };
 static const sennit_field google_protobuf_DoubleValue_fields[] = {
     { 1, offsetof(google_protobuf_DoubleValue, value), 0, 0,
-      SENNIT_KIND_DOUBLE, NULL, "value" },
+      SENNIT_KIND_DOUBLE | SENNIT_PLAIN(FIXED64, 0x09), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_DoubleValue = {
     SENNIT_TABLES, sizeof(google_protobuf_DoubleValue), 1, 1,
@@ -20,7 +20,7 @@ const google_protobuf_FloatValue sennit__google_protobuf_FloatValue_empty = {
 };
 static const sennit_field google_protobuf_FloatValue_fields[] = {
     { 1, offsetof(google_protobuf_FloatValue, value), 0, 0,
-      SENNIT_KIND_FLOAT, NULL, "value" },
+      SENNIT_KIND_FLOAT | SENNIT_PLAIN(FIXED32, 0x0d), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_FloatValue = {
     SENNIT_TABLES, sizeof(google_protobuf_FloatValue), 1, 1,
@@ -34,7 +34,7 @@ const google_protobuf_Int64Value sennit__google_protobuf_Int64Value_empty = {
 };
 static const sennit_field google_protobuf_Int64Value_fields[] = {
     { 1, offsetof(google_protobuf_Int64Value, value), 0, 0,
-      SENNIT_KIND_INT64, NULL, "value" },
+      SENNIT_KIND_INT64 | SENNIT_PLAIN(INT64, 0x08), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_Int64Value = {
     SENNIT_TABLES, sizeof(google_protobuf_Int64Value), 1, 1,
@@ -48,7 +48,7 @@ const google_protobuf_UInt64Value sennit__google_protobuf_UInt64Value_empty = {
 };
 static const sennit_field google_protobuf_UInt64Value_fields[] = {
     { 1, offsetof(google_protobuf_UInt64Value, value), 0, 0,
-      SENNIT_KIND_UINT64, NULL, "value" },
+      SENNIT_KIND_UINT64 | SENNIT_PLAIN(INT64, 0x08), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_UInt64Value = {
     SENNIT_TABLES, sizeof(google_protobuf_UInt64Value), 1, 1,
@@ -62,7 +62,7 @@ const google_protobuf_Int32Value sennit__google_protobuf_Int32Value_empty = {
 };
 static const sennit_field google_protobuf_Int32Value_fields[] = {
     { 1, offsetof(google_protobuf_Int32Value, value), 0, 0,
-      SENNIT_KIND_INT32, NULL, "value" },
+      SENNIT_KIND_INT32 | SENNIT_PLAIN(INT32, 0x08), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_Int32Value = {
     SENNIT_TABLES, sizeof(google_protobuf_Int32Value), 1, 1,
@@ -76,7 +76,7 @@ const google_protobuf_UInt32Value sennit__google_protobuf_UInt32Value_empty = {
 };
 static const sennit_field google_protobuf_UInt32Value_fields[] = {
     { 1, offsetof(google_protobuf_UInt32Value, value), 0, 0,
-      SENNIT_KIND_UINT32, NULL, "value" },
+      SENNIT_KIND_UINT32 | SENNIT_PLAIN(UINT32, 0x08), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_UInt32Value = {
     SENNIT_TABLES, sizeof(google_protobuf_UInt32Value), 1, 1,
@@ -90,7 +90,7 @@ const google_protobuf_BoolValue sennit__google_protobuf_BoolValue_empty = {
 };
 static const sennit_field google_protobuf_BoolValue_fields[] = {
     { 1, offsetof(google_protobuf_BoolValue, value), 0, 0,
-      SENNIT_KIND_BOOL, NULL, "value" },
+      SENNIT_KIND_BOOL | SENNIT_PLAIN(BOOL, 0x08), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_BoolValue = {
     SENNIT_TABLES, sizeof(google_protobuf_BoolValue), 1, 1,
@@ -105,7 +105,7 @@ const google_protobuf_StringValue sennit__google_protobuf_StringValue_empty = {
 };
 static const sennit_field google_protobuf_StringValue_fields[] = {
     { 1, offsetof(google_protobuf_StringValue, value), 0, SENNIT_FIELD_UTF8,
-      SENNIT_KIND_STRING, NULL, "value" },
+      SENNIT_KIND_STRING | SENNIT_PLAIN(STRING, 0x0a), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_StringValue = {
     SENNIT_TABLES, sizeof(google_protobuf_StringValue), 1, 1,
@@ -120,7 +120,7 @@ const google_protobuf_BytesValue sennit__google_protobuf_BytesValue_empty = {
 };
 static const sennit_field google_protobuf_BytesValue_fields[] = {
     { 1, offsetof(google_protobuf_BytesValue, value), 0, 0,
-      SENNIT_KIND_BYTES, NULL, "value" },
+      SENNIT_KIND_BYTES | SENNIT_PLAIN(STRING, 0x0a), NULL, "value" },
 };
 const sennit_msg_desc sennit__google_protobuf_BytesValue = {
     SENNIT_TABLES, sizeof(google_protobuf_BytesValue), 1, 1,
