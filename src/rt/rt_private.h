@@ -582,12 +582,20 @@ static inline bool rt_look_due(const struct rt_worker *w)
     return rt_tick(w) - w->looked >= RT_ROUNDS;
 }
 /* It has looked around; unless it was called meanwhile, the next time is RT_ROUNDS starts on. */
+/* The limit is the next look again, unless it is called; while something was deferred it was less.
+ */
+static inline void rt_next_look(struct rt_worker *w)
+{
+    uint64_t was = atomic_load_explicit(&w->limit, memory_order_relaxed);
+    uint64_t next = w->looked + RT_ROUNDS;
+    if (was && was != next)
+        atomic_compare_exchange_strong_explicit(&w->limit, &was, next, memory_order_relaxed,
+                                                memory_order_relaxed);
+}
 static inline void rt_looked(struct rt_worker *w)
 {
-    uint64_t was = w->looked + RT_ROUNDS;
     w->looked = rt_tick(w);
-    atomic_compare_exchange_strong_explicit(&w->limit, &was, w->looked + RT_ROUNDS,
-                                            memory_order_relaxed, memory_order_relaxed);
+    rt_next_look(w);
 }
 bool rt_work_visible(const struct rt_worker *w); /* that w (NULL: any) may take */
 bool rt_work_waiting(int64_t now);               /* as sysmon sees it: timers and hand-offs, too */

@@ -261,6 +261,7 @@ __attribute__((noinline)) static bool sched_native_due(struct rt_worker *w)
             return true;
     } else {
         rt_call_answer(w);
+        rt_next_look(w);
     }
     if (atomic_load_explicit(&w->inbox_len, memory_order_relaxed) ||
         atomic_load_explicit(&w->status, memory_order_relaxed) != RT_RUN ||
