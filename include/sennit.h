@@ -205,7 +205,10 @@ typedef sennit_err (*sennit_fn)(void *arg);
 SENNIT_API sennit_err sennit_go_sized(const sennit_go_options *o, size_t size, void (*fn)(void *),
                                       void *arg);
 /* Runs fn(arg) in a new goroutine. From any goroutine or thread; arg stays yours and must live
- * until fn is done with it (a group knows when). RESOURCE_EXHAUSTED: no memory, fn will not run. */
+ * until fn is done with it (a group knows when). RESOURCE_EXHAUSTED: no memory, fn will not run.
+ * In a goroutine keep no address of a thread-local over a call that may block, unless it is pinned;
+ * longjmp within it only; its code must stay loaded (RTLD_NODELETE). pthread_cancel of the
+ * library's threads has no effect: cancel contexts. */
 static inline sennit_err sennit_go(void (*fn)(void *arg), void *arg)
 {
     return sennit_go_sized(NULL, 0, fn, arg);

@@ -38,9 +38,10 @@
 #define LIMIT_OUT_CONTROL    65536u  /* octets of answers to a peer that does not read; then over */
 
 /* -- borrowed while a connection is busy -- */
-#define LIMIT_TURNS_KEPT   4u   /* slabs to read into, and more: readers that run at once, mostly */
-#define LIMIT_CALLS_KEPT   256u /* records of calls, for the next ones: one connection's worth */
-#define LIMIT_BUFFERS_KEPT 16u  /* of 4 KiB, to send from, while a batch is unsent */
+#define LIMIT_TURNS_KEPT    4u /* slabs to read into, and more: readers that run at once, mostly */
+#define LIMIT_CALLS_KEPT    256u /* records of calls, for the next ones: one connection's worth */
+#define LIMIT_MESSAGES_KEPT 256u /* of 104 octets: a small message of a stream */
+#define LIMIT_BUFFERS_KEPT  16u  /* of 4 KiB, to send from, while a batch is unsent */
 
 /* -- secured connections -- */
 #define LIMIT_SECURE_BATCH    65536u /* octets encrypted before they are sent: four whole records */

@@ -25,8 +25,6 @@ struct client_call {
 
 static struct pool call_pool = { .size = sizeof(struct client_call), .most = LIMIT_CALLS_KEPT };
 
-static void call_ended(struct rpc_stream *s) { (void)s; } /* the note is set anyway */
-
 static void call_free(struct rpc_stream *s)
 {
     struct client_call *c = container_of(s, struct client_call, s);
@@ -35,7 +33,7 @@ static void call_free(struct rpc_stream *s)
     pool_give(&call_pool, c);
 }
 
-static const struct rpc_stream_ops call_ops = { .ended = call_ended, .free = call_free };
+static const struct rpc_stream_ops call_ops = { .free = call_free };
 
 static void call_cleanup(struct ctx_cleanup *cleanup)
 {
@@ -92,8 +90,10 @@ static sennit_err call_status(struct call_plan *p, struct client_call *c)
     return message_decode(&p->rpc, &c->s, m, p->reply, &c->arena);
 }
 
-/* The stream is open: waits for its end and takes the result. */
-static sennit_err call_finish(struct call_plan *p, struct client_call *c, bool watched, bool *again)
+/* The stream is open: waits for its end and takes the result. *again: nobody saw it. *keeps: the
+ * context has the caller's reference now. */
+static inline sennit_err call_finish(struct call_plan *p, struct client_call *c, bool watched,
+                                     bool *again, bool *keeps)
 {
     struct rpc_stream *s = &c->s;
     while (!atomic_load_explicit(&s->done, memory_order_acquire))
@@ -110,8 +110,8 @@ static sennit_err call_finish(struct call_plan *p, struct client_call *c, bool w
     sennit_err err = call_status(p, c);
     if (c->out)
         call_hand_out(s, c->out);
-    if (c->out || !err) {
-        stream_ref(s);
+    if (likely(c->out || !err)) {
+        *keeps = true;
         c->cleanup.fn = call_cleanup;
         ctx_cleanup_add(p->ctx, &c->cleanup);
     }
@@ -122,7 +122,7 @@ static sennit_err call_finish(struct call_plan *p, struct client_call *c, bool w
 static sennit_err call_attempt(struct call_plan *p, struct transport *t, bool *again)
 {
     sennit_err err;
-    bool gone = false;
+    bool gone = false, keeps = false;
     if (!t && !(t = conn_pick(p->conn, p->ctx, p->o.wait_for_ready > 0, &err)))
         return err;
     struct client_call *c = call_new(p, t);
@@ -139,9 +139,10 @@ static sennit_err call_attempt(struct call_plan *p, struct transport *t, bool *a
             stream_finish(&c->s, ended ? WHY_OF(ended) : WHY(CANCELLED),
                           sennit_s(ended ? ended->message : "context canceled"));
         }
-        err = call_finish(p, c, watched, again);
+        err = call_finish(p, c, watched, again, &keeps);
     }
-    stream_unref(&c->s);
+    if (unlikely(!keeps))
+        stream_unref(&c->s);
     return err;
 }
 
@@ -165,6 +166,13 @@ static sennit_err call_run(struct call_plan *p)
     return err;
 }
 
+/* Without a message: decoding one fills reply itself. */
+BASE_COLD static sennit_err call_empty(const sennit_method *m, void *reply, sennit_err err)
+{
+    memcpy(reply, m->reply->empty, m->reply->size);
+    return err;
+}
+
 /* Behind the interceptors: each may have put others in place of ctx, request and reply. */
 BASE_COLD static sennit_err call_innermost(void *arg, sennit_ctx *ctx, const void *request,
                                            void *reply)
@@ -172,32 +180,36 @@ BASE_COLD static sennit_err call_innermost(void *arg, sennit_ctx *ctx, const voi
     struct call_plan p = *(const struct call_plan *)arg;
     p.ctx = p.rpc.ctx = ctx ? ctx : p.ctx;
     p.request = request, p.reply = reply;
-    memcpy(reply, p.method->reply->empty, p.method->reply->size);
     sennit_err err = sennit_ctx_error(p.ctx);
-    return err ? err : call_run(&p);
+    if (!err)
+        err = call_run(&p);
+    return err ? call_empty(p.method, reply, err) : NULL;
 }
 
 sennit_err sennit_call(sennit_conn *conn, sennit_ctx *ctx, const sennit_method *m,
                        const void *request, void *reply, const sennit_call_options *o, size_t size)
 {
     struct call_plan p;
-    memcpy(reply, m->reply->empty, m->reply->size);
-    if (!call_plan_init(&p, conn, ctx, m, o, size))
-        return sennit_no_memory;
+    if (unlikely(!call_plan_init(&p, conn, ctx, m, o, size)))
+        return call_empty(m, reply, sennit_no_memory);
     p.request = request, p.reply = reply;
     sennit_err err = call_check(&p);
-    if (err)
-        return err;
+    if (unlikely(err))
+        return call_empty(m, reply, err);
     message_begin(&p.rpc, conn->stats.event ? &conn->stats : NULL, m, ctx, true);
-    if (likely(!conn->options.n_interceptors))
+    if (likely(!conn->options.n_interceptors)) {
         err = call_run(&p);
-    else
+        if (unlikely(err))
+            call_empty(m, reply, err);
+    } else {
+        call_empty(m, reply, NULL);
         err = intercept_run(&(struct intercept_call){ .list = conn->options.interceptors,
                                                       .n = conn->options.n_interceptors,
                                                       .method = m,
                                                       .last = call_innermost,
                                                       .arg = &p },
                             ctx, request, reply);
+    }
     message_end(&p.rpc, err);
     return err;
 }

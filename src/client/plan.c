@@ -109,7 +109,8 @@ sennit_err call_open_stream(struct call_plan *p, struct rpc_stream *s, sennit_st
     return sennit_no_memory;
 }
 
-sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64_t deadline)
+BASE_COLD sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a,
+                                       int64_t deadline)
 {
     sennit_code code = STREAM_WHY(s);
     if (WHY_CODE(code) == SENNIT_CANCELLED && deadline <= sennit_now())
@@ -121,7 +122,7 @@ sennit_err call_status_error(struct rpc_stream *s, struct sennit_arena *a, int64
     return s->details.len ? details_attach(a, err, s->details) : err;
 }
 
-void call_tell_metadata(struct call_plan *p, struct rpc_stream *s)
+BASE_COLD void call_tell_metadata(struct call_plan *p, struct rpc_stream *s)
 {
     if (atomic_load_explicit(&s->has_header, memory_order_acquire))
         message_metadata(&p->rpc, SENNIT_EVENT_IN_HEADER, s->header, &transport_auth(s->t)->peer);
@@ -130,7 +131,7 @@ void call_tell_metadata(struct call_plan *p, struct rpc_stream *s)
 
 bool call_wants_more(const struct call_plan *p) { return p->o.header || p->o.trailer || p->o.peer; }
 
-void call_hand_out(struct rpc_stream *s, struct call_handout *h)
+BASE_COLD void call_hand_out(struct rpc_stream *s, struct call_handout *h)
 {
     if (h->o.header)
         *h->o.header =

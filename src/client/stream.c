@@ -81,12 +81,18 @@ static void client_attempt_told(struct rpc_stream *s)
     stream_api_wake_header(&client_attempt_of(s)->owner->api);
 }
 
+static void client_attempt_ended(struct rpc_stream *s)
+{
+    client_attempt_told(s);
+    rt_note_set(&s->drained); /* see stream_sent_again */
+}
+
 static void client_attempt_free(struct rpc_stream *s)
 {
     struct client_attempt *a = client_attempt_of(s);
     for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
         next = m->next;
-        sys.free(m);
+        rpc_msg_free(m);
     }
     struct client_stream *c = a->owner;
     arena_fini(&a->arena);
@@ -94,7 +100,7 @@ static void client_attempt_free(struct rpc_stream *s)
     client_stream_unref(c);
 }
 
-static const struct rpc_stream_ops client_attempt_ops = { .ended = client_attempt_told,
+static const struct rpc_stream_ops client_attempt_ops = { .ended = client_attempt_ended,
                                                           .headers = client_attempt_told,
                                                           .free = client_attempt_free };
 

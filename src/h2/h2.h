@@ -140,6 +140,21 @@ static inline bool h2_run_likely(const uint8_t *p, size_t n) /* DATA without fla
     return n > H2_FRAME_HEADER && !(p[3] | p[4]);
 }
 size_t h2_in_run(struct h2_in *in, const uint8_t *p, size_t n, struct h2_run *run);
+/* Client: an answer to a stream that we have ended: head, one DATA frame and trailers, both blocks
+ * such as h2_in_learn was told of. */
+struct h2_answer {
+    uint32_t id, len;
+    const uint8_t
+        *data;          /* in the caller's buffer; len is not 0, and need not be told as consumed */
+    void *user;         /* of the stream, which has left h2_in */
+    uint8_t head, tail; /* what was said of them */
+};
+/* Takes one that p begins with, in place of h2_in_next: the octets used. 0: it does not, or there
+ * is something unusual about it; nothing was done. */
+size_t h2_in_answer(struct h2_in *in, const uint8_t *p, size_t n, struct h2_answer *a);
+/* For a HEADERS or TRAILERS event, before the next one: who knows said knows what its fields mean.
+ * Of each kind one is remembered. Nothing is, if the event's block is no other's twin. */
+void h2_in_learn(struct h2_in *in, const struct h2_event *ev, uint8_t said);
 /* hpack_decoder_lend of the connection's decoder: for a turn of h2_in_next. */
 void h2_in_lend(struct h2_in *in, struct hpack_scratch *s);
 /* No octets have come for a while: frees what is only good for speed. */
@@ -155,6 +170,8 @@ int h2_in_opened(struct h2_in *in, uint32_t id, void *user, bool end);
 void h2_in_set_user(struct h2_in *in, uint32_t id, void *user);
 /* We sent END_STREAM on id: the stream goes when the peer's end has come too. True: gone now. */
 bool h2_in_local_end(struct h2_in *in, uint32_t id);
+/* The same of n streams whose other end has come: all are gone now. */
+void h2_in_local_ends(struct h2_in *in, const uint32_t *ids, size_t n);
 /* We sent RST on id: forget it; late frames are ignored (but counted in windows and budget). */
 enum h2_reset {
     H2_RESET_OURS,     /* our user's choice: costs the peer nothing */
@@ -286,6 +303,10 @@ struct h2_ready {
     uint8_t len, octets[15];
 };
 bool h2_out_ready(const struct h2_out *o, const struct h2_ready *r); /* as fresh as the table */
+/* Client: the same of a request, which ends with its body: opens s, which is zero but for
+ * its lists, and leaves it ended. */
+bool h2_out_request(struct h2_out *o, struct h2_out_stream *s, const struct h2_ready *head,
+                    const struct h2_header *h, size_t n, const uint8_t *body, size_t len);
 /* All of an answer on the peer's stream id, which was not accepted and needs not be then: head, one
  * DATA frame, tail with END_STREAM. False: nothing was done; accept it, and go the long way. */
 bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
@@ -312,11 +333,9 @@ bool h2_out_small(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body
 size_t h2_ref_bound(const struct h2_out *o, size_t len);
 bool h2_out_ref(struct h2_out *o, struct h2_out_stream *s, const uint8_t *body, size_t len,
                 bool end_stream);
-/* All of a small message: the block of head and h, a DATA frame with a copy of body and, if there
- * is a tail, the block of that; END_STREAM with the last one. False: nothing was done, for a block
- * is not ready, or the body is long, empty or has no window, or there is no room: use the calls
- * above.
- */
+/* All of a small message: the block of head and h, a DATA frame with a copy of body, and the block
+ * of tail with END_STREAM. False: nothing was done, for a block is not ready, or the body is long,
+ * empty or has no window, or there is no room: use the calls above. */
 bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_ready *head,
                   const struct h2_header *h, size_t n, const uint8_t *body, size_t len,
                   const struct h2_ready *tail);

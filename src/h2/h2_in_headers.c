@@ -28,7 +28,8 @@ BASE_COLD static bool in_refuse(struct h2_in *in, struct h2_event *ev)
 }
 
 /* Server: a request. */
-static inline bool in_new_stream(struct h2_in *in, struct h2_event *ev, struct hpack_run *run)
+__attribute__((always_inline)) static inline bool
+in_new_stream(struct h2_in *in, struct h2_event *ev, struct hpack_run *run)
 {
     int64_t length;
     in->opened = ev->id;
@@ -215,10 +216,10 @@ BASE_COLD static bool in_step_headers(struct h2_in *in, struct h2_event *ev)
  */
 BASE_COLD static const char *in_wrong_id(struct h2_in *in, uint32_t id)
 {
-    if (id % 2 == 0 || (!in->c.server && id > in->opened))
+    if (id % 2 == 0 || !in->c.server)
         return "HEADERS on a stream the peer cannot open";
     /* A client's late HEADERS may follow our RST of long ago; only we open streams there. */
-    if (in->c.server && !h2_in_find(in, id) && h2_in_how_closed(in, id) == H2_IN_UNKNOWN)
+    if (!h2_in_find(in, id) && h2_in_how_closed(in, id) == H2_IN_UNKNOWN)
         return "stream ids must rise";
     return NULL;
 }
@@ -237,8 +238,8 @@ bool h2_in_begin_headers(struct h2_in *in, struct h2_event *ev)
     }
     in->block_end_stream = in->frame.flags & H2_END_STREAM;
     in->block_self_dependent = false;
-    if (likely((in->frame.flags & odd) == H2_END_HEADERS && in->block_len == 0 &&
-               (size_t)(in->end - p) >= n)) {
+    sn_assert(in->block_len == 0);
+    if (likely((in->frame.flags & odd) == H2_END_HEADERS && (size_t)(in->end - p) >= n)) {
         in->at = p + n;
         return in_block(in, ev, p, n);
     }

@@ -7,6 +7,7 @@
  *   h2_in_headers.c  header blocks: HEADERS, CONTINUATION, what they do to a stream
  *   h2_in_check.c    are the fields of a block a well-formed message
  *   h2_in_data.c     DATA
+ *   h2_in_answer.c   whole answers to a client
  *   h2_in_window.c   receive windows given back and grown
  *   h2_in_streams.c  the stream table and the memory of closed ids */
 #ifndef SENNIT_H2_H2_IN_PRIVATE_H
@@ -54,6 +55,15 @@ struct h2_in_frame {
     uint8_t type, flags;
 };
 
+/* The last block of its kind that h2_in_learn was told of. */
+struct h2_in_known {
+    uint64_t epoch;              /* of the decoder; 0: none */
+    uint64_t key;                /* its frame's length, type and flags */
+    uint64_t octets[2], mask[2]; /* of a head from the start, of trailers up to the end */
+    uint8_t len, said;
+};
+_Static_assert(sizeof((struct h2_in_known *)0)->octets == HPACK_RUN_OCTETS, "holds any run");
+
 struct h2_in {
     struct h2_config c;
     struct h2_settings peer;
@@ -90,6 +100,8 @@ struct h2_in {
     uint32_t block_id;   /* stream that CONTINUATION must follow for; 0: none */
     uint32_t continuations;
     uint32_t going_at; /* the last id of the peer's GOAWAY */
+
+    struct h2_in_known known_head, known_tail; /* client */
 
     struct h2_in_table table;
     struct h2_in_stream

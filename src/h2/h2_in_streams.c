@@ -212,6 +212,17 @@ bool h2_in_local_end(struct h2_in *in, uint32_t id)
     return true;
 }
 
+void h2_in_local_ends(struct h2_in *in, const uint32_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct h2_in_stream *s = h2_in_find(in, ids[i]);
+        if (unlikely(!s))
+            continue;
+        sn_assert(s->remote_closed);
+        in_ended(in, s);
+    }
+}
+
 void h2_in_forget(struct h2_in *in, uint32_t id, enum h2_reset why)
 {
     struct h2_in_stream *s = h2_in_find(in, id);

@@ -346,32 +346,60 @@ static inline uint8_t *out_put_ready(uint8_t *p, const struct h2_ready *r)
     return p + r->len;
 }
 
+/* A small message with all its blocks, now. */
+static inline bool out_goes_whole(const struct h2_out *o, int64_t window, size_t blocks, size_t len)
+{
+    return len - 1 < H2_REF_LEAST && (int64_t)len <= window && (int64_t)len <= o->window &&
+           h2_out_octets(o) < o->high_water && blocks <= H2_DEFAULT_FRAME &&
+           h2_out_room(o, 3 * H2_FRAME_HEADER + blocks + len);
+}
+
 bool h2_out_whole(struct h2_out *o, struct h2_out_stream *s, const struct h2_ready *head,
                   const struct h2_header *h, size_t n, const uint8_t *body, size_t len,
                   const struct h2_ready *tail)
 {
     uint64_t epoch = hpack_encoder_epoch(o->hpack);
-    size_t blocks = out_blocks_bound(h, n);
-    if (!epoch || head->epoch != epoch || (tail && tail->epoch != epoch) ||
-        len - 1 >= H2_REF_LEAST || (int64_t)len > s->window || (int64_t)len > o->window ||
-        h2_out_octets(o) >= o->high_water || blocks > H2_DEFAULT_FRAME ||
-        !h2_out_room(o, 3 * H2_FRAME_HEADER + blocks + len))
+    if (!epoch || head->epoch != epoch || tail->epoch != epoch ||
+        !out_goes_whole(o, s->window, out_blocks_bound(h, n), len))
         return false;
     sn_assert(s->id && !s->local_closed && s->body_len == 0);
     uint8_t *frame = o->buf + o->len, *p = out_put_ready(frame + H2_FRAME_HEADER, head);
     p = out_encode(o, p, h, n, false);
     h2_out_frame_header(frame, (size_t)(p - frame) - H2_FRAME_HEADER, H2_HEADERS, H2_END_HEADERS,
                         s->id);
-    h2_out_frame_header(p, len, H2_DATA, tail ? 0 : H2_END_STREAM, s->id);
+    h2_out_frame_header(p, len, H2_DATA, 0, s->id);
     p = (uint8_t *)mempcpy(p + H2_FRAME_HEADER, body, len);
-    if (tail) {
-        h2_out_frame_header(p, tail->len, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, s->id);
-        p = out_put_ready(p + H2_FRAME_HEADER, tail);
-    }
+    h2_out_frame_header(p, tail->len, H2_HEADERS, H2_END_HEADERS | H2_END_STREAM, s->id);
+    p = out_put_ready(p + H2_FRAME_HEADER, tail);
     o->len = (size_t)(p - o->buf);
     h2_out_earn(o, len);
     h2_out_spend(o, s, len);
     out_local_end(o, s);
+    return true;
+}
+
+bool h2_out_request(struct h2_out *o, struct h2_out_stream *s, const struct h2_ready *head,
+                    const struct h2_header *h, size_t n, const uint8_t *body, size_t len)
+{
+    uint64_t epoch = hpack_encoder_epoch(o->hpack);
+    uint32_t id = o->next_id;
+    if (unlikely(!epoch || head->epoch != epoch || id > H2_MAX_WINDOW ||
+                 !out_goes_whole(o, o->peer.initial_window, out_blocks_bound(h, n), len)))
+        return false;
+    sn_assert(!o->server && s->id == 0);
+    uint8_t *frame = o->buf + o->len, *p = out_put_ready(frame + H2_FRAME_HEADER, head);
+    p = out_encode(o, p, h, n, false);
+    h2_out_frame_header(frame, (size_t)(p - frame) - H2_FRAME_HEADER, H2_HEADERS, H2_END_HEADERS,
+                        id);
+    h2_out_frame_header(p, len, H2_DATA, H2_END_STREAM, id);
+    p = (uint8_t *)mempcpy(p + H2_FRAME_HEADER, body, len);
+    o->len = (size_t)(p - o->buf);
+    o->next_id = id + 2;
+    s->id = id;
+    s->window = o->peer.initial_window;
+    s->local_closed = true;
+    h2_out_earn(o, len);
+    h2_out_spend(o, s, len);
     return true;
 }
 

@@ -80,7 +80,8 @@ int hpack_decode(struct hpack_decoder *d, const uint8_t *block, size_t len, size
                  const struct h2_field **fields, size_t *n);
 /* What a block began with, if it is known already: fields that are an index each and mean what they
  * meant the last time. Who judges fields may keep the judgement, there or under slot and id. */
-#define HPACK_RUNS 4u
+#define HPACK_RUNS       4u
+#define HPACK_RUN_OCTETS 16u
 struct hpack_run {
     uint64_t id; /* never used twice by a decoder */
     uint32_t n;  /* of the block's first fields */
@@ -89,6 +90,9 @@ struct hpack_run {
     uint64_t note[3]; /* of the layer above, and what noted is then */
 };
 struct hpack_run *hpack_decoded_run(const struct hpack_decoder *d); /* of the last block; or NULL */
+const uint8_t *hpack_run_octets(const struct hpack_run *r);         /* n: an index each */
+/* Changes with the table, and is never 0: until then such octets mean what they meant. */
+uint64_t hpack_decoder_epoch(const struct hpack_decoder *d);
 /* Remembers memo with the dynamic-table entry f came from (no-op for literals without indexing). */
 void hpack_memo(struct hpack_decoder *d, const struct h2_field *f, uint16_t memo);
 
@@ -116,7 +120,15 @@ size_t hpack_encoder_wants(const struct hpack_encoder *e);
 void *hpack_encoder_grow(struct hpack_encoder *e, void *block, size_t size);
 /* Changes with the table: fields that were encoded as indexes alone are encoded the same way as
  * long as it stays. 0: a size update is owed, nothing encoded before may be used. */
-uint64_t hpack_encoder_epoch(const struct hpack_encoder *e);
+struct hpack_epoch {
+    uint64_t n;
+    bool owed; /* a size update */
+};
+static inline uint64_t hpack_encoder_epoch(const struct hpack_encoder *e)
+{
+    const struct hpack_epoch *now = (const struct hpack_epoch *)(const void *)e;
+    return unlikely(now->owed) ? 0 : now->n + 1;
+}
 /* Appends one field at p, returns the new end. first: this field starts a block. Never allocates:
  * see hpack_encoder_wants. Huffman where it is shorter (constants only; literals PLAIN go raw
  * when short). */

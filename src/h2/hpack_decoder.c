@@ -25,12 +25,11 @@ struct decoder_entry {
 };
 /* What a block began with: octets that are an index each, and the fields that they are. Peers begin
  * their blocks alike, a client's requests differ in the method at most. */
-#define DECODER_RUN_OCTETS 16u
 struct decoder_run {
     struct hpack_run of;
     uint32_t room, list_size;
     uint64_t epoch; /* of the table; another one: it is stale */
-    uint8_t octets[DECODER_RUN_OCTETS];
+    uint8_t octets[HPACK_RUN_OCTETS];
     struct h2_field fields[];
 };
 struct hpack_decoder {
@@ -400,7 +399,7 @@ static inline struct decoder_run *decoder_find_run(struct hpack_decoder *d, cons
         struct decoder_run *r = d->runs[slot];
         if (!r || r->epoch != d->epoch || len < r->of.n || !decoder_same(p, r->octets, r->of.n))
             continue;
-        if (len > r->of.n && r->of.n < DECODER_RUN_OCTETS && decoder_in_run(p[r->of.n]))
+        if (len > r->of.n && r->of.n < HPACK_RUN_OCTETS && decoder_in_run(p[r->of.n]))
             continue; /* it goes on */
         if (r->list_size > max_list)
             continue;
@@ -432,7 +431,7 @@ BASE_COLD static void decoder_keep(struct hpack_decoder *d, const uint8_t *p, si
     struct hpack_scratch *x = d->scratch;
     uint32_t n = 0, list_size = 0;
     uint8_t slot = (uint8_t)((d->last + 1) % HPACK_RUNS);
-    while (n < len && n < DECODER_RUN_OCTETS && decoder_in_run(p[n]))
+    while (n < len && n < HPACK_RUN_OCTETS && decoder_in_run(p[n]))
         n++;
     if (n == 0 || x->over || d->began != d->epoch)
         return;
@@ -456,6 +455,13 @@ BASE_COLD static void decoder_keep(struct hpack_decoder *d, const uint8_t *p, si
 }
 
 struct hpack_run *hpack_decoded_run(const struct hpack_decoder *d) { return d->again; }
+
+const uint8_t *hpack_run_octets(const struct hpack_run *r)
+{
+    return container_of(r, struct decoder_run, of)->octets;
+}
+
+uint64_t hpack_decoder_epoch(const struct hpack_decoder *d) { return d->epoch + 1; }
 
 static __attribute__((noinline)) int decoder_decode(struct hpack_decoder *d, const uint8_t *block,
                                                     size_t len, size_t max_list,

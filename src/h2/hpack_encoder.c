@@ -22,12 +22,12 @@ static const struct encoder_size {
     uint16_t entries, octets; /* a power of two; each step has room for all of the one before */
 } encoder_sizes[] = { { 0, 0 }, { 4, 128 }, { 16, 384 }, { ENCODER_ENTRIES, ENCODER_OCTETS } };
 struct hpack_encoder {
+    struct hpack_epoch now;     /* the first member: see hpack_encoder_epoch */
     struct encoder_entry *ring; /* newest at (head - 1) */
     char *octets;
     uint32_t head, count, size, limit;
     uint32_t update_least, update_last; /* size updates owed to the decoder */
-    uint64_t epoch;
-    bool update_owed, update_two, wants;
+    bool update_two, wants;
     uint8_t step; /* in encoder_sizes */
     uint16_t octets_at;
 };
@@ -57,11 +57,6 @@ void hpack_encoder_free(struct hpack_encoder *e)
     if (e)
         sys.free(e->ring);
     sys.free(e);
-}
-
-uint64_t hpack_encoder_epoch(const struct hpack_encoder *e)
-{
-    return e->update_owed ? 0 : e->epoch + 1;
 }
 
 static uint32_t encoder_mask(const struct hpack_encoder *e)
@@ -103,25 +98,25 @@ BASE_COLD void *hpack_encoder_grow(struct hpack_encoder *e, void *block, size_t 
 static void encoder_drop_oldest(struct hpack_encoder *e)
 {
     const struct encoder_entry *old = encoder_at(e, --e->count);
-    e->epoch++;
+    e->now.n++;
     e->size -= old->name_len + old->value_len + HPACK_ENTRY_COST;
 }
 
 BASE_COLD void hpack_encoder_resize(struct hpack_encoder *e, uint32_t peer_max)
 {
     uint32_t limit = (uint32_t)min_size(peer_max, ENCODER_OCTETS);
-    e->epoch++;
+    e->now.n++;
     while (e->size > limit)
         encoder_drop_oldest(e);
     e->limit = limit;
     /* The decoder's table may not exceed peer_max: it must hear of it, least first (RFC 7541 4.2).
      */
-    if (!e->update_owed)
+    if (!e->now.owed)
         e->update_least = peer_max;
     else if (peer_max < e->update_least)
         e->update_least = peer_max;
     e->update_last = limit;
-    e->update_owed = true;
+    e->now.owed = true;
     e->update_two = e->update_least < limit;
 }
 
@@ -237,7 +232,7 @@ BASE_COLD static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, con
     memcpy(e->octets + x->at + name_len, value, value_len);
     e->octets_at = (uint16_t)(e->octets_at + n);
     e->count++;
-    e->epoch++;
+    e->now.n++;
     e->size += (uint32_t)(n + HPACK_ENTRY_COST);
     return true;
 }
@@ -246,11 +241,11 @@ BASE_COLD static bool encoder_insert(struct hpack_encoder *e, uint16_t hash, con
 
 BASE_COLD static uint8_t *encoder_updates(struct hpack_encoder *e, uint8_t *p)
 {
-    if (!e->update_owed)
+    if (!e->now.owed)
         return p;
     if (e->update_two)
         p = hpack_int_encode(p, 0x20, 5, e->update_least);
-    e->update_owed = false;
+    e->now.owed = false;
     return hpack_int_encode(p, 0x20, 5, e->update_last);
 }
 

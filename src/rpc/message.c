@@ -2,7 +2,6 @@
  *
  * message.c: see message.h. */
 #include "rpc/message.h"
-#include "rpc/codec.h"
 
 BASE_COLD static void message_tell(struct message_rpc *r, sennit_event *e)
 {
@@ -38,8 +37,9 @@ BASE_COLD void message_connection(const sennit_stats_hook *stats, sennit_event_k
         stats->event(stats->self, NULL, &e);
 }
 
-sennit_err message_encode(struct message_rpc *r, const sennit_compressor *c, const void *msg,
-                          struct sennit_arena *a, size_t max, sennit_str *framed)
+BASE_COLD sennit_err message_encode_more(struct message_rpc *r, const sennit_compressor *c,
+                                         const void *msg, struct sennit_arena *a, size_t max,
+                                         sennit_str *framed)
 {
     sennit_err err =
         codec_encode(r->client ? r->method->request : r->method->reply, msg, a, max, framed);
@@ -54,8 +54,8 @@ sennit_err message_encode(struct message_rpc *r, const sennit_compressor *c, con
     return err;
 }
 
-sennit_err message_decode(struct message_rpc *r, const struct rpc_stream *s, struct rpc_msg *m,
-                          void *to, struct sennit_arena *a)
+BASE_COLD sennit_err message_decode_more(struct message_rpc *r, const struct rpc_stream *s,
+                                         struct rpc_msg *m, void *to, struct sennit_arena *a)
 {
     const char *what = r->client ? "response" : "request";
     char *body = m->body;

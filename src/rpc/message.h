@@ -6,6 +6,7 @@
 #ifndef SENNIT_RPC_MESSAGE_H
 #define SENNIT_RPC_MESSAGE_H
 
+#include "rpc/codec.h"
 #include "rpc/compress.h"
 #include "rpc/transport.h"
 
@@ -45,10 +46,26 @@ static inline void message_metadata(struct message_rpc *r, sennit_event_kind kin
 void message_connection(const sennit_stats_hook *stats, sennit_event_kind kind, bool client,
                         const sennit_peer *peer, sennit_err status);
 /* msg, framed, in a. c NULL: plain. max: of the message itself; 0: no limit. */
-sennit_err message_encode(struct message_rpc *r, const sennit_compressor *c, const void *msg,
-                          struct sennit_arena *a, size_t max, sennit_str *framed);
+sennit_err message_encode_more(struct message_rpc *r, const sennit_compressor *c, const void *msg,
+                               struct sennit_arena *a, size_t max, sennit_str *framed);
+static inline sennit_err message_encode(struct message_rpc *r, const sennit_compressor *c,
+                                        const void *msg, struct sennit_arena *a, size_t max,
+                                        sennit_str *framed)
+{
+    if (unlikely(c || r->stats))
+        return message_encode_more(r, c, msg, a, max, framed);
+    return codec_encode(r->client ? r->method->request : r->method->reply, msg, a, max, framed);
+}
 /* Opens m, which came on s, into to; what that points to lies in a and in m. */
-sennit_err message_decode(struct message_rpc *r, const struct rpc_stream *s, struct rpc_msg *m,
-                          void *to, struct sennit_arena *a);
+sennit_err message_decode_more(struct message_rpc *r, const struct rpc_stream *s, struct rpc_msg *m,
+                               void *to, struct sennit_arena *a);
+static inline sennit_err message_decode(struct message_rpc *r, const struct rpc_stream *s,
+                                        struct rpc_msg *m, void *to, struct sennit_arena *a)
+{
+    if (unlikely(m->compressed || r->stats))
+        return message_decode_more(r, s, m, to, a);
+    return codec_decode(r->client ? r->method->reply : r->method->request, to, m->body, m->len, a,
+                        r->client ? "response" : "request");
+}
 
 #endif

@@ -21,7 +21,8 @@ struct stream_refusal {
 #define STREAM_REFUSALS 16 /* kept per stream; a program that errs more often has been told */
 
 #define STREAM_SEND_FIRST 512 /* octets: small messages are encoded on the sender's stack */
-#define STREAM_HELD_SWEEP 4   /* receivers before those whose goroutine has ended are looked for */
+#define STREAM_INLINE     __attribute__((always_inline)) static inline
+#define STREAM_HELD_SWEEP 4 /* receivers before those whose goroutine has ended are looked for */
 
 struct stream_header_waiter {
     struct list node;
@@ -65,7 +66,7 @@ static void stream_let_go(struct sennit_stream *st, struct stream_held *h)
     struct rpc_msg *m = h->msg;
     h->msg = NULL;
     if (m && --m->holders == 0 && m->more == 0 && !st->one_in)
-        sys.free(m);
+        rpc_msg_free(m);
 }
 
 void stream_api_fini(struct sennit_stream *st)
@@ -84,7 +85,7 @@ void stream_api_fini(struct sennit_stream *st)
     }
     for (struct rpc_msg *m = st->one_in ? NULL : st->queue, *next; m; m = next) {
         next = m->next;
-        sys.free(m);
+        rpc_msg_free(m);
     }
     arena_fini(&st->kept);
 }
@@ -280,7 +281,7 @@ __attribute__((noinline)) static sennit_err stream_send_any(struct sennit_stream
 
 /* The transport has let go of the message when this returns: sent, copied, or its stream is over.
  */
-static inline sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
+STREAM_INLINE sennit_err stream_send_seated(struct sennit_stream *st, const void *msg)
 {
     sennit_err err = NULL;
     sennit_str framed = { NULL, 0 };
@@ -316,7 +317,7 @@ BASE_COLD static void stream_close_if_wanted(struct sennit_stream *st, uint64_t 
     }
 }
 
-static inline sennit_err stream_send(struct sennit_stream *st, const void *msg, uint64_t me)
+STREAM_INLINE sennit_err stream_send(struct sennit_stream *st, const void *msg, uint64_t me)
 {
     if (!stream_sit(&st->sender, me))
         return stream_misuse_error(st, &st->sender, "send", "sending");
@@ -407,10 +408,12 @@ static struct rpc_msg *stream_next(struct sennit_stream *st, struct stream_held 
 {
     if (likely(st->queue))
         return stream_step(st);
-    for (;;) {
+    for (bool look = false;; look = true) {
         struct rpc_stream *s = stream_now(st);
         bool over = stream_done(s) || (st->server && atomic_load(&s->remote_ended));
-        st->queue = stream_take(s);
+        /* Who queues a message sets the note afterwards: without it none is there, or it comes. */
+        if (look || over || s->one_in || rt_note_is_set(&s->note))
+            st->queue = stream_take(s);
         if (st->queue)
             return stream_step(st);
         if (!over) {
@@ -496,7 +499,7 @@ __attribute__((noinline)) static struct stream_held *stream_recv_any(struct senn
     return h;
 }
 
-static inline const void *stream_recv_seated(struct sennit_stream *st, uint64_t me)
+STREAM_INLINE const void *stream_recv_seated(struct sennit_stream *st, uint64_t me)
 {
     if (atomic_load_explicit(&st->recv_failed, memory_order_relaxed)) /* of the receiver */
         return NULL;

@@ -519,21 +519,23 @@ void stream_unref_known(struct rpc_stream *s)
         headers_run_leave(run);
 }
 
-static bool stream_finish_as(struct rpc_stream *s, sennit_code code, sennit_str message,
-                             bool unprocessed)
+bool stream_finish_with(struct rpc_stream *s, struct rpc_msg *m, sennit_code code,
+                        sennit_str message, bool unprocessed)
 {
     lock_take(&s->lock, LOCK_STREAM);
     bool first = !atomic_load_explicit(&s->done, memory_order_relaxed);
-    if (first) {
+    if (likely(first)) {
+        if (m)
+            *s->last = m, s->last = &m->next;
         s->code = WHY_CODE(code), s->why = WHY_NUMBER(code);
         s->message = message;
         s->unprocessed = unprocessed;
         atomic_store_explicit(&s->done, true, memory_order_release);
     }
     lock_drop(&s->lock, LOCK_STREAM);
-    if (first) {
-        s->ops->ended(s);
-        rt_note_set(&s->drained);
+    if (likely(first)) {
+        if (s->ops->ended)
+            s->ops->ended(s);
         rt_note_set(&s->note); /* last: a unary caller may free s then, but for its reference */
     }
     return first;
@@ -541,12 +543,12 @@ static bool stream_finish_as(struct rpc_stream *s, sennit_code code, sennit_str 
 
 bool stream_finish(struct rpc_stream *s, sennit_code code, sennit_str message)
 {
-    return stream_finish_as(s, code, message, false);
+    return stream_finish_with(s, NULL, code, message, false);
 }
 
 BASE_COLD bool stream_finish_unprocessed(struct rpc_stream *s, sennit_code code, sennit_str message)
 {
-    return stream_finish_as(s, code, message, true);
+    return stream_finish_with(s, NULL, code, message, true);
 }
 
 BASE_COLD void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details)

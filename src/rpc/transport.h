@@ -36,8 +36,9 @@ struct rpc_msg {
     uint32_t len;             /* of body; of a growing one: the room */
     uint32_t more;            /* octets behind body; of a growing one: all that it has */
     uint32_t holders;         /* receivers that were given one of them: the receiver's */
-    bool compressed;
+    bool compressed, small;   /* small: from a pool */
 };
+void rpc_msg_free(struct rpc_msg *m); /* of a stream; those of one_in lie in the arena */
 
 /* What a request's header block said; text lives in the stream's arena. */
 struct rpc_request_head {
@@ -63,7 +64,7 @@ struct rpc_page {
 struct rpc_stream_ops {
     /* (task) Server: a message is complete and, for a stream of one message, the peer has ended. */
     void (*request)(struct rpc_stream *s);
-    /* (task, or who ended it) done has been set: status, header and trailer are final. */
+    /* (task, or who ended it) done has been set: status, header and trailer are final. Or NULL. */
     void (*ended)(struct rpc_stream *s);
     void (*headers)(struct rpc_stream *s); /* (task) Client: header is there; or NULL */
     void (*free)(struct rpc_stream *s);    /* the last reference went */
@@ -89,6 +90,7 @@ struct rpc_stream {
     struct list starved; /* in transport->starved: its message wants window, the budget is spent */
     _Atomic bool remote_ended, peer_reset; /* written by the reader */
     _Atomic bool end_seen; /* as remote_ended, but before what the end means has been judged */
+    struct rpc_stream *next_gone; /* of a turn's answers, see transport_answers.c */
     struct rpc_msg *part;
     struct rpc_msg *open; /* whole messages of this turn, not yet told; or NULL */
     size_t part_have;

@@ -366,7 +366,9 @@ bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
     if (!said->grpc)
         headers_bad_request(&s->request, 415, WHY_AS(WHY(BAD_REQUEST), SENNIT_UNKNOWN),
                             "This is a gRPC server: the content-type must be application/grpc.\n");
-    return said->q.path != NULL;
+    if (unlikely(!s->request.path)) /* CONNECT has none */
+        s->request.path = "";
+    return said->q.path || s->request.http_status == 405;
 }
 
 /* -- responses ------------------------------------------------------------------------------- */
@@ -500,24 +502,31 @@ BASE_COLD static bool headers_response_run(struct rpc_stream *s, const struct h2
     return true;
 }
 
+void headers_began(struct rpc_stream *s)
+{
+    s->http_status = 200;
+    atomic_store_explicit(&s->has_header, true, memory_order_release);
+    if (s->ops->headers)
+        s->ops->headers(s);
+}
+
 /* The usual block: a run that is known and says no more than that all is well, or the code. */
 static bool headers_response_plain(struct rpc_stream *s, const struct h2_event *ev)
 {
-    if (!ev->run || ev->n_fields != ev->run->n || unlikely(!s->t->known))
+    if (!ev->run || ev->n_fields != ev->run->n || ev->fields_too_large || unlikely(!s->t->known))
         return false;
     const struct response_run *r = &s->t->known->responses[ev->run->slot];
     if (r->id != ev->run->id || !r->plain)
         return false;
     if (ev->kind == H2_EV_TRAILERS && r->has_code) {
+        h2_in_learn(s->t->in, ev, r->code);
         stream_finish(s, r->code, sennit_s(""));
         return true;
     }
     if (ev->kind == H2_EV_TRAILERS || ev->end_stream || r->http_status != 200 || !r->grpc)
         return false;
-    s->http_status = 200;
-    atomic_store_explicit(&s->has_header, true, memory_order_release);
-    if (s->ops->headers)
-        s->ops->headers(s);
+    h2_in_learn(s->t->in, ev, 0);
+    headers_began(s);
     return true;
 }
 

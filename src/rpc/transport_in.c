@@ -329,7 +329,10 @@ static void transport_parse(struct transport *t, const uint8_t *p, size_t n)
     struct h2_event ev;
     size_t used;
     do {
-        used = h2_run_likely(p, n) && h2_in_runs(t->in) ? messages_runs(t, p, n) : 0;
+        if (h2_run_likely(p, n))
+            used = h2_in_runs(t->in) ? messages_runs(t, p, n) : 0;
+        else
+            used = t->server ? 0 : answers_take(t, p, n);
         p += used, n -= used;
         used = 0;
         h2_in_next(t->in, p, n, &used, &ev);

@@ -7,6 +7,7 @@
  * are, into blocks that grow as long as the turn goes on; each is told to the receiver once. The
  * rest, which are cut, compressed or of no use, have a block each. */
 #include "base/limits.h"
+#include "base/pool.h"
 #include "base/sys.h"
 #include "rpc/compress.h"
 #include "rpc/status.h"
@@ -105,7 +106,7 @@ static void messages_queue(struct rpc_stream *s, struct rpc_msg *m)
     if (s->one_in)
         return;
     if (over)
-        sys.free(m);
+        rpc_msg_free(m);
     else
         rt_note_set(&s->note);
 }
@@ -128,17 +129,33 @@ void messages_tell(struct rpc_stream *s)
     messages_queue(s, m);
 }
 
+/* Most streams bring one small message a turn: its block is the next one's. */
+#define MESSAGES_SMALL 104u
+static struct pool messages_small = { .size = MESSAGES_SMALL, .most = LIMIT_MESSAGES_KEPT };
+
+void rpc_msg_free(struct rpc_msg *m)
+{
+    if (m->small)
+        pool_give(&messages_small, m);
+    else
+        sys.free(m);
+}
+
 /* Room for n octets, and perhaps for those up to `coming` that follow. */
 static struct rpc_msg *messages_open(struct rpc_stream *s, size_t n, size_t coming)
 {
     size_t room = s->open ? (size_t)s->open->len * MESSAGES_GROWTH : n;
     messages_tell(s);
     room = max_size(min_size(max_size(room, coming), MESSAGES_BLOCK), n);
-    struct rpc_msg *m = sys.malloc(sys_size(sizeof *m + room + 1));
+    bool small = room < MESSAGES_SMALL - sizeof(struct rpc_msg);
+    if (small)
+        room = MESSAGES_SMALL - sizeof(struct rpc_msg) - 1;
+    struct rpc_msg *m =
+        small ? pool_take(&messages_small) : sys.malloc(sys_size(sizeof *m + room + 1));
     if (!m)
         return NULL;
     m->owner = s, m->len = (uint32_t)room, m->more = 0;
-    m->holders = 0, m->compressed = false;
+    m->holders = 0, m->compressed = false, m->small = small;
     list_push_back(&s->t->turn->filling, &m->filling);
     return s->open = m;
 }
@@ -260,6 +277,17 @@ static inline bool messages_take_only(struct rpc_stream *s, const uint8_t *p, si
     if (m)
         messages_queue(s, m);
     return m != NULL;
+}
+
+bool messages_answer(struct rpc_stream *s, const uint8_t *p, size_t len, sennit_code code)
+{
+    bool first = s->one_in && !s->failed_in && !s->part && !s->prefix_have && !s->n_messages;
+    struct rpc_msg *m = likely(first) ? messages_only(s, p, len) : NULL;
+    if (unlikely(!m))
+        return false;
+    atomic_store_explicit(&s->remote_ended, true, memory_order_release);
+    stream_finish_with(s, m, code, sennit_s(""), false);
+    return true;
 }
 
 bool messages_request(struct rpc_stream *s, const uint8_t *p, size_t len)

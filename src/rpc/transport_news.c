@@ -3,7 +3,8 @@
  * transport_news.c: what the reader and those who send tell each other; all of it runs in the
  * reader. What h2_in saw is collected as effects and applied to h2_out in one locked section per
  * batch; what goroutines did meanwhile (`changed`) is told to h2_in. A request that came whole and
- * was answered, as nearly all are, goes with that news; every other stream goes as an effect. */
+ * was answered, as nearly all are, goes with that news; a call whose answer came whole with those
+ * of its batch; every other stream goes as an effect. */
 #include "base/limits.h"
 #include "rpc/transport_private.h"
 
@@ -27,7 +28,7 @@ BASE_COLD static void transport_idle(struct transport *t)
 /* h2_in lets go of s, which is in no list of news: unlinks it; locked. */
 static inline void transport_gone(struct transport *t, struct rpc_stream *s)
 {
-    if (unlikely(stream_out(s)->id))
+    if (unlikely(stream_out(s)->id && !stream_out(s)->local_closed)) /* else it is in no list */
         h2_out_unlink(&t->out, stream_out(s));
     s->changes = 0;
     s->known = false;
@@ -109,8 +110,10 @@ void transport_apply(struct transport *t)
     /* While requests are put off the peer may send the rest of its window, and no more. */
     uint32_t credit = unlikely(t->put_off) ? 0 : h2_in_connection_credit(t->in);
     bool bdp = h2_in_bdp_due(t->in); /* with the WINDOW_UPDATE that is among the effects */
-    if (n == 0 && credit == 0)
+    struct rpc_stream *answered = turn->gone;
+    if (n == 0 && credit == 0 && !answered)
         return;
+    turn->gone = NULL;
     turn->n_effects = 0;
     size_t frames = (credit != 0) + bdp;
     for (size_t i = 0; i < n; i++)
@@ -125,6 +128,13 @@ void transport_apply(struct transport *t)
         if (e->kind == EFFECT_GONE)
             gone[n_gone++] = e->s;
     }
+    for (struct rpc_stream *s = answered; s; s = s->next_gone) {
+        if (unlikely(s->changes))
+            list_remove(&s->changed);
+        transport_gone(t, s);
+        if (unlikely(s->body_waits))
+            rt_note_set(&s->drained);
+    }
     if (credit && !t->close_wanted)
         h2_out_window_update(&t->out, 0, credit);
     if (bdp && !t->close_wanted) {
@@ -134,6 +144,10 @@ void transport_apply(struct transport *t)
     lock_drop(&t->lock, LOCK_WRITE);
     for (size_t i = 0; i < n_gone; i++)
         stream_unref_known(gone[i]);
+    for (struct rpc_stream *s = answered, *next; s; s = next) {
+        next = s->next_gone;
+        stream_unref(s);
+    }
     if (frames)
         transport_dirty(t);
 }
@@ -200,10 +214,9 @@ static inline bool transport_answered(const struct transport *t, const struct rp
            atomic_load_explicit(&s->remote_ended, memory_order_relaxed);
 }
 
-static inline void transport_tell_over(struct transport *t, struct rpc_stream *s)
+static inline void transport_drop(struct rpc_stream *s)
 {
     s->local_told = true;
-    h2_in_local_end(t->in, s->id);
     if (unlikely(s->part || s->open || s->granted || !list_empty(&s->starved)))
         messages_drop(s);
     stream_unref_known(s);
@@ -212,49 +225,54 @@ static inline void transport_tell_over(struct transport *t, struct rpc_stream *s
 #define TOLD_AT_ONCE 32
 
 struct news {
-    struct rpc_stream *s;
-    uint32_t consumed;
-    uint8_t changes; /* 0: s is gone */
+    size_t n, n_over;
+    struct {
+        struct rpc_stream *s;
+        uint32_t consumed;
+        uint8_t changes; /* 0: s is over */
+    } of[TOLD_AT_ONCE];
+    uint32_t over[TOLD_AT_ONCE]; /* ids */
 };
 
-/* Locked. How many. */
-static size_t transport_news(struct transport *t, struct news news[TOLD_AT_ONCE])
+/* Locked. */
+static inline void transport_news(struct transport *t, struct news *news)
 {
-    size_t n = 0;
+    size_t n = 0, over = 0;
     struct list *node = t->changed.next;
     for (; n < TOLD_AT_ONCE && node != &t->changed; n++) {
         struct rpc_stream *s = container_of(node, struct rpc_stream, changed);
         node = node->next;
         list_init(&s->changed);
-        news[n].s = s;
+        news->of[n].s = s;
         if (likely(transport_answered(t, s))) {
             transport_gone(t, s);
-            news[n].changes = 0;
+            news->of[n].changes = 0;
+            news->over[over++] = s->id;
             continue;
         }
-        news[n].changes = s->changes, news[n].consumed = s->consumed;
+        news->of[n].changes = s->changes, news->of[n].consumed = s->consumed;
         s->changes = 0, s->consumed = 0;
     }
     t->changed.next = node, node->prev = &t->changed;
-    return n;
+    news->n = n, news->n_over = over;
 }
 
 void transport_tell(struct transport *t)
 {
-    struct news news[TOLD_AT_ONCE];
-    size_t n;
+    struct news news;
     do {
         lock_take(&t->lock, LOCK_WRITE);
         uint32_t earned = t->out.earned;
         t->out.earned = 0;
-        n = transport_news(t, news);
+        transport_news(t, &news);
         lock_drop(&t->lock, LOCK_WRITE);
         h2_in_earned(t->in, earned);
-        for (size_t i = 0; i < n; i++) {
-            if (likely(news[i].changes == 0))
-                transport_tell_over(t, news[i].s);
+        h2_in_local_ends(t->in, news.over, news.n_over);
+        for (size_t i = 0; i < news.n; i++) {
+            if (likely(news.of[i].changes == 0))
+                transport_drop(news.of[i].s);
             else
-                transport_tell_one(t, news[i].s, news[i].changes, news[i].consumed);
+                transport_tell_one(t, news.of[i].s, news.of[i].changes, news.of[i].consumed);
         }
-    } while (n == TOLD_AT_ONCE);
+    } while (news.n == TOLD_AT_ONCE);
 }

@@ -138,17 +138,10 @@ static void transport_append_head(struct transport *t, struct h2_out_stream *o,
                          r->end && r->len == 0 && !r->body);
 }
 
-static enum transport_result transport_append_request(struct transport *t, struct rpc_stream *s,
-                                                      struct ready_request *q,
-                                                      const struct header_list *l,
-                                                      const struct rpc_request *r)
+/* Head, and perhaps body and end, are appended. */
+static inline void transport_opened(struct transport *t, struct rpc_stream *s)
 {
-    struct h2_out_stream *o = stream_out(s);
-    if (!h2_out_open(&t->out, o)) {
-        t->goaway_came = true; /* ids are exhausted: as if the peer had said so */
-        transport_wake(t);
-        return TRANSPORT_GONE;
-    }
+    const struct h2_out_stream *o = stream_out(s);
     s->id = o->id;
     s->known = s->counted = true;
     transport_note(&s->sent_head);
@@ -159,17 +152,25 @@ static enum transport_result transport_append_request(struct transport *t, struc
         transport_wake(t);
     }
     stream_ref(s); /* the reader's */
-    bool all =
-        r->end && q &&
-        h2_out_whole(&t->out, o, &q->ready, l->h, l->n, (const uint8_t *)r->body, r->len, NULL);
-    if (unlikely(!all)) {
-        transport_append_head(t, o, q, l, r);
-        all = !r->body || h2_out_ref(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
-    }
-    if (o->local_closed)
+    if (likely(o->local_closed))
         transport_note(&s->local_ended);
     transport_changed(t, s, STREAM_OPENED | (o->local_closed ? STREAM_LOCAL_END : 0));
+}
+
+BASE_COLD static enum transport_result
+transport_append_request(struct transport *t, struct rpc_stream *s, struct ready_request *q,
+                         const struct header_list *l, const struct rpc_request *r)
+{
+    struct h2_out_stream *o = stream_out(s);
+    if (!h2_out_open(&t->out, o)) {
+        t->goaway_came = true; /* ids are exhausted: as if the peer had said so */
+        transport_wake(t);
+        return TRANSPORT_GONE;
+    }
+    transport_append_head(t, o, q, l, r);
+    bool all = !r->body || h2_out_ref(&t->out, o, (const uint8_t *)r->body, r->len, r->end);
     s->body_waits = !all;
+    transport_opened(t, s);
     return all ? TRANSPORT_OK : TRANSPORT_WAITS;
 }
 
@@ -186,8 +187,14 @@ static enum transport_result transport_open_locked(struct transport *t, struct r
         size_t size = l->size + (q ? q->size : headers_request_size(r));
         if (size > t->out.peer.max_header_list)
             return TRANSPORT_TOO_LARGE;
+        if (likely(q && r->end &&
+                   h2_out_request(&t->out, stream_out(s), &q->ready, l->h, l->n,
+                                  (const uint8_t *)r->body, r->len))) {
+            transport_opened(t, s);
+            return TRANSPORT_OK;
+        }
         size_t room = transport_headers_bound(size) + h2_ref_bound(&t->out, r->len);
-        if (likely(t->out.begun && h2_out_room(&t->out, room) && (made || !h2_out_wants(&t->out))))
+        if (t->out.begun && h2_out_room(&t->out, room) && (made || !h2_out_wants(&t->out)))
             return transport_append_request(t, s, q, l, r);
         if (!transport_room(t, room))
             return TRANSPORT_NO_MEMORY;
@@ -329,6 +336,7 @@ bool transport_answer(struct rpc_stream *s, const char *body, size_t len)
     struct transport *t = s->t;
     bool ended = atomic_load_explicit(&s->end_seen, memory_order_acquire);
     lock_take(&t->lock, LOCK_WRITE);
+    bool first = t->out.len == 0; /* else who appended that has a flush to come, of all */
     bool sent = !t->closed && !s->dead &&
                 !atomic_load_explicit(&s->local_ended, memory_order_relaxed) &&
                 !atomic_load_explicit(&s->sent_head, memory_order_relaxed);
@@ -343,7 +351,7 @@ bool transport_answer(struct rpc_stream *s, const char *body, size_t len)
         transport_local_end(t, s);
     }
     lock_drop(&t->lock, LOCK_WRITE);
-    if (likely(sent))
+    if (unlikely(first) && sent)
         transport_dirty(t);
     return sent;
 }

@@ -48,7 +48,8 @@ struct turn {
     size_t n_heads;             /* header blocks so far: about as many calls begin or end */
     struct rpc_stream *current; /* whose HEADERS are being told: see transport_memo */
     const struct h2_field *current_path;
-    struct list filling; /* streams' messages that are not told yet: struct rpc_msg */
+    struct rpc_stream *gone; /* whose answers came whole, and whom h2_in has let go of */
+    struct list filling;     /* streams' messages that are not told yet: struct rpc_msg */
 };
 
 /* What the fields of a request have said so far. */
@@ -229,9 +230,13 @@ void headers_forget_runs(struct transport *t);
 uint16_t headers_memo(const struct h2_event *ev); /* of the path; 0: none */
 bool headers_read_request(struct rpc_stream *s, const struct h2_event *ev,
                           const struct h2_field **path); /* false: no memory */
+void headers_began(struct rpc_stream *s); /* a response that is gRPC, and has no metadata */
 void headers_read_response(struct rpc_stream *s, const struct h2_event *ev);
 
 void stream_unref_known(struct rpc_stream *s); /* (task) the reader's reference */
+/* stream_finish, with a last message (or NULL) for the receiver. */
+bool stream_finish_with(struct rpc_stream *s, struct rpc_msg *m, sennit_code code,
+                        sennit_str message, bool unprocessed);
 /* Before stream_finish; nothing if the stream has ended otherwise. */
 void stream_set_trailer(struct rpc_stream *s, sennit_md *md, sennit_str details);
 /* Ends s, whose answer is no gRPC: the HTTP status and the page say why. */
@@ -285,6 +290,8 @@ void transport_tell(struct transport *t);
 void transport_let_go(struct transport *t, struct rpc_stream *s); /* soon */
 /* transport_in.c (task) */
 void transport_on_data(struct transport *t, const struct h2_event *ev);
+/* transport_answers.c (task): takes whole answers from p on; the octets used. */
+size_t answers_take(struct transport *t, const uint8_t *p, size_t n);
 /* transport_first.c (task): of a connection whose peer has not settled. True: it speaks something
  * else, and the connection is over. */
 bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
@@ -294,6 +301,9 @@ bool first_is_other(struct transport *t, const uint8_t *p, size_t n);
 bool messages_request(struct rpc_stream *s, const uint8_t *p, size_t len);
 void messages_data(struct rpc_stream *s, const uint8_t *p, size_t len);
 size_t messages_runs(struct transport *t, const uint8_t *p, size_t n); /* see h2_in_run */
+/* All the DATA of an answer that ends with code, as messages_data and stream_finish. False: it is
+ * not the usual case, and nothing was done. */
+bool messages_answer(struct rpc_stream *s, const uint8_t *p, size_t len, sennit_code code);
 void messages_tell(struct rpc_stream *s); /* its receiver, of the whole messages in s->open */
 void messages_end(struct rpc_stream *s);  /* END_STREAM on DATA, or on a request's HEADERS */
 void messages_fail(struct rpc_stream *s, uint32_t h2_code, sennit_code code, const char *text);

@@ -62,6 +62,7 @@ static void *blocking_main(void *arg)
     bool late = false;
     (void)arg;
     pthread_detach(pthread_self());
+    rt_thread_keep();
     lock_take(&blocking_lock, LOCK_PRIM);
     for (;;) {
         struct blocking_call *c = blocking_take();

@@ -159,8 +159,8 @@ static sennit_err chan_wait_ctx(sennit_chan *c, sennit_ctx *ctx, struct chan_wai
 }
 
 /* Parks in queue, whose lock is held and dropped here. elem: see there. */
-static sennit_err chan_wait(sennit_chan *c, sennit_ctx *ctx, struct list *queue, const void *elem,
-                            const char *reason)
+static inline sennit_err chan_wait(sennit_chan *c, sennit_ctx *ctx, struct list *queue,
+                                   const void *elem, const char *reason)
 {
     struct chan_waiter w;
     w.once = NULL;
@@ -177,11 +177,36 @@ static sennit_err chan_result(const struct sennit_chan *c, bool ok)
     return likely(ok) ? NULL : c == &chan_lame ? sennit_no_memory : sennit_closed;
 }
 
+/* The first in queue if it waits for this channel alone, who thus can be had; or NULL. */
+static inline struct chan_waiter *chan_plain(struct list *queue)
+{
+    struct chan_waiter *w = chan_waiter_of(queue->next);
+    return likely(queue->next != queue) && likely(!w->once) ? w : NULL;
+}
+
+/* The element has gone between w, which chan_plain gave, and the caller. The lock is dropped before
+ * w is woken: until then w stays where it is, for nobody else knows it any more. */
+static inline sennit_err chan_met(struct sennit_chan *c, struct chan_waiter *w)
+{
+    struct rt_g *g = w->g;
+    w->node.next->prev = w->node.prev, w->node.prev->next = w->node.next;
+    w->ok = true;
+    lock_drop(&c->lock, LOCK_PRIM);
+    rt_unpark(g);
+    return NULL;
+}
+
 sennit_err sennit_chan_send(sennit_chan *c, sennit_ctx *ctx, const void *elem)
 {
     bool ok;
     lock_take(&c->lock, LOCK_PRIM);
-    if (likely(chan_try_send(c, elem, &ok))) {
+    struct chan_waiter *w = chan_plain(&c->receivers);
+    if (w) {
+        chan_copy(c, w->elem.to, elem);
+        return chan_met(c, w);
+    }
+    bool full = c->len == c->capacity && list_empty(&c->receivers) && !c->closed;
+    if (!full && chan_try_send(c, elem, &ok)) {
         lock_drop(&c->lock, LOCK_PRIM);
         return chan_result(c, ok);
     }
@@ -192,7 +217,13 @@ sennit_err sennit_chan_recv(sennit_chan *c, sennit_ctx *ctx, void *elem)
 {
     bool ok;
     lock_take(&c->lock, LOCK_PRIM);
-    if (likely(chan_try_recv(c, elem, &ok))) {
+    struct chan_waiter *w = c->len ? NULL : chan_plain(&c->senders);
+    if (w) {
+        chan_copy(c, elem, w->elem.from);
+        return chan_met(c, w);
+    }
+    bool empty = c->len == 0 && list_empty(&c->senders) && !c->closed;
+    if (!empty && chan_try_recv(c, elem, &ok)) {
         lock_drop(&c->lock, LOCK_PRIM);
         return chan_result(c, ok);
     }

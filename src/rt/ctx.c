@@ -294,7 +294,7 @@ struct ctx_note_watch {
 static void ctx_note_ended(struct ctx_watch *w)
 {
     struct ctx_note_watch *n = container_of(w, struct ctx_note_watch, w);
-    atomic_store_explicit(&n->ended, true, memory_order_release);
+    atomic_store_explicit(&n->ended, true, memory_order_relaxed); /* ctx_watch_del orders it */
     rt_note_set(n->note);
 }
 
@@ -310,7 +310,7 @@ sennit_err ctx_note_wait(struct sennit_ctx *ctx, struct rt_note *n, const char *
     if (ctx_watch_add(ctx, &w.w, ctx_note_ended)) {
         rt_note_wait(n, reason);
         ctx_watch_del(&w.w);
-        if (atomic_load_explicit(&w.ended, memory_order_acquire))
+        if (atomic_load_explicit(&w.ended, memory_order_relaxed))
             err = ctx_error_static(ctx);
     } else {
         err = ctx_error_static(ctx);

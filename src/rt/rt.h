@@ -64,7 +64,11 @@ struct rt_note {
     _Atomic uintptr_t state;
 };
 void rt_note_set(struct rt_note *n); /* from anywhere, tasks and under locks included */
-void rt_note_wait(struct rt_note *n, const char *reason); /* until set; leaves it clear */
+void rt_note_wait(struct rt_note *n, const char *reason);  /* until set; leaves it clear */
+static inline bool rt_note_is_set(const struct rt_note *n) /* a guess */
+{
+    return atomic_load_explicit(&n->state, memory_order_relaxed) == 1;
+}
 
 /* -- tasks: run-to-completion functions on a worker's native stack -------------------------------
  * Waking a running task runs it once more; a task never runs on two workers at once. */

@@ -111,6 +111,8 @@ struct rt_worker {
     uint32_t lifo_run, rng, index;
     uint32_t unstolen, seen_stolen; /* pops since, and how often, something was stolen */
     bool searching;                 /* has the one searcher's role */
+    bool for_burst;                 /* was woken for one */
+    int64_t stole_at;               /* 0, or when it last came to work by a theft */
     struct rt_g *g_cache;
     uint32_t g_cached;
     uint32_t n_stacks[RT_STACK_CLASSES];
@@ -163,6 +165,8 @@ struct rt_state {
     _Atomic bool in_epoll;      /* written under idle_lock; stays set until a woken poller is out */
     _Atomic uint32_t n_idle;    /* both kinds */
     _Atomic uint32_t searching; /* 0 or 1 */
+    _Atomic int64_t
+        rest_until; /* not 0: bursts wake nobody, see worker.c; times out by who looks */
 
     _Atomic int64_t spawned, ended; /* by no worker */
     _Atomic int64_t coarse;         /* time of a recent look at the clock */
@@ -418,17 +422,36 @@ static inline void rt_own_end(struct rt_worker *w)
 {
     atomic_store_explicit(&w->popping, 0, memory_order_release);
 }
-static inline uintptr_t rt_own_pop(struct rt_worker *w) /* between these two */
+static inline bool rt_lifo_full(const struct rt_worker *w)
 {
-    uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
-    uint32_t n = atomic_load_explicit(&w->tail, memory_order_relaxed) - h;
-    if (n == 0)
-        return 0;
-    uintptr_t item = rt_ring_slot(w, h);
-    atomic_store_explicit(&w->head, h + 1, memory_order_relaxed);
-    if (n > 4)
-        rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));
-    return item;
+    return atomic_load_explicit(&w->lifo, memory_order_relaxed) != 0;
+}
+/* Whether the slot goes first: at most three times in a row while others wait; a pair that hands
+ * the worker to and fro must not starve the ring. The owner asks. */
+static inline bool rt_lifo_first(const struct rt_worker *w)
+{
+    return w->lifo_run < 3 || atomic_load_explicit(&w->tail, memory_order_relaxed) ==
+                                  atomic_load_explicit(&w->head, memory_order_relaxed);
+}
+/* The goroutine, if it has run before and its stack is not just being trimmed; else NULL. */
+__attribute__((always_inline)) static inline struct rt_g *rt_resumable(uintptr_t item)
+{
+    struct rt_g *g = rt_g_of(item);
+    return unlikely(rt_item_is_task(item) || !g->sp || rt_trimming(g)) ? NULL : g;
+}
+/* rt_local_pop of such a one from the slot; NULL: nothing has happened. */
+__attribute__((always_inline)) static inline struct rt_g *rt_lifo_take(struct rt_worker *w)
+{
+    struct rt_g *g = NULL;
+    if (likely(rt_own_begin(w) && rt_lifo_full(w) && rt_lifo_first(w))) {
+        g = rt_resumable(atomic_load_explicit(&w->lifo, memory_order_relaxed));
+        if (likely(g != NULL)) {
+            atomic_store_explicit(&w->lifo, 0, memory_order_relaxed);
+            w->lifo_run++;
+        }
+    }
+    rt_own_end(w);
+    return g;
 }
 /* The owner gives the place to the ring's first and goes to its end, if that one is a goroutine
  * that has run before, and nothing else is to be seen to. After it the caller saves its registers
@@ -442,9 +465,8 @@ __attribute__((always_inline)) static inline struct rt_g *rt_ring_turn(struct rt
     uint32_t t = atomic_load_explicit(&w->tail, memory_order_relaxed);
     if (unlikely(!owned || h == t || atomic_load_explicit(&w->lifo, memory_order_relaxed)))
         goto none;
-    uintptr_t item = rt_ring_slot(w, h);
-    struct rt_g *next = rt_g_of(item);
-    if (unlikely(rt_item_is_task(item) || !next->sp || rt_trimming(next)))
+    struct rt_g *next = rt_resumable(rt_ring_slot(w, h));
+    if (unlikely(!next))
         goto none;
     atomic_store_explicit(&w->ring[t % RT_RING], (uintptr_t)self, memory_order_relaxed);
     atomic_store_explicit(&w->head, h + 1, memory_order_relaxed);
@@ -457,31 +479,42 @@ none:
     return NULL;
 }
 uintptr_t rt_shared_pop(struct rt_worker *w);
-/* The owner; 0: none. The slot goes first, at most three times in a row while others wait: a pair
- * that hands the worker to and fro must not starve the ring. */
+/* The owner; 0: none. */
 __attribute__((always_inline)) static inline uintptr_t rt_local_pop(struct rt_worker *w)
 {
     if (!rt_own_begin(w)) {
         rt_own_end(w);
         return rt_shared_pop(w);
     }
-    uintptr_t item = atomic_load_explicit(&w->lifo, memory_order_relaxed), other = 0;
-    if (!item || (unlikely(w->lifo_run >= 3) && (other = rt_own_pop(w)) != 0)) {
-        w->lifo_run = 0;
-        item = item ? other : rt_own_pop(w);
-    } else {
+    uintptr_t item = atomic_load_explicit(&w->lifo, memory_order_relaxed);
+    uint32_t h = atomic_load_explicit(&w->head, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&w->tail, memory_order_relaxed) - h;
+    if (item && likely(rt_lifo_first(w))) {
         atomic_store_explicit(&w->lifo, 0, memory_order_relaxed);
         w->lifo_run++;
+    } else {
+        w->lifo_run = 0;
+        item = 0;
+        if (n > 0) {
+            item = rt_ring_slot(w, h);
+            atomic_store_explicit(&w->head, h + 1, memory_order_relaxed);
+        }
+        if (n > 4)
+            rt_prefetch(rt_ring_slot(w, h + 2), rt_ring_slot(w, h + 4));
     }
     rt_own_end(w);
     return item;
+}
+static inline void rt_lifo_fill(struct rt_worker *w, uintptr_t item) /* while it is empty */
+{
+    atomic_store_explicit(&w->lifo, item, memory_order_release);
 }
 /* The owner puts an item where it goes first; returns who was there. */
 static inline uintptr_t rt_lifo_put(struct rt_worker *w, uintptr_t item)
 {
     uintptr_t was = atomic_load_explicit(&w->lifo, memory_order_relaxed);
     if (likely(was == 0)) { /* and stays so: only the owner fills it */
-        atomic_store_explicit(&w->lifo, item, memory_order_release);
+        rt_lifo_fill(w, item);
         return 0;
     }
     if (rt_own_begin(w))
@@ -516,7 +549,9 @@ void rt_run_g(struct rt_worker *w, struct rt_g *g); /* from the native stack; ba
 /* -- worker.c -------------------------------------------------------------------------------- */
 bool rt_start(void);
 void rt_wake_one(void);
-bool rt_wake_poller(void); /* true: nobody slept in epoll */
+void rt_wake_for_burst(void);  /* unless that has been in vain lately */
+void rt_rest_end(int64_t now); /* if it is time */
+bool rt_wake_poller(void);     /* true: nobody slept in epoll */
 void rt_wake_worker(struct rt_worker *w);
 enum { RT_ROUNDS = 61 }; /* starts between two looks at timers, poller and global queue */
 /* After something was changed that a worker must see to at its next scheduling point: its inbox,
@@ -559,6 +594,7 @@ bool rt_work_waiting(int64_t now);               /* as sysmon sees it: timers an
 void rt_mark_unstuck(struct rt_worker *w);
 bool rt_mark_stuck(struct rt_worker *w); /* false: it has moved on */
 bool rt_enlist(bool resumed_only);       /* one more worker; under rt_state.mutex */
+void rt_thread_keep(void);               /* first in threads that user code runs on */
 int rt_thread_create(pthread_t *t, void *(*fn)(void *), void *arg, size_t stack); /* 0: default */
 bool rt_workers_idle(void);
 bool rt_worker_doze(struct rt_worker *w, bool *polls);

@@ -30,10 +30,10 @@
  * switch is over: so who leaves may stand in the ring before its registers are saved, for nobody
  * can take it before 6, and 6 brings what was saved. Without the fence the thief goes away, and the
  * owner's next pop, which is none that owns, sets SHARED itself. The fence costs the thief 1 to
- * 2 us and the owner 1: as much as RUNQ_OWN_AFTER pops save in eight turns. */
+ * 2 us and the owner 1: as much as RUNQ_OWN_AFTER pops save. */
 #include "rt/rt_private.h"
 
-enum { RUNQ_BATCH = RT_RING / 8, RUNQ_OWN_AFTER = 4096, RUNQ_PATIENCE = 1000 };
+enum { RUNQ_BATCH = RT_RING / 8, RUNQ_OWN_AFTER = 1024, RUNQ_PATIENCE = 1000 };
 
 static void runq_list_push(uintptr_t *head, uintptr_t *tail, uintptr_t first, uintptr_t last)
 {

@@ -41,10 +41,28 @@ static inline bool sched_wake_due(const struct rt_worker *w, uint32_t n)
     return n == 2 || n == 3 || n % 16 == 0;
 }
 
+static inline bool sched_stuck(const struct rt_worker *w) /* what it queues would wait for it */
+{
+    return unlikely(atomic_load_explicit(&w->status, memory_order_relaxed) == RT_STUCK);
+}
+
+static inline void sched_wake(void)
+{
+    if (!atomic_load_explicit(&rt_state.rest_until, memory_order_relaxed))
+        rt_wake_for_burst();
+}
+
 static inline uint32_t sched_ring_len(struct rt_worker *w) /* its owner asks */
 {
     return atomic_load_explicit(&w->tail, memory_order_relaxed) -
            atomic_load_explicit(&w->head, memory_order_relaxed);
+}
+
+/* To the end of the queue of w, which runs here. */
+SCHED_INLINE void sched_push(struct rt_worker *w, uintptr_t item)
+{
+    if (unlikely(sched_wake_due(w, rt_ring_push(w, item))))
+        sched_wake();
 }
 
 /* Puts an item where it will run; hand_off: soon and here, ahead of others. From anywhere. */
@@ -58,7 +76,7 @@ void rt_ready(uintptr_t item, bool hand_off)
             rt_wake_worker(pin);
         return;
     }
-    if (!w || atomic_load_explicit(&w->status, memory_order_relaxed) == RT_STUCK) {
+    if (!w || sched_stuck(w)) {
         rt_global_push(item, item, 1);
         rt_wake_one();
         return;
@@ -67,9 +85,10 @@ void rt_ready(uintptr_t item, bool hand_off)
         item = rt_lifo_put(w, item);
     if (!item && sched_ring_len(w) == 0)
         return; /* one alone */
-    uint32_t n = item ? rt_ring_push(w, item) : sched_ring_len(w);
-    if (sched_wake_due(w, n))
-        rt_wake_one();
+    if (item)
+        sched_push(w, item);
+    else if (sched_wake_due(w, sched_ring_len(w)))
+        sched_wake();
 }
 
 /* An item that was runnable all the time goes to the end of the queue: no more work than before, so
@@ -150,7 +169,8 @@ SCHED_INLINE struct rt_worker *sched_arrive(struct rt_g *g)
     sched_run_after(w);
     san_ignore_end();
     san_fiber_switch(g ? g->fiber : w->native_fiber);
-    san_acquire(g);
+    if (g)
+        san_acquire(g);
     return w;
 }
 
@@ -213,16 +233,34 @@ SCHED_INLINE struct rt_worker *sched_leave(struct rt_worker *w, void **save, voi
     return w;
 }
 
+/* The same, from one goroutine that comes back to another that has run before, and nothing is out
+ * of the ordinary. */
+SCHED_INLINE struct rt_worker *sched_switch(struct rt_worker *w, struct rt_g *self,
+                                            struct rt_g *next)
+{
+    sched_set_out(w, next);
+    san_start_switch(&self->fake, next->stack->base, next->stack->size);
+    san_fiber_switch(w->commit_fiber);
+    san_ignore_begin();
+    rt_switch(&self->sp, next->sp);
+    return sched_arrive(self);
+}
+
+enum { SCHED_DEFER_ROUNDS = 4 };
+
 /* It was called, or after so many starts: timers, poller and global queue want a look, if there is
  * anything at all. What is deferred is asked for its age each fourth time, for that reads the
- * clock; sysmon sees to it should these take long. */
+ * clock; sysmon sees to it should these take long. As in rt_call_answer the limit comes first: a
+ * call that this store takes back was made before, and the fence shows what it was for. */
 __attribute__((noinline)) static bool sched_native_due(struct rt_worker *w)
 {
-    rt_call_answer(w);
     if (rt_defer_pending(w->index)) {
-        rt_call_self(w);
-        if (rt_tick(w) % 4 == 0 && rt_defer_due(w))
+        atomic_store_explicit(&w->limit, rt_tick(w) + SCHED_DEFER_ROUNDS, memory_order_relaxed);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (rt_defer_due(w))
             return true;
+    } else {
+        rt_call_answer(w);
     }
     if (atomic_load_explicit(&w->inbox_len, memory_order_relaxed) ||
         atomic_load_explicit(&w->status, memory_order_relaxed) != RT_RUN ||
@@ -358,9 +396,14 @@ __attribute__((noinline)) static void sched_park_thread(rt_commit_fn *commit, vo
     errno = saved;
 }
 
-/* w->after says what commits it. Its callers end with it, by a jump. */
-__attribute__((noinline)) static void sched_park(struct rt_worker *w, struct rt_g *g,
-                                                 const char *reason)
+__attribute__((noinline)) static struct rt_worker *sched_park_slow(struct rt_worker *w,
+                                                                   struct rt_g *g)
+{
+    return sched_leave(w, &g->sp, &g->fake, g, sched_next(w, NULL));
+}
+
+/* w->after says what commits it. */
+SCHED_INLINE void sched_park(struct rt_worker *w, struct rt_g *g, const char *reason)
 {
     int saved = *w->errno_at;
     rt_held_check(g, reason);
@@ -368,7 +411,8 @@ __attribute__((noinline)) static void sched_park(struct rt_worker *w, struct rt_
     g->u.since = atomic_load_explicit(&rt_state.coarse, memory_order_relaxed);
     san_release(g);
     w->after.g = g;
-    w = sched_leave(w, &g->sp, &g->fake, g, sched_next(w, NULL));
+    struct rt_g *next = sched_called(w) || sched_catches(w) ? NULL : rt_lifo_take(w);
+    w = likely(next != NULL) ? sched_switch(w, g, next) : sched_park_slow(w, g);
     g->reason = NULL;
     *w->errno_at = saved; /* of the thread that it runs on now */
 }
@@ -415,22 +459,36 @@ void rt_park_under(struct lock *l, struct rt_g **self, const char *reason)
     sched_park(w, w->cur, reason);
 }
 
+__attribute__((noinline)) static void sched_unpark_thread(struct rt_g *g)
+{
+    _Atomic uint32_t *word = &g->wake; /* g may be gone after the store */
+    bool host = g->flags & RT_G_HOST;
+    atomic_store_explicit(word, 1, memory_order_release);
+    if (unlikely(host))
+        rt_loop_kick();
+    else
+        sys.futex_wake(word, 1);
+}
+
 void rt_unpark(struct rt_g *g)
 {
     san_release(g);
-    if (g->flags & RT_G_THREAD) {
-        _Atomic uint32_t *word = &g->wake; /* g may be gone after the store */
-        bool host = g->flags & RT_G_HOST;
-        atomic_store_explicit(word, 1, memory_order_release);
-        if (unlikely(host))
-            rt_loop_kick();
-        else
-            sys.futex_wake(word, 1);
+    if (unlikely(g->flags & RT_G_THREAD)) {
+        sched_unpark_thread(g);
         return;
     }
     sn_assert(atomic_load_explicit(&g->state, memory_order_relaxed) == RT_G_PARKED);
     atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
-    rt_ready(rt_item_g(g), true);
+    uintptr_t word = rt_thread_word();
+    struct rt_worker *w = (struct rt_worker *)(word - 1);
+    if (unlikely(!(word & 1) || g->pin || !w->cur || rt_lifo_full(w) || sched_stuck(w))) {
+        rt_ready(rt_item_g(g), true);
+        return;
+    }
+    rt_lifo_fill(w, rt_item_g(g));
+    uint32_t n = sched_ring_len(w);
+    if (n && sched_wake_due(w, n))
+        sched_wake();
 }
 
 /* Takes the ring's first for g, which goes to its end. NULL: something is out of the ordinary. */
@@ -481,12 +539,7 @@ void sennit_yield(void)
     int saved = *w->errno_at;
     atomic_store_explicit(&g->state, RT_G_QUEUED, memory_order_relaxed);
     w->after.what = RT_TURN;
-    sched_set_out(w, next);
-    san_start_switch(&g->fake, next->stack->base, next->stack->size);
-    san_fiber_switch(w->commit_fiber);
-    san_ignore_begin();
-    rt_switch(&g->sp, next->sp);
-    w = sched_arrive(g);
+    w = sched_switch(w, g, next);
     *w->errno_at = saved;
 }
 
@@ -514,7 +567,10 @@ sennit_err rt_go(void (*fn)(void *arg), void *arg, const char *name, unsigned fl
     else
         atomic_fetch_add(&rt_state.spawned, 1);
     san_release(g);
-    rt_ready(rt_item_g(g), false);
+    if (likely(w && !sched_stuck(w)))
+        sched_push(w, rt_item_g(g));
+    else
+        rt_ready(rt_item_g(g), false);
     return NULL;
 }
 

@@ -52,6 +52,7 @@ static void sysmon_sleep(void)
     struct rt_state *s = &rt_state;
     uint32_t seen = atomic_load(&s->sysmon_word);
     rt_trim_arm();
+    rt_rest_end(INT64_MAX);
     atomic_store(&s->sysmon_asleep, 1);
     atomic_thread_fence(memory_order_seq_cst);
     if (sysmon_all_idle() && !atomic_load(&s->stopping))
@@ -177,6 +178,23 @@ static void sysmon_uncap(void)
         atomic_store(&atomic_load(&s->workers[i])->resumed_only, false);
 }
 
+/* At rest (see worker.c) an idle worker is woken for what waits in a ring only if nothing was
+ * started there since the last look. */
+static bool sysmon_urgent(int64_t now)
+{
+    struct rt_state *s = &rt_state;
+    bool urgent =
+        atomic_load(&s->queue_len) || atomic_load(&s->fresh_len) || rt_timers_next() <= now;
+    if (!atomic_load(&s->rest_until))
+        return true;
+    for (uint32_t i = 0; i < atomic_load(&s->n_workers); i++) {
+        struct rt_worker *w = atomic_load(&s->workers[i]);
+        urgent = urgent || (w->seen_tick == atomic_load(&w->tick) && rt_local_len(w));
+        sysmon_stuck(w, now);
+    }
+    return urgent;
+}
+
 /* One look. Returns whether anything was out of order. */
 static bool sysmon_look(void)
 {
@@ -188,6 +206,7 @@ static bool sysmon_look(void)
         rt_netpoll_check();
     bool no_poller = rt_wake_poller();
     rt_mutex_calm();
+    rt_rest_end(now);
     sysmon_uncap();
     rt_trim_arm();
     if (!rt_work_waiting(now)) {
@@ -196,6 +215,8 @@ static bool sysmon_look(void)
         return no_poller;
     }
     if (atomic_load(&s->n_idle)) {
+        if (!sysmon_urgent(now))
+            return no_poller;
         rt_wake_one();
         return true;
     }

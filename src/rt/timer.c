@@ -88,6 +88,16 @@ static int64_t timer_insert(struct timer_wheel *w, struct rt_timer *t)
     return timer_time(tick >> shift << shift);
 }
 
+/* The lock orders it; a plain assignment would be a locked instruction. */
+static inline void timer_state(struct rt_timer *t, enum timer_state state)
+{
+    atomic_store_explicit(&t->state, state, memory_order_relaxed);
+}
+static inline bool timer_armed(struct rt_timer *t)
+{
+    return atomic_load_explicit(&t->state, memory_order_relaxed) == TIMER_ARMED;
+}
+
 static void timer_remove(struct timer_wheel *w, struct rt_timer *t)
 {
     bool last = t->node.next == t->node.prev;
@@ -139,7 +149,7 @@ static struct rt_timer *timer_take(struct timer_wheel *w, uint64_t now)
     }
     struct rt_timer *t = container_of(w->due.next, struct rt_timer, node);
     list_remove(&t->node);
-    t->state = TIMER_IDLE;
+    timer_state(t, TIMER_IDLE);
     w->armed--;
     return t;
 }
@@ -230,14 +240,15 @@ void rt_timer_set(struct rt_timer *t, int64_t at)
     struct timer_wheel *w = &timer_wheels[t->wheel];
     if (at < 1)
         at = 1;
-    rt_start();
+    if (!rt_worker())
+        rt_start();
     lock_take(&w->lock, LOCK_TIMER);
     timer_open(w);
-    if (t->state == TIMER_ARMED)
+    if (timer_armed(t))
         timer_remove(w, t);
     else
         w->armed++;
-    t->state = TIMER_ARMED;
+    timer_state(t, TIMER_ARMED);
     t->at = at;
     int64_t look = timer_insert(w, t);
     bool first = !w->busy && look < atomic_load_explicit(&w->next, memory_order_relaxed);
@@ -250,10 +261,10 @@ void rt_timer_set(struct rt_timer *t, int64_t at)
 
 static bool timer_stop_locked(struct timer_wheel *w, struct rt_timer *t)
 {
-    if (t->state != TIMER_ARMED)
+    if (!timer_armed(t))
         return false;
     timer_remove(w, t);
-    t->state = TIMER_IDLE;
+    timer_state(t, TIMER_IDLE);
     w->armed--;
     return true;
 }

@@ -68,7 +68,7 @@ BASE_COLD static void dispatch_free_messages(struct rpc_stream *s)
 {
     for (struct rpc_msg *m = s->first, *next; m; m = next) {
         next = m->next;
-        sys.free(m);
+        rpc_msg_free(m);
     }
 }
 
@@ -243,7 +243,7 @@ static void dispatch_share(struct server_call *c)
         c->ctx.arena.shared = true;
 }
 
-void dispatch_accept(struct rpc_stream *s)
+__attribute__((noinline)) static void dispatch_accept_any(struct rpc_stream *s)
 {
     struct server_call *c = dispatch_call(s);
     const struct rpc_request_head *q = &s->request;
@@ -282,6 +282,19 @@ void dispatch_accept(struct rpc_stream *s)
     }
     if (unlikely(m->method->flags & 1))
         dispatch_start(c); /* it reads while the peer still sends */
+}
+
+void dispatch_accept(struct rpc_stream *s)
+{
+    struct server_call *c = dispatch_call(s);
+    const struct rpc_request_head *q = &s->request;
+    const struct server_method *m = dispatch_remembered(&c->conn->server->registry, q->memo);
+    if (unlikely(!m || q->encoding || q->timeout != INT64_MAX || m->method->flags & 1)) {
+        dispatch_accept_any(s);
+        return;
+    }
+    c->m = m;
+    s->one_in = true;
 }
 
 /* -- the handler's goroutine ----------------------------------------------------------------- */
@@ -454,7 +467,7 @@ static sennit_err dispatch_invoke(struct server_call *c, const void *request, vo
 static void dispatch_drop_request(struct server_call *c)
 {
     struct rpc_msg *m = c->s.one_in ? c->s.first : NULL; /* of others it is the reader's, too */
-    if (likely(!m || m->len < DISPATCH_DROP) || !ctx_unused(&c->ctx))
+    if (!m || m->len < DISPATCH_DROP || !ctx_unused(&c->ctx))
         return;
     c->s.first = NULL, c->s.last = &c->s.first; /* there is no second one */
     arena_drop(&c->ctx.arena, m, sizeof *m + m->len + 1);
@@ -466,9 +479,10 @@ static inline sennit_err dispatch_call_plain(struct server_call *c, struct dispa
 {
     const sennit_method *m = c->m->method;
     struct sennit_arena *a = &c->own;
-    void *request = arena_alloc(a, m->request->size), *reply = arena_alloc(a, m->reply->size);
+    size_t asked = ((size_t)m->request->size + 7) & ~(size_t)7;
+    char *request = arena_alloc(a, asked + m->reply->size), *reply = request + asked;
     struct rpc_msg *msg = c->s.first;
-    if (unlikely(!request || !reply || !msg))
+    if (unlikely(!request))
         return sennit_no_memory;
     sennit_err err = codec_decode(m->request, request, msg->body, msg->len, a, "request");
     if (unlikely(err))
@@ -481,7 +495,8 @@ static inline sennit_err dispatch_call_plain(struct server_call *c, struct dispa
     const sennit_compressor *own = atomic_load_explicit(&f->h.compressor, memory_order_acquire);
     err = likely(!own) ? codec_encode(m->reply, reply, a, most, framed)
                        : message_encode(&f->rpc, own, reply, a, most, framed);
-    dispatch_drop_request(c);
+    if (unlikely(msg->len >= DISPATCH_DROP))
+        dispatch_drop_request(c);
     return err;
 }
 
@@ -572,7 +587,8 @@ static void dispatch_leave(struct server_call *c)
     c->f = NULL;
 }
 
-static sennit_err dispatch_call_odd(struct server_call *c, sennit_str *framed)
+__attribute__((noinline)) static sennit_err dispatch_call_odd(struct server_call *c,
+                                                              sennit_str *framed)
 {
     struct message_rpc *rpc = &c->f->rpc;
     message_metadata(rpc, SENNIT_EVENT_IN_HEADER, c->s.header, dispatch_peer(c));

@@ -125,6 +125,7 @@ static void wait_waiter(void)
     if (wait_ended)
         model_read(&prim_ctx.cause);
 }
+static void wait_setter(void) { rt_note_set(&wait_note); }
 static void wait_end(void) { model_check(wait_ended, "a wait ends for nothing"); }
 
 /* As who ends a context of his own while others leave it. */
@@ -378,6 +379,7 @@ const struct model_scene prim_scenes[] = {
     { "context, ended before", watch_start, { ctx_late_watcher, ctx_because } },
     { "context left", left_start, { left_waiter, left_user, left_user } },
     { "context, a wait", wait_start, { wait_waiter, ctx_because }, wait_end },
+    { "context, a wait that is over", wait_start, { wait_waiter, ctx_because, wait_setter } },
     { "context retired", left_start_one, { left_retirer, left_user } },
     { "context unused", left_start_one, { left_asker, left_user } },
     { "mutex", mutex_start, { mutex_thread, mutex_thread }, mutex_end2 },

@@ -14,6 +14,7 @@
 #define pthread_mutex_lock(m)   ((void)(m), lock_take(&work_mutex, LOCK_UNRANKED))
 #define pthread_mutex_unlock(m) ((void)(m), lock_drop(&work_mutex, LOCK_UNRANKED))
 static struct lock work_mutex; /* in the place of rt_state.mutex */
+#define WORKER_REST_NS 0       /* a burst at rest waits for its own worker, or sysmon */
 #include "rt/worker.c"
 #undef pthread_mutex_lock
 #undef pthread_mutex_unlock
@@ -297,7 +298,7 @@ static void refs_user(void)
 static void refs_free(struct rpc_stream *s) { model_write(s); }
 static void refs_start_stream(void)
 {
-    static const struct rpc_stream_ops ops = { .free = refs_free };
+    static const struct rpc_stream_ops ops = { .free = refs_free, .drop = refs_free };
     scene_runtime(0);
     memset(&refs_s, 0, sizeof refs_s);
     refs_s.ops = &ops, refs_s.refs = 2, refs_s.holds = true;

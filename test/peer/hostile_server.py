@@ -569,6 +569,57 @@ bomb = b"\x40" + literal("x", "v" * 4000)[1:] + b"\xbe" * 12000
 over(lambda p, s: frame(HEADERS, END_HEADERS, s, b"\x88" + bomb), name="hpack_bomb")
 
 
+# -- answers in one piece whose header blocks have been seen before -------------------------------
+
+def insert(name, value):
+    return b"\x40" + literal(name, value)[1:]
+
+
+def seen(stream, body, head_block=b"\x88\xbf", tail_block=b"\xbe"):
+    return (frame(HEADERS, END_HEADERS, stream, head_block) + frame(DATA, 0, stream, body)
+            + frame(HEADERS, END_HEADERS | END_STREAM, stream, tail_block))
+
+
+def after_some(how, line, *, name, after=seen):
+    """Five good answers, how, and two good ones: by index, the first one fills the table."""
+    def script(peer):
+        if not peer.hello():
+            return
+        for n in range(8):
+            stream = peer.request()
+            if stream is None:
+                return
+            body = peer.replies[stream].data
+            peer.send(how(stream, body) if n == 5 else after(stream, body) if n > 5 else
+                      seen(stream, body) if n else
+                      seen(stream, body, b"\x88" + insert("content-type", "application/grpc"),
+                           insert("grpc-status", "0")))
+        peer.request()
+    case(script, *["OK$"] * 5, line, "OK$", "OK$", args=["--calls", "8"], same=True, name=name)
+
+
+after_some(seen, "OK$", name="seen_answers")
+after_some(lambda s, b: seen(s, b, b"\x88\xbf" + literal("x", "v" * 16320)),
+           "RESOURCE_EXHAUSTED: ", name="seen_head_and_more_over_the_limit")
+after_some(lambda s, b: seen(s, b, tail_block=b"\xbe" + literal("x", "v" * 16320)),
+           "RESOURCE_EXHAUSTED: ", name="seen_trailers_and_more_over_the_limit")
+after_some(lambda s, b: seen(s, b"\2" + b[1:]), "INTERNAL: .*unexpected payload format",
+           name="seen_answer_with_flag_2")
+after_some(lambda s, b: seen(s, b"\1" + b[1:]), "INTERNAL: .*compressed flag",
+           name="seen_answer_with_flag_1")
+after_some(lambda s, b: seen(s, b * 2), "INTERNAL: cardinality", name="seen_answer_of_two")
+after_some(lambda s, b: seen(s, b[:-1]), "INTERNAL: unexpected EOF", name="seen_answer_cut_short")
+after_some(lambda s, b: seen(s, b[:4]), "INTERNAL: unexpected EOF", name="seen_answer_of_a_prefix")
+after_some(lambda s, b: seen(s, b""), "INTERNAL: cardinality", name="seen_answer_of_nothing")
+after_some(lambda s, b: seen(s, b"\0\x7f\xff\xff\xff" + b[5:]), "RESOURCE_EXHAUSTED: ",
+           name="seen_answer_too_large")
+after_some(lambda s, b: seen(s, b, b"\x88\xbf", insert("grpc-status", "5")), "NOT_FOUND: ",
+           name="seen_head_and_a_new_code", after=lambda s, b: seen(s, b, b"\x88\xc0", b"\xbf"))
+after_some(lambda s, b: seen(s, b, b"\x88\x40" + literal("content-type", "text/html")[1:]),
+           "UNKNOWN: .*no gRPC", name="seen_octets_that_mean_something_else",
+           after=lambda s, b: seen(s, b, b"\x88\xc0", b"\xbf"))
+
+
 # -- floods: the client hangs up, its next call goes elsewhere -------------------------------------
 
 for title, item in {

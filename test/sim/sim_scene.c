@@ -8,6 +8,7 @@
  * ends at all (each has a deadline); when the faults are over the next RPC succeeds on each old
  * connection and on a new one; nothing is left at the end (sim.c). */
 #include "base/arena.h"
+#include "rt/ctx.h"
 #include "sim.h"
 #include "unit/rpc/echo.h"
 #include <stdlib.h>
@@ -159,6 +160,7 @@ struct rpc {
     char *text;
     size_t len;
     sennit_wait_group others;
+    _Atomic bool left; /* who waited in ctx */
 };
 
 /* What may come out of it beside the right answer. */
@@ -308,6 +310,26 @@ static void rpc_cancel_soon(void *arg)
     sennit_wait_group_done(&r->others);
 }
 
+/* Freed while another goroutine waits in it, a context ends that wait first. */
+static void rpc_stay(void *arg)
+{
+    struct rpc *r = arg;
+    (void)sennit_sleep(r->ctx, 300 * SENNIT_SECOND);
+    r->left = true;
+    sennit_wait_group_done(&r->others);
+}
+static void rpc_free_used(struct rpc *r)
+{
+    sennit_wait_group_add(&r->others, 1);
+    if (sennit_go(rpc_stay, r))
+        sennit_wait_group_done(&r->others);
+    else
+        while (!atomic_load(&r->ctx->users) && !r->left)
+            (void)sennit_sleep(NULL, 1000);
+    sennit_ctx_free(r->ctx);
+    (void)sennit_wait_group_wait(&r->others, NULL);
+}
+
 static void rpc_run(sennit_conn *conn)
 {
     static void (*const kinds[])(struct rpc *) = { rpc_unary, rpc_list, rpc_collect, rpc_chat };
@@ -325,7 +347,10 @@ static void rpc_run(sennit_conn *conn)
     }
     kinds[sim_random(4)](&r);
     (void)sennit_wait_group_wait(&r.others, NULL);
-    sennit_ctx_free(r.ctx);
+    if (sim_random(8) == 0)
+        rpc_free_used(&r);
+    else
+        sennit_ctx_free(r.ctx);
     free(r.text);
 }
 

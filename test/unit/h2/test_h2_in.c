@@ -543,6 +543,80 @@ TEST(streams_over_the_limit_are_refused)
     session_end();
 }
 
+/* A DATA frame of len octets, of which have came with its header, behind the HEADERS of e. */
+static size_t joined(const struct h2_event *e, uint32_t id, uint32_t len, uint32_t have)
+{
+    static uint8_t octets[9 + 20000];
+    struct h2_event ev = *e;
+    store_be24(octets, len);
+    octets[3] = H2_DATA, octets[4] = H2_END_STREAM;
+    store_be32(octets + 5, id);
+    return h2_in_with_data(session.in, octets, 9 + have, &ev);
+}
+static struct h2_config narrow(uint32_t stream, uint32_t glitches)
+{
+    struct h2_config c = server_config;
+    c.initial_window = stream, c.glitches = glitches;
+    return c;
+}
+
+TEST(data_joins_its_headers_only_if_nothing_is_odd_about_it)
+{
+    struct h2_config c = narrow(100, 1);
+    struct h2_event first;
+    session_start(&c);
+    preface(), settings(), settings_ack();
+    request(1, 0);
+    feed();
+    first = session.last;
+    check_int(joined(&first, 3, 5, 5), 0);
+    check_int(joined(&first, 257, 5, 5), 0);
+    check_int(joined(&first, 1, 0, 0), 0);
+    check_int(joined(&first, 1, 5, 4), 0);
+    check_int(joined(&first, 1, 101, 101), 0); /* its window */
+    check_int(joined(&first, 1, 16385, 16385), 0);
+    headers(3, 0, FIELDS(REQUEST, "content-length", "5"));
+    feed();
+    check_int(joined(&session.last, 3, 5, 5), 0);
+    check_int(joined(&first, 1, 5, 5), 0); /* another stream came since */
+    request(5, 0);
+    feed();
+    check_int(joined(&session.last, 5, 5, 5), 14);
+    request(7, H2_END_STREAM);
+    feed();
+    check_int(joined(&session.last, 7, 5, 5), 0);
+    request(9, 0);
+    feed();
+    h2_in_forget(session.in, 1, H2_RESET_PROVOKED);
+    check_int(joined(&session.last, 9, 5, 5), 0); /* the budget is spent: that is told first */
+    session_end();
+    c = narrow(1000000, 1000);
+    session_start(&c);
+    preface(), settings(), settings_ack();
+    request(1, 0);
+    request(3, 0);
+    for (int i = 0; i < 63; i++)
+        data(1, 16384, 0);
+    data(1, 1000, 0);
+    feed();
+    request(5, 0);
+    feed();
+    check_int(joined(&session.last, 5, 15385, 15385), 0); /* the connection's window */
+    check_int(joined(&session.last, 5, 15384, 15384), 9 + 15384);
+    session_end();
+}
+
+TEST(no_stream_has_the_number_0)
+{
+    serve();
+    check(!h2_in_local_end(session.in, 0));
+    request(1, H2_END_STREAM);
+    expect("H1.");
+    check(h2_in_local_end(session.in, 1)); /* the place of the stream used last is empty now */
+    check(!h2_in_local_end(session.in, 0));
+    session_end();
+}
+
 TEST(owner_travels_with_the_events)
 {
     int owner;

@@ -447,6 +447,23 @@ TEST(rings_grow_when_their_owner_lets_them)
     hpack_decoder_free(d);
 }
 
+/* An entry that is larger than the rings are, and not than the peer's table. */
+TEST(rings_grow_for_one_large_constant)
+{
+    struct hpack_encoder *e = hpack_encoder_new();
+    uint8_t buf[1024];
+    char value[512];
+    size_t size, steps = 0;
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    while (put(e, buf, true, "x-large", value, HPACK_INDEX) - buf > 1 && steps++ < 10) {
+        if ((size = hpack_encoder_wants(e)) != 0)
+            sys.free(hpack_encoder_grow(e, sys.malloc(size), size));
+    }
+    check_int(steps, 4); /* three to grow, and one to enter it */
+    hpack_encoder_free(e);
+}
+
 /* Five octets that are an index each, again and again, while insertions in two of three blocks give
  * them another meaning: each time they are what the table says. */
 TEST(blocks_that_begin_alike_mean_what_the_table_says_now)
@@ -517,6 +534,27 @@ TEST(a_known_run_has_the_fields_that_it_had)
     }
     check(known > 300);
     hpack_decoder_free(d);
+}
+
+/* Blocks of each length that differ in one octet, wherever it is, are told apart. */
+TEST(a_run_is_known_by_all_of_its_octets)
+{
+    for (size_t len = 1; len <= 16; len++) {
+        struct hpack_decoder *d = hpack_decoder_new(4096);
+        for (size_t turn = 0; turn <= 2 * len; turn++) {
+            uint8_t block[16];
+            const struct h2_field *f;
+            size_t n;
+            memset(block, 0x82, len); /* GET, and one POST */
+            if (turn)
+                block[(turn - 1) / 2] = 0x83;
+            check_int(hpack_decode(d, block, len, 10000, &f, &n), HPACK_OK);
+            check_int(n, len);
+            for (size_t i = 0; i < n; i++)
+                check_int(f[i].value_len, block[i] == 0x83 ? 4 : 3);
+        }
+        hpack_decoder_free(d);
+    }
 }
 
 TEST(a_decoder_decodes_with_whatever_scratch_it_is_lent)

@@ -320,6 +320,39 @@ static void named(void *arg)
     check(rt_in_goroutine());
     counter_hit(arg);
 }
+/* Bursts that end at once teach that waking others for them is in vain: then, too, what stands
+ * behind a goroutine that goes on and on is taken by another worker. */
+struct bursts {
+    struct counter done;
+    _Atomic bool behind_ran;
+};
+static void burst_behind(void *arg)
+{
+    struct bursts *b = arg;
+    atomic_store(&b->behind_ran, true);
+    counter_hit(&b->done);
+}
+static void burst_parent(void *arg)
+{
+    struct bursts *b = arg;
+    for (int i = 0; i < MANY / 20; i++) {
+        struct counter c = { .until = 50 };
+        for (int k = 0; k < 50; k++)
+            check(!rt_go(hit, &c, "of a burst", 0));
+        counter_wait(&c);
+    }
+    check(!rt_go(burst_behind, b, "behind", 0));
+    while (!atomic_load(&b->behind_ran))
+        ;
+    counter_hit(&b->done);
+}
+TEST(who_is_behind_a_spinning_one_runs_after_bursts_too)
+{
+    struct bursts b = { .done = { .until = 2 } };
+    check(!rt_go(burst_parent, &b, "bursts", 0));
+    counter_wait(&b.done);
+}
+
 TEST(goroutines_and_threads_have_names)
 {
     char buf[64], want[64];
