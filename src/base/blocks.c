@@ -108,7 +108,7 @@ bool blocks_keep(void *p)
     return true;
 }
 
-bool blocks_trim(void (*release)(void *))
+BASE_COLD bool blocks_trim(void (*release)(void *))
 {
     size_t left = 0;
     for (unsigned c = 0; c < BLOCKS_CLASSES; c++) {

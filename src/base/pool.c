@@ -30,7 +30,7 @@ static void pool_free(struct pool *p, void *block)
     sys.free(block);
 }
 
-static void pool_enlist(struct pool *p)
+BASE_COLD static void pool_enlist(struct pool *p)
 {
     lock_take(&pool_lock, LOCK_ARENA);
     p->next = pool_list;
@@ -58,7 +58,7 @@ void pool_give(struct pool *p, void *block)
 }
 
 /* The last n of them; unlinks them from the others. */
-static void *pool_cut(struct pool *p, unsigned n)
+BASE_COLD static void *pool_cut(struct pool *p, unsigned n)
 {
     void **at = &p->first, *rest;
     for (unsigned i = n; i < p->n; i++)
@@ -69,7 +69,7 @@ static void *pool_cut(struct pool *p, unsigned n)
     return rest;
 }
 
-static void pool_free_all(struct pool *p, void *block)
+BASE_COLD static void pool_free_all(struct pool *p, void *block)
 {
     while (block) {
         void *next = *(void **)block;
@@ -78,7 +78,7 @@ static void pool_free_all(struct pool *p, void *block)
     }
 }
 
-bool pool_trim(void)
+BASE_COLD bool pool_trim(void)
 {
     bool left = false;
     lock_take(&pool_lock, LOCK_ARENA);
@@ -104,7 +104,7 @@ void pool_give_stock(struct pool *p, struct pool_stock *s)
     s->first = NULL;
 }
 
-void pool_stop(void)
+BASE_COLD void pool_stop(void)
 {
     for (struct pool *p = pool_list; p; p = p->next) {
         pool_free_all(p, pool_cut(p, p->n));

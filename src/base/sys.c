@@ -93,7 +93,7 @@ static void sys_free(void *p)
 }
 size_t sys_size(size_t size) { return blocks_size(size); }
 /* Its pages go at once: what lies above it in the heap may stay for long. */
-static void sys_release(void *p)
+BASE_COLD static void sys_release(void *p)
 {
     uintptr_t page = 4096, low = ((uintptr_t)p + page - 1) & ~(page - 1);
     uintptr_t high = ((uintptr_t)p + malloc_usable_size(p)) & ~(page - 1);
