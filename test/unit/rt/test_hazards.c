@@ -56,10 +56,10 @@ TEST(longjmp_passes_over_parks_of_its_own_goroutine) { crew_run(40, 2, jump_work
 
 /* The same variable at the same place as long as the goroutine is bound to its thread: by
  * lock_thread for a while, by the option pin for ever. */
-static _Thread_local int hazard_local;
-__attribute__((noinline)) static int *hazard_local_here(void)
+static _Thread_local atomic_int hazard_local; /* goroutines of a thread are concurrent to a tool */
+__attribute__((noinline)) static atomic_int *hazard_local_here(void)
 {
-    int *p = &hazard_local;
+    atomic_int *p = &hazard_local;
     __asm__ volatile("" : "+r"(p));
     return p;
 }
@@ -67,7 +67,7 @@ static void local_stays(void *arg, int index)
 {
     (void)arg, (void)index;
     sennit_lock_thread();
-    int *own = hazard_local_here();
+    atomic_int *own = hazard_local_here();
     for (int i = 0; i < 50; i++) {
         int before = ++*own; /* others of this thread use it, too, but only while this one waits */
         check_int(hazard_local, before);
@@ -80,7 +80,7 @@ TEST(thread_locals_stay_with_a_locked_goroutine) { crew_run(30, 2, local_stays, 
 
 static void local_of_pinned(void *arg)
 {
-    int *own = hazard_local_here();
+    atomic_int *own = hazard_local_here();
     for (int i = 0; i < 50; i++) {
         hazard_move(i);
         check(hazard_local_here() == own);
