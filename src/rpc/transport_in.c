@@ -390,11 +390,8 @@ static bool transport_full(const struct transport *t)
            !t->close_wanted;
 }
 
-bool transport_put_off(struct transport *t)
+BASE_COLD static bool transport_put_off_if_full(struct transport *t)
 {
-    if (likely(!atomic_load_explicit(&t->blocked, memory_order_relaxed) &&
-               !atomic_load_explicit(&t->tight, memory_order_relaxed)))
-        return false;
     lock_take(&t->lock, LOCK_WRITE);
     bool full = transport_full(t);
     t->put_off += full;
@@ -402,6 +399,13 @@ bool transport_put_off(struct transport *t)
         atomic_store_explicit(&t->tight, false, memory_order_relaxed);
     lock_drop(&t->lock, LOCK_WRITE);
     return full;
+}
+
+bool transport_put_off(struct transport *t)
+{
+    bool may_be = atomic_load_explicit(&t->blocked, memory_order_relaxed) ||
+                  atomic_load_explicit(&t->tight, memory_order_relaxed);
+    return unlikely(may_be) && transport_put_off_if_full(t);
 }
 
 /* The peer reads again or gave window, or the connection is over: what was put off begins. */

@@ -137,6 +137,7 @@ struct rpc_stream *dispatch_new_stream(struct transport *t, uint16_t memo)
         small ? pool_take(&dispatch_small_calls) : pool_stock_take(&dispatch_calls, &conn->calls);
     if (!c)
         return NULL;
+    c = __builtin_assume_aligned(c, _Alignof(struct server_call)); /* so its arenas' blocks are */
     c->f = NULL, c->m = NULL; /* s and ctx see to themselves, watch and put_off when linked */
     c->watched = c->started = false, c->small = small;
     ctx_init_root(&c->ctx, INT64_MAX, small ? (char *)&c->own : c->first,
