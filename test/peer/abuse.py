@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from h2wire import (  # noqa: E402
     CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY, RST,
-    SETTINGS, WINDOW, Conn, field, frame, headers, literal, message)
+    SETTINGS, WINDOW, Conn, field, frame, headers, literal, message, small_reader)
 from programs import Server, path, run  # noqa: E402
 
 CALM = 11
@@ -204,9 +204,11 @@ def never_reads(args):
 
 
 def reads_late(server):
-    """Nothing is read until the server has stopped reading, too; then nothing was lost."""
-    calls, text = 256, b"y" * 15000
-    with Conn(server.port, settings=frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 20))) as conn:
+    """Nothing is read until the server has stopped reading, too; then nothing was lost. All calls
+    together fit the connection's window: what they take is not given back meanwhile."""
+    calls, text = 256, b"y" * 3700
+    with Conn(server.port, settings=frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 1 << 20)),
+              sock=small_reader(server.port)) as conn:
         conn.send(frame(WINDOW, 0, 0, u32(64 << 20)))
         out = b"".join(request(2 * i + 1) + frame(DATA, END_STREAM, 2 * i + 1,
                                                   message(field(1, text))) for i in range(calls))

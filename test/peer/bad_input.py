@@ -15,7 +15,8 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from h2wire import (  # noqa: E402
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PUSH, RST,
-    SECONDS, SETTINGS, WINDOW, Conn, field, frame, headers, literal, message, varint)
+    SECONDS, SETTINGS, WINDOW, Conn, field, frame, headers, literal, message, small_reader,
+    varint)
 from programs import Server, path, plain, run  # noqa: E402
 
 OK, INVALID, EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 3, 8, 12, 13
@@ -113,10 +114,7 @@ def last_words(port, wrap=lambda sock: sock):
     then GOAWAY with the reason, then the end. A server that just closed would reset the connection
     at the next octet, and what was not yet on its way would be lost."""
     text, calls = b"w" * 60000, 16
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
-        sock.settimeout(SECONDS)
-        sock.connect(("127.0.0.1", port))
+    with small_reader(port) as sock:
         with Conn(port, settings=frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0x7fffffff))
                   + frame(WINDOW, 0, 0, struct.pack(">I", 0x7f000000)), sock=wrap(sock)) as conn:
             for i in range(calls):

@@ -114,6 +114,15 @@ class Reply:
         return f"<{self.fields} {self.data[:200]!r} rst={self.rst} ended={self.ended}>"
 
 
+def small_reader(port):
+    """A socket for a Conn that does not take much before it is read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    sock.settimeout(SECONDS)
+    sock.connect(("127.0.0.1", port))
+    return sock
+
+
 class Conn:
     """One connection; goaway holds the peer's error code once it said one."""
 

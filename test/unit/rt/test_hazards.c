@@ -155,7 +155,7 @@ TEST(signals_of_the_process_do_not_come_to_workers)
  * they are in. */
 TEST(code_that_stays_may_be_closed_under_its_goroutines)
 {
-    void *plugin = dlopen(getenv("HAZARD_PLUGIN"), RTLD_NOW | RTLD_NODELETE);
+    void *plugin = dlopen(HAZARD_PLUGIN, RTLD_NOW | RTLD_NODELETE);
     check(plugin != NULL);
     void (*wait)(void *gate) = (void (*)(void *))dlsym(plugin, "plugin_wait");
     void **receive = dlsym(plugin, "plugin_receive");
