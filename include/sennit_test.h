@@ -7,16 +7,6 @@
  *     #include <sennit_test.h>
  *     #include <assert.h>
  *
- *     static sennit_err say_hello(void *self, sennit_ctx *ctx, const helloworld_HelloRequest *q,
- *                                 helloworld_HelloReply *r)
- *     {
- *         (void)self;
- *         sennit_err late = sennit_sleep(ctx, 3600 * SENNIT_SECOND);
- *         r->message = sennit_printf(ctx, "Hello %s", q->name.data);
- *         return late;
- *     }
- *     static const helloworld_GreeterService greeter = { .SayHello = say_hello };
- *
  *     static _Atomic bool over;
  *     static void let_time_pass(void *unused)
  *     {
@@ -24,6 +14,17 @@
  *         while (!over)
  *             sennit_test_clock_advance(60 * SENNIT_SECOND);
  *     }
+ *
+ *     static sennit_err say_hello(void *self, sennit_ctx *ctx, const helloworld_HelloRequest *q,
+ *                                 helloworld_HelloReply *r)
+ *     {
+ *         (void)self;
+ *         assert(!sennit_go(let_time_pass, NULL)); // the connection is made
+ *         sennit_err late = sennit_sleep(ctx, 3600 * SENNIT_SECOND);
+ *         r->message = sennit_printf(ctx, "Hello %s", q->name.data);
+ *         return late;
+ *     }
+ *     static const helloworld_GreeterService greeter = { .SayHello = say_hello };
  *
  *     int main(void)
  *     {
@@ -37,7 +38,6 @@
  *                 server, &(sennit_conn_options){ .creds = sennit_insecure() });
  *             sennit_auto(sennit_ctx) *ctx = sennit_ctx_new(NULL);
  *             helloworld_HelloReply reply;
- *             assert(!sennit_go(let_time_pass, NULL));
  *             assert(!helloworld_Greeter_SayHello((helloworld_GreeterClient){ conn }, ctx,
  *                 &(helloworld_HelloRequest){ .name = sennit_s("test") }, &reply));
  *             assert(strcmp(reply.message.data, "Hello test") == 0);
