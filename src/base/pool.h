@@ -9,14 +9,6 @@
 
 #include "base/lock.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_KEEPS false
-#elif defined(__has_feature)
-#define POOL_KEEPS !__has_feature(address_sanitizer)
-#else
-#define POOL_KEEPS true
-#endif
-
 struct pool {
     size_t size;    /* octets of a block, the first of which are the pool's while it is there */
     unsigned most;  /* blocks that are kept */
@@ -48,7 +40,7 @@ static inline void *pool_stock_take(struct pool *p, struct pool_stock *s)
 }
 static inline void pool_stock_give(struct pool *p, struct pool_stock *s, void *block)
 {
-    if (!POOL_KEEPS) {
+    if (!BASE_KEEPS) {
         pool_give(p, block);
         return;
     }

@@ -90,10 +90,8 @@ static void client_attempt_ended(struct rpc_stream *s)
 static void client_attempt_free(struct rpc_stream *s)
 {
     struct client_attempt *a = client_attempt_of(s);
-    for (struct rpc_msg *m = s->first, *next; m && !s->one_in; m = next) {
-        next = m->next;
-        rpc_msg_free(m);
-    }
+    if (!s->one_in)
+        rpc_msg_free_all(s->first);
     struct client_stream *c = a->owner;
     arena_fini(&a->arena);
     pool_give(&client_attempts, a);

@@ -406,12 +406,9 @@ bool h2_out_request(struct h2_out *o, struct h2_out_stream *s, const struct h2_r
 bool h2_out_answer(struct h2_out *o, uint32_t id, const struct h2_ready *head, const uint8_t *body,
                    size_t len, const struct h2_ready *tail)
 {
-    const size_t blocks = 2 * sizeof head->octets;
     uint64_t epoch = hpack_encoder_epoch(o->hpack);
     if (unlikely(!epoch || head->epoch != epoch || tail->epoch != epoch ||
-                 len - 1 >= H2_REF_LEAST || len > o->peer.initial_window ||
-                 (int64_t)len > o->window || h2_out_octets(o) >= o->high_water ||
-                 !h2_out_room(o, 3 * H2_FRAME_HEADER + blocks + len)))
+                 !out_goes_whole(o, o->peer.initial_window, 2 * sizeof head->octets, len)))
         return false;
     uint8_t *p = o->buf + o->len;
     h2_out_frame_header(p, head->len, H2_HEADERS, H2_END_HEADERS, id);

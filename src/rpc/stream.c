@@ -83,10 +83,8 @@ void stream_api_fini(struct sennit_stream *st)
         if (h != &st->own)
             sys.free(h);
     }
-    for (struct rpc_msg *m = st->one_in ? NULL : st->queue, *next; m; m = next) {
-        next = m->next;
-        rpc_msg_free(m);
-    }
+    if (!st->one_in)
+        rpc_msg_free_all(st->queue);
     arena_fini(&st->kept);
 }
 

@@ -38,7 +38,9 @@ struct rpc_msg {
     uint32_t holders;         /* receivers that were given one of them: the receiver's */
     bool compressed, small;   /* small: from a pool */
 };
-void rpc_msg_free(struct rpc_msg *m); /* of a stream; those of one_in lie in the arena */
+/* Of a stream; those of one_in lie in the arena. */
+void rpc_msg_free(struct rpc_msg *m);
+void rpc_msg_free_all(struct rpc_msg *first); /* and those that follow; or NULL */
 
 /* What a request's header block said; text lives in the stream's arena. */
 struct rpc_request_head {

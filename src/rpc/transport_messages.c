@@ -141,6 +141,14 @@ void rpc_msg_free(struct rpc_msg *m)
         sys.free(m);
 }
 
+void rpc_msg_free_all(struct rpc_msg *first)
+{
+    for (struct rpc_msg *m = first, *next; m; m = next) {
+        next = m->next;
+        rpc_msg_free(m);
+    }
+}
+
 /* Room for n octets, and perhaps for those up to `coming` that follow. */
 static struct rpc_msg *messages_open(struct rpc_stream *s, size_t n, size_t coming)
 {

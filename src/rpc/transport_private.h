@@ -251,8 +251,8 @@ void transport_dirty(struct transport *t); /* without the lock: flush soon */
 void transport_flush(struct transport *t);
 /* Flushes once more, then nobody does: before the connection is closed. */
 void transport_stop_flushing(struct transport *t);
-bool transport_flush_round(
-    struct transport *t);                      /* of the flusher; false: no more can be done now */
+/* Of the flusher. False: no more can be done now. */
+bool transport_flush_round(struct transport *t);
 void transport_drop_refs(struct transport *t); /* closed: lets go of what was not sent */
 void transport_rest(struct transport *t);      /* (task) gives back what only a busy one needs */
 static inline void transport_changed(struct transport *t, struct rpc_stream *s,
@@ -280,14 +280,13 @@ void clock_step(struct transport *t);
 /* transport_end.c (task) */
 void transport_end(struct transport *t);                   /* and perhaps frees it */
 void transport_linger(struct transport *t, uint8_t *slab); /* likewise; slab: LIMIT_READ_SLAB */
-/* transport_in.c (task) */
-void transport_begin_put_off(struct transport *t);
 /* transport_news.c (task) */
 void transport_effect(struct transport *t, const struct effect *e);
 void transport_apply(struct transport *t);
 void transport_tell(struct transport *t);
 void transport_let_go(struct transport *t, struct rpc_stream *s); /* soon */
 /* transport_in.c (task) */
+void transport_begin_put_off(struct transport *t);
 void transport_on_data(struct transport *t, const struct h2_event *ev);
 /* transport_answers.c (task): takes whole answers from p on; the octets used. */
 size_t answers_take(struct transport *t, const uint8_t *p, size_t n);

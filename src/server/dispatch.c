@@ -64,14 +64,6 @@ static struct server_call *dispatch_call(struct rpc_stream *s)
 /* The peer reset the stream, or the connection is over: the handler's context ends. */
 static void dispatch_ended(struct rpc_stream *s) { ctx_end(&dispatch_call(s)->ctx, CTX_CANCELLED); }
 
-BASE_COLD static void dispatch_free_messages(struct rpc_stream *s)
-{
-    for (struct rpc_msg *m = s->first, *next; m; m = next) {
-        next = m->next;
-        rpc_msg_free(m);
-    }
-}
-
 /* NULL: it was small, and is given back. */
 static inline struct server_call *dispatch_fini(struct rpc_stream *s)
 {
@@ -79,7 +71,7 @@ static inline struct server_call *dispatch_fini(struct rpc_stream *s)
     if (unlikely(c->watched))
         ctx_watch_del(&c->watch);
     if (unlikely(!s->one_in && s->first))
-        dispatch_free_messages(s);
+        rpc_msg_free_all(s->first);
     ctx_fini_quick(&c->ctx);
     if (unlikely(c->small)) {
         pool_give(&dispatch_small_calls, c);

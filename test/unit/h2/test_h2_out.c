@@ -638,6 +638,29 @@ TEST(constants_that_are_ready_are_sent_as_the_table_has_them)
     h2_out_fini(&out);
 }
 
+/* What a small message of 99 octets on stream 1 came to, step by step. */
+struct steps {
+    uint8_t octets[400];
+    size_t len, earned;
+    int64_t window;
+};
+static void steps_note(struct steps *s)
+{
+    s->len = out.len, s->earned = out.earned, s->window = out.window;
+    memcpy(s->octets, out.buf, s->len);
+    check_str(appended(), "H1/ D1:99 H1./");
+}
+/* In one piece on stream 3 it is the same. */
+static void steps_same(const struct steps *s)
+{
+    check_int(out.len, s->len);
+    check_int(out.earned, 2 * s->earned);
+    check_int(out.window, s->window - 99);
+    for (size_t i = 0; i < s->len; i++)
+        check(out.buf[i] == s->octets[i] || out.buf[i] == 3); /* but for the stream's number */
+    check_str(appended(), "H3/ D3:99 H3./");
+}
+
 /* A small message in one piece: the same octets as in steps, or nothing where they would differ. */
 TEST(a_small_message_goes_whole_or_not_at_all)
 {
@@ -646,7 +669,7 @@ TEST(a_small_message_goes_whole_or_not_at_all)
                                   last = { ":scheme", "http", 7, 4, HPACK_INDEX },
                                   id = { "x-id", "1", 4, 1, HPACK_PLAIN };
     struct h2_ready begin = { 0 }, tail = { 0 }, none = { 0 };
-    uint8_t steps[400];
+    struct steps steps;
     start(&client_config);
     appended();
     for (int i = 0; i < 2; i++) {
@@ -659,10 +682,7 @@ TEST(a_small_message_goes_whole_or_not_at_all)
     h2_out_headers_ready(&out, &streams[0], &begin, first, 2, &id, 1, false);
     check(h2_out_data(&out, &streams[0], body, 99, false));
     h2_out_headers_ready(&out, &streams[0], &tail, &last, 1, NULL, 0, true);
-    size_t len = out.len, earned = out.earned;
-    int64_t window = out.window;
-    memcpy(steps, out.buf, len);
-    check_str(appended(), "H1/ D1:99 H1./");
+    steps_note(&steps);
 
     check(!h2_out_whole(&out, &streams[1], &begin, &id, 1, body, 0, &tail));
     check(!h2_out_whole(&out, &streams[1], &begin, &id, 1, body, H2_REF_LEAST + 1, &tail));
@@ -684,12 +704,7 @@ TEST(a_small_message_goes_whole_or_not_at_all)
 
     room(8192);
     check(h2_out_whole(&out, &streams[1], &begin, &id, 1, body, 99, &tail));
-    check_int(out.len, len);
-    check_int(out.earned, 2 * earned);
-    check_int(out.window, window - 99);
-    for (size_t i = 0; i < len; i++)
-        check(out.buf[i] == steps[i] || out.buf[i] == 3); /* but for the stream's number */
-    check_str(appended(), "H3/ D3:99 H3./");
+    steps_same(&steps);
     check(streams[1].local_closed && list_empty(&streams[1].all));
     h2_out_fini(&out);
 }
@@ -700,7 +715,7 @@ TEST(an_answer_needs_no_stream)
     static const struct h2_header first = { ":status", "200", 7, 3, HPACK_INDEX },
                                   last = { ":scheme", "http", 7, 4, HPACK_INDEX };
     struct h2_ready begin = { 0 }, tail = { 0 }, none = { 0 };
-    uint8_t steps[400];
+    struct steps steps;
     start(&server_config);
     appended();
     streams[0] = (struct h2_out_stream){ 0 };
@@ -710,10 +725,7 @@ TEST(an_answer_needs_no_stream)
     h2_out_headers_ready(&out, &streams[0], &begin, &first, 1, NULL, 0, false);
     check(h2_out_data(&out, &streams[0], body, 99, false));
     h2_out_headers_ready(&out, &streams[0], &tail, &last, 1, NULL, 0, true);
-    size_t len = out.len, earned = out.earned;
-    int64_t window = out.window;
-    memcpy(steps, out.buf, len);
-    check_str(appended(), "H1/ D1:99 H1./");
+    steps_note(&steps);
 
     check(!h2_out_answer(&out, 3, &begin, body, 0, &tail));
     check(!h2_out_answer(&out, 3, &begin, body, H2_REF_LEAST + 1, &tail));
@@ -721,7 +733,7 @@ TEST(an_answer_needs_no_stream)
     check(!h2_out_answer(&out, 3, &begin, body, 99, &none));
     out.window = 98;
     check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
-    out.window = window;
+    out.window = steps.window;
     uint32_t initial = out.peer.initial_window; /* which is that of a stream it did not accept */
     out.peer.initial_window = 98;
     check(!h2_out_answer(&out, 3, &begin, body, 99, &tail));
@@ -736,12 +748,7 @@ TEST(an_answer_needs_no_stream)
 
     room(8192);
     check(h2_out_answer(&out, 3, &begin, body, 99, &tail));
-    check_int(out.len, len);
-    check_int(out.earned, 2 * earned);
-    check_int(out.window, window - 99);
-    for (size_t i = 0; i < len; i++)
-        check(out.buf[i] == steps[i] || out.buf[i] == 3); /* but for the stream's number */
-    check_str(appended(), "H3/ D3:99 H3./");
+    steps_same(&steps);
     check(list_empty(&out.all));
     h2_out_fini(&out);
 }
